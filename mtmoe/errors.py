@@ -1,0 +1,67 @@
+"""The errors mtmoe raises on bad input.
+
+Every message says what was got, what is allowed, the nearest valid name and, where
+there is a file, the file and line. The command line prints the message alone, without
+a traceback, and exits with status 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class MtmoeError(Exception):
+    """Base of every error caused by what the user gave, not by a defect of ours."""
+
+
+class ConfigError(MtmoeError):
+    """A gin file or binding that cannot be used as it stands."""
+
+
+class CorpusError(MtmoeError):
+    """Training or evaluation text that is missing, unreadable or empty."""
+
+
+class CheckpointError(MtmoeError):
+    """A model folder or checkpoint that is absent, damaged or of another config."""
+
+
+class LayoutError(MtmoeError):
+    """A mesh shape or layout the model or the devices cannot satisfy."""
+
+
+class UnknownNameError(MtmoeError):
+    """A name that is in no registry; the message carries the nearest valid ones.
+
+    Attributes:
+      kind: what the name was meant to name, e.g. "language code".
+      name: the name as it was given.
+      nearest: valid names that look like it, best first.
+    """
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str], where: str = ""):
+        """Builds the message.
+
+        Args:
+          kind: what the name was meant to name.
+          name: the name as it was given.
+          valid: every name that would have been accepted.
+          where: optional "file:line" or flag the name came from.
+        """
+        self.kind = kind
+        self.name = name
+        self.nearest = nearest_names(name, valid)
+        message = f"unknown {kind} {name!r}"
+        if self.nearest:
+            message += "; did you mean " + " or ".join(self.nearest) + "?"
+        if where:
+            message += f" ({where})"
+        super().__init__(message)
+
+
+def nearest_names(name: str, valid: Iterable[str], count: int = 5) -> list[str]:
+    """Returns at most `count` members of `valid` that look like `name`, best first."""
+    by_lower = {candidate.lower(): candidate for candidate in sorted(valid)}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.5)
+    return [by_lower[match] for match in close]
