@@ -1,0 +1,1 @@
+"""How a named-dimension program runs: Mesh TensorFlow on a current TensorFlow."""

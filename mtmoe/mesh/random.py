@@ -1,0 +1,130 @@
+"""Random numbers that depend on nothing but (seed, step, name, position).
+
+Mesh TensorFlow seeds its random operations from Python's `random` and `hash`, so that two
+processes, or two layouts, draw different numbers. Here every element of a random tensor
+is a hash of a key and of the element's coordinates in the *global* tensor. Each
+processor computes just its own slice, without communication, and any layout gives the
+same tensor. The hash is the finaliser of MurmurHash3 (Appleby 2011), applied once per
+dimension to a 64-bit state.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from mtmoe.mesh.compat import mtf
+
+_GOLDEN = 0x9E3779B9  # 2**32 / golden ratio: spreads consecutive integers
+_ODD = 0x85EBCA77
+
+
+def name_key(seed: int, name: str) -> tuple[int, int]:
+    """Returns two 32-bit words that depend on `seed` and `name` alone.
+
+    Python's own `hash` is salted per process (PYTHONHASHSEED); SHA-256 is not.
+    """
+    digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
+
+
+def _word(value: int) -> tf.Tensor:
+    return tf.constant(value & 0xFFFFFFFF, tf.uint32)
+
+
+def _mix(x: tf.Tensor) -> tf.Tensor:
+    """MurmurHash3's 32-bit finaliser: every output bit depends on every input bit."""
+    shift = tf.bitwise.right_shift
+    x = tf.bitwise.bitwise_xor(x, shift(x, _word(16))) * _word(0x85EBCA6B)
+    x = tf.bitwise.bitwise_xor(x, shift(x, _word(13))) * _word(0xC2B2AE35)
+    return tf.bitwise.bitwise_xor(x, shift(x, _word(16)))
+
+
+def slice_bits(
+    key: tuple[int, int],
+    step: tf.Tensor,
+    slice_shape: Sequence[int],
+    begin: Sequence[tf.Tensor | int],
+) -> tf.Tensor:
+    """Returns uniform random bits for one slice of a global tensor.
+
+    Args:
+      key: two 32-bit words, from `name_key`.
+      step: int32 scalar, folded into the key.
+      slice_shape: shape of the slice.
+      begin: for each dimension, the slice's first coordinate in the global tensor.
+
+    Returns:
+      uint32 `tf.Tensor` of shape `slice_shape`.
+    """
+    step = tf.cast(step, tf.uint32)
+    low = _mix(_word(key[0]) + step * _word(_GOLDEN))
+    high = _mix(tf.bitwise.bitwise_xor(_word(key[1]), step * _word(_ODD)))
+    for size, first in zip(slice_shape, begin, strict=True):
+        coordinate = tf.cast(tf.range(size, dtype=tf.int32) + first, tf.uint32)
+        low = _mix(low[..., tf.newaxis] + coordinate * _word(_GOLDEN))
+        high = _mix(
+            tf.bitwise.bitwise_xor(high[..., tf.newaxis], coordinate * _word(_ODD))
+        )
+    return _mix(low + high)
+
+
+def uniform_from_bits(bits: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """Maps uint32 bits to float32 in [low, high), using the 24 highest bits."""
+    unit = tf.cast(tf.bitwise.right_shift(bits, _word(8)), tf.float32) * (2.0**-24)
+    return unit * (high - low) + low
+
+
+class StatelessUniform(mtf.Operation):
+    """A mesh tensor of uniform random numbers, the same on every layout."""
+
+    def __init__(
+        self,
+        mesh: mtf.Mesh,
+        shape: mtf.Shape,
+        key: tuple[int, int],
+        step: tf.Tensor,
+        low: float,
+        high: float,
+    ):
+        """Adds the operation to the mesh graph.
+
+        Args:
+          mesh: the mesh.
+          shape: shape of the output.
+          key: two 32-bit words, from `name_key`.
+          step: int32 scalar `tf.Tensor`.
+          low: lower bound, included.
+          high: upper bound, excluded.
+        """
+        super().__init__([], mesh=mesh, name="stateless_uniform")
+        self._key, self._step, self._low, self._high = key, step, low, high
+        self._outputs = [mtf.Tensor(self, shape, tf.float32)]
+        self._splittable_dims, self._unsplittable_dims = (
+            self._initialize_all_dimensions_as_splittable()
+        )
+
+    def lower(self, lowering: mtf.Lowering) -> None:
+        """Computes each processor's slice from its coordinates."""
+        mesh_impl = lowering.mesh_impl(self)
+        shape = self.outputs[0].shape
+        slice_shape = mesh_impl.slice_shape(shape)
+        axes = mesh_impl.tensor_layout(shape).tensor_axis_to_mesh_axis
+        coordinates = [
+            mesh_impl.laid_out_pcoord(axis) for axis in axes if axis is not None
+        ]
+
+        def draw(step: tf.Tensor, *processor: tf.Tensor) -> tf.Tensor:
+            remaining = iter(processor)
+            begin = [
+                0 if axis is None else next(remaining) * size
+                for axis, size in zip(axes, slice_shape, strict=True)
+            ]
+            bits = slice_bits(self._key, step, slice_shape, begin)
+            return uniform_from_bits(bits, self._low, self._high)
+
+        lowering.set_tensor_lowering(
+            self.outputs[0], mesh_impl.slicewise(draw, self._step, *coordinates)
+        )
