@@ -2,8 +2,8 @@
 
 Mesh TensorFlow 0.1.21 is the last release and is unmaintained. It asks TensorFlow for
 two names that TensorFlow has since removed. Each is supplied by a `Shim`, applied only
-where it is needed, before `mesh_tensorflow` is first imported. Every module of ours that
-builds a mesh graph writes
+where it is needed, before `mesh_tensorflow` is first imported. Every module of ours
+that builds a mesh graph writes
 
     from mtmoe.mesh.compat import mtf
 

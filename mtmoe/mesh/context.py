@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.initializers import Initializer
+from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.random import StatelessUniform, name_key
 
 
@@ -23,6 +24,7 @@ class GraphContext:
       step: int32 scalar, folded into every random key.
       training: whether noise (dropout, jitter) is on.
       activation_dtype: dtype in which variables are read and activations computed.
+      layout: the mesh's shape and rules, for what must know how a dimension is split.
     """
 
     mesh: mtf.Mesh
@@ -30,6 +32,7 @@ class GraphContext:
     step: tf.Tensor
     training: bool
     activation_dtype: tf.DType = tf.float32
+    layout: Layout = Layout()  # noqa: RUF009  (frozen)
     _drawn: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     @contextlib.contextmanager

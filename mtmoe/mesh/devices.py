@@ -9,7 +9,7 @@ from mtmoe.mesh.layout import Layout
 
 
 def device_names(layout: Layout) -> list[str]:
-    """Returns one device name per processor of `layout`, creating logical CPUs if needed.
+    """Returns a device name per processor of `layout`; creates logical CPUs if needed.
 
     One processor is placed nowhere in particular (""), which lets XLA compile the whole
     step and spares the copy of each variable.
@@ -37,7 +37,7 @@ def _ensure_logical_cpus(count: int) -> None:
         )
     except RuntimeError as error:
         raise LayoutError(
-            f"the layout wants {count} logical CPU devices, TensorFlow already runs with "
-            f"{max(1, len(configured))}; build the program before any other TensorFlow "
-            "operation of the process"
+            f"the layout wants {count} logical CPU devices, TensorFlow already runs "
+            f"with {max(1, len(configured))}; build the program before any other "
+            "TensorFlow operation of the process"
         ) from error

@@ -1,7 +1,8 @@
 """Initial values: pure functions of (seed, variable name), equal on every host.
 
-An initializer is called as `initializer(shape, key)`, with `shape` a list of integers and
-`key` two 32-bit words from `mtmoe.mesh.random.name_key`, and returns a float32 tensor.
+An initializer is called as `initializer(shape, key)`, with `shape` a list of integers
+and `key` two 32-bit words from `mtmoe.mesh.random.name_key`; it returns a float32
+tensor.
 """
 
 from __future__ import annotations

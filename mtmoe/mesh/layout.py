@@ -6,7 +6,6 @@ import dataclasses
 import math
 
 import gin
-
 from mtmoe.errors import LayoutError, UnknownNameError
 from mtmoe.mesh.compat import mtf
 
@@ -17,12 +16,12 @@ class Layout:
     """A mesh of processors and the rules that lay tensors out on it.
 
     Attributes:
-      mesh_shape: named mesh dimensions and their sizes, "batch:2;model:2"; empty for one
-        processor.
+      mesh_shape: named mesh dimensions and their sizes, "batch:2;model:2"; empty for
+        one processor.
       layout_rules: tensor dimension to mesh dimension, "batch:batch;d_ff:model"; a
         dimension that is not named is replicated.
       devices: one TensorFlow device name per processor, in row-major order; empty to
-        take the host's CPU, divided into as many logical devices as there are processors.
+        take the host's CPU, divided into one logical device a processor.
 
     Raises:
       LayoutError: the strings do not parse, or the devices are not as many as the

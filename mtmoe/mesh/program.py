@@ -1,9 +1,9 @@
-"""A mesh program: functions over one set of variables, each compiled as one `tf.function`.
+"""A mesh program: one set of variables, and functions compiled as one `tf.function`.
 
-The graph of a function is built and lowered once inside `tf.compat.v1.wrap_function`: Mesh
-TensorFlow speaks TensorFlow 1, where only what is fetched runs. What the step needs is
-pruned out of it and wrapped in an outer `tf.function`, compiled by XLA where the mesh has
-one processor (one XLA computation cannot span several host devices).
+The graph of a function is built and lowered once inside `tf.compat.v1.wrap_function`:
+Mesh TensorFlow speaks TensorFlow 1, where only what is fetched runs. What the step
+needs is pruned out of it and wrapped in an outer `tf.function`, compiled by XLA where
+the mesh has one processor (one XLA computation cannot span several host devices).
 
 With several processors Mesh TensorFlow keeps each variable twice: a master, which is
 initialised and saved, and one slice a processor, which the step reads and writes. The
@@ -141,7 +141,7 @@ class MeshProgram:
                 graph = mtf.Graph()
                 mesh = mtf.Mesh(graph, "mesh")
                 context = GraphContext(
-                    mesh, self.seed, step, training, self.activation_dtype
+                    mesh, self.seed, step, training, self.activation_dtype, self.layout
                 )
                 outputs, updates = build(
                     context, dict(zip(signature, features, strict=True))

@@ -1,8 +1,8 @@
 """Random numbers that depend on nothing but (seed, step, name, position).
 
-Mesh TensorFlow seeds its random operations from Python's `random` and `hash`, so that two
-processes, or two layouts, draw different numbers. Here every element of a random tensor
-is a hash of a key and of the element's coordinates in the *global* tensor. Each
+Mesh TensorFlow seeds its random operations from Python's `random` and `hash`, so that
+two processes, or two layouts, draw different numbers. Here every element of a random
+tensor is a hash of a key and of the element's coordinates in the *global* tensor. Each
 processor computes just its own slice, without communication, and any layout gives the
 same tensor. The hash is the finaliser of MurmurHash3 (Appleby 2011), applied once per
 dimension to a 64-bit state.

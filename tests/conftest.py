@@ -1,0 +1,27 @@
+"""One TensorFlow process for all tests, with four logical CPU devices.
+
+Logical devices can only be made before the first TensorFlow operation, so they are made
+here, before any test module is imported.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import gin
+import pytest
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration() for _ in range(4)],
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_gin():
+    """No test sees the bindings of another."""
+    yield
+    with gin.unlock_config():
+        gin.clear_config()

@@ -1,0 +1,72 @@
+"""Random numbers: reproducible, layout-free, and statistically uniform."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mtmoe.mesh import initializers
+from mtmoe.mesh.random import name_key, slice_bits, uniform_from_bits
+
+
+def bits(shape, key=(1, 2), step=0, begin=None):
+    begin = begin or [0] * len(shape)
+    return slice_bits(key, tf.constant(step, tf.int32), shape, begin).numpy()
+
+
+def test_key_is_sha256_of_seed_and_name():
+    import hashlib
+
+    digest = hashlib.sha256(b"7\0encoder/jitter").digest()
+    assert name_key(7, "encoder/jitter") == (
+        int.from_bytes(digest[:4], "little"),
+        int.from_bytes(digest[4:8], "little"),
+    )
+
+
+def test_slices_tile_the_global_tensor():
+    whole = bits([6, 8, 10])
+    part = bits([3, 8, 5], begin=[3, 0, 5])
+    np.testing.assert_array_equal(part, whole[3:, :, 5:])
+
+
+@pytest.mark.parametrize("change", [{"key": (1, 3)}, {"key": (2, 2)}, {"step": 1}])
+def test_key_and_step_change_everything(change):
+    same = np.mean(bits([64, 64]) == bits([64, 64], **change))
+    assert same < 1e-3
+
+
+def test_uniform_moments_and_independence():
+    x = uniform_from_bits(tf.constant(bits([512, 512])), 0.0, 1.0).numpy()
+    assert 0.0 <= x.min() and x.max() < 1.0
+    counts, _ = np.histogram(x, bins=256, range=(0, 1))
+    expected = x.size / 256
+    chi_square = np.sum((counts - expected) ** 2 / expected)
+    assert 180 < chi_square < 340  # 255 degrees of freedom, about +-4 sigma
+    for a, b in ((x[1:], x[:-1]), (x[:, 1:], x[:, :-1])):
+        assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.01
+    steps = [bits([512, 512], step=step).ravel() for step in (4, 5)]
+    assert abs(np.corrcoef(*steps)[0, 1]) < 0.01
+
+
+def test_every_bit_is_fair():
+    x = bits([1024, 256]).ravel()
+    for bit in range(32):
+        assert abs(np.mean((x >> bit) & 1) - 0.5) < 0.005, bit
+
+
+def test_range_is_respected():
+    x = uniform_from_bits(tf.constant(bits([1000])), 0.99, 1.01).numpy()
+    assert 0.99 <= x.min() < 0.9905 and 1.0095 < x.max() < 1.01
+
+
+def test_initializers():
+    key = name_key(0, "w")
+    draw = initializers.truncated_normal(0.5)
+    first, again = draw([200, 300], key).numpy(), draw([200, 300], key).numpy()
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first).max() <= 1.0
+    # A unit normal cut at two sigma has standard deviation 0.8796.
+    assert first.std() == pytest.approx(0.5 * 0.8796, rel=0.01)
+    assert np.all(initializers.ones([3], key).numpy() == 1.0)
+    assert np.all(initializers.zeros([3], key).numpy() == 0.0)
+    assert np.mean(draw([200, 300], name_key(0, "v")).numpy() == first) < 1e-3
