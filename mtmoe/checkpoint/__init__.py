@@ -1,0 +1,1 @@
+"""Checkpoints that are there in full or not at all."""
