@@ -1,0 +1,341 @@
+"""Looking rows up in a table and scoring labels, without one-hot tensors.
+
+Mesh TensorFlow's own `mtf.gather` multiplies by a one-hot matrix, which costs
+tokens * vocab * d_model, and its `softmax_cross_entropy_with_logits` writes dense
+one-hot targets. The operations here gather instead. Both work with `vocab` split over a
+mesh axis: every processor then answers for the ids in its own slice, and the answers
+are added up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from mtmoe.errors import LayoutError
+from mtmoe.mesh.compat import mtf
+
+
+def embedding_lookup(
+    table: mtf.Tensor,
+    ids: mtf.Tensor,
+    output_shape: mtf.Shape | None = None,
+    name: str = "embedding_lookup",
+) -> mtf.Tensor:
+    """Returns the rows `table[ids]`.
+
+    The gradient adds the rows up by segment sum, in float32 whatever the dtype.
+
+    Args:
+      table: float [vocab, d_model]; the first dimension is the one that is indexed, and
+        there may be any number of others.
+      ids: int32 of any shape, each in [0, vocab).
+      output_shape: the same dimensions in another order; by default those of `ids`,
+        then those of `table` but its first.
+      name: name of the operation.
+
+    Returns:
+      A tensor of `output_shape`, of the dtype of `table`.
+
+    Raises:
+      ValueError: `ids` and `table` share a dimension.
+      LayoutError: when lowered, one mesh axis splits both `vocab` and `ids`.
+    """
+    rows = _EmbeddingLookup(table, ids, name).outputs[0]
+    if output_shape is None or output_shape == rows.shape:
+        return rows
+    return mtf.transpose(rows, mtf.Shape(output_shape))
+
+
+def label_cross_entropy(
+    logits: mtf.Tensor,
+    labels: mtf.Tensor,
+    vocab_dim: mtf.Dimension,
+    z_loss: float = 0.0,
+) -> mtf.Tensor:
+    """Returns the loss of each label: cross-entropy + z_loss * log(Z)^2.
+
+    Args:
+      logits: float [..., vocab], any dtype; the loss is computed in float32.
+      labels: int32 [...], each in [0, vocab).
+      vocab_dim: the dimension of `logits` that is normalised.
+      z_loss: weight that keeps log(Z), the log of the softmax's denominator, near zero
+        (Chowdhery et al. 2022, section 5; 1e-4 there).
+
+    Returns:
+      float32 [...], in nats.
+
+    Raises:
+      ValueError: `labels` has not the dimensions of `logits` without `vocab_dim`.
+    """
+    cross_entropy, log_z = cross_entropy_and_log_z(logits, labels, vocab_dim)
+    if z_loss == 0.0:
+        return cross_entropy
+    return cross_entropy + mtf.square(log_z) * z_loss
+
+
+def cross_entropy_and_log_z(
+    logits: mtf.Tensor, labels: mtf.Tensor, vocab_dim: mtf.Dimension
+) -> tuple[mtf.Tensor, mtf.Tensor]:
+    """Returns the two parts of `label_cross_entropy`, both differentiable.
+
+    Args:
+      logits: float [..., vocab].
+      labels: int32 [...].
+      vocab_dim: the dimension of `logits` that is normalised.
+
+    Returns:
+      log(Z) - logits[labels] and log(Z), float32 [...].
+
+    Raises:
+      ValueError: `labels` has not the dimensions of `logits` without `vocab_dim`.
+    """
+    batch_shape = logits.shape - vocab_dim
+    if set(labels.shape.dims) != set(batch_shape.dims):
+        raise ValueError(
+            f"labels must have the dimensions of logits without {vocab_dim.name}: "
+            f"{batch_shape}, got {labels.shape}"
+        )
+    if logits.shape.dims[-1] != vocab_dim:
+        logits = mtf.transpose(logits, batch_shape + vocab_dim)
+    if labels.shape != batch_shape:
+        labels = mtf.transpose(labels, batch_shape)
+    cross_entropy, log_z = _LabelCrossEntropy(logits, labels).outputs
+    return cross_entropy, log_z
+
+
+class _EmbeddingLookup(mtf.Operation):
+    """Gather from the first dimension of a table."""
+
+    def __init__(self, table: mtf.Tensor, ids: mtf.Tensor, name: str):
+        super().__init__([table, ids], name=name)
+        row_dims = table.shape.dims[1:]
+        if shared := set(table.shape.dims) & set(ids.shape.dims):
+            raise ValueError(f"the table and the ids share dimensions: {shared}")
+        shape = mtf.Shape(ids.shape.dims + row_dims)
+        self._outputs = [mtf.Tensor(self, shape, table.dtype)]
+
+    def gradient(self, grad_ys: list[mtf.Tensor]) -> list[mtf.Tensor | None]:
+        table, ids = self.inputs
+        return [_EmbeddingGradient(table, ids, grad_ys[0]).outputs[0], None]
+
+    def lower(self, lowering: mtf.Lowering) -> None:
+        table, ids = self.inputs
+        mesh_impl = lowering.mesh_impl(self)
+        vocab_axis = _vocab_axis(mesh_impl, table, ids)
+        table_slices, id_slices = lowering.tensors[table], lowering.tensors[ids]
+        if vocab_axis is None:
+            rows = mesh_impl.slicewise(tf.gather, table_slices, id_slices)
+        else:
+            offset = _slice_offset(mesh_impl, table.shape.dims[0], vocab_axis)
+            partial = mesh_impl.slicewise(
+                _masked_gather, table_slices, id_slices, offset
+            )
+            rows = mtf.LazyAllreduceSum(mesh_impl, partial, [vocab_axis])
+        lowering.set_tensor_lowering(self.outputs[0], rows)
+
+
+class _EmbeddingGradient(mtf.Operation):
+    """Adds up, for every row of a table, the gradients of the places it was used in."""
+
+    def __init__(self, table: mtf.Tensor, ids: mtf.Tensor, grad_rows: mtf.Tensor):
+        super().__init__([ids, grad_rows], name="embedding_gradient")
+        self._table = table
+        self._outputs = [mtf.Tensor(self, table.shape, table.dtype)]
+
+    def lower(self, lowering: mtf.Lowering) -> None:
+        ids, grad_rows = self.inputs
+        mesh_impl = lowering.mesh_impl(self)
+        vocab_axis = _vocab_axis(mesh_impl, self._table, ids)
+        offset = 0
+        if vocab_axis is not None:
+            offset = _slice_offset(mesh_impl, self._table.shape.dims[0], vocab_axis)
+        vocab_slice, *row_sizes = mesh_impl.slice_shape(self._table.shape)
+
+        def add_up(ids: tf.Tensor, grad_rows: tf.Tensor, offset: int) -> tf.Tensor:
+            own_ids = tf.reshape(ids, [-1]) - offset
+            # Ids of other slices: negative ones are ignored by the segment sum.
+            own_ids = tf.where(own_ids < vocab_slice, own_ids, -1)
+            rows = tf.cast(tf.reshape(grad_rows, [-1, *row_sizes]), tf.float32)
+            summed = tf.math.unsorted_segment_sum(rows, own_ids, vocab_slice)
+            return tf.cast(summed, self._table.dtype)
+
+        summed = mesh_impl.slicewise(
+            add_up, lowering.tensors[ids], lowering.tensors[grad_rows], offset
+        )
+        id_layout = mesh_impl.tensor_layout(ids).tensor_axis_to_mesh_axis
+        id_axes = sorted(axis for axis in id_layout if axis is not None)
+        if id_axes:
+            summed = mtf.LazyAllreduceSum(mesh_impl, summed, id_axes)
+        lowering.set_tensor_lowering(self.outputs[0], summed)
+
+
+class _LabelCrossEntropy(mtf.Operation):
+    """Cross-entropy and log(Z) of logits [..., vocab] and labels [...]."""
+
+    def __init__(self, logits: mtf.Tensor, labels: mtf.Tensor):
+        super().__init__([logits, labels], name="label_cross_entropy")
+        self._outputs = [
+            mtf.Tensor(self, labels.shape, tf.float32, index=index) for index in (0, 1)
+        ]
+
+    def gradient(self, grad_ys: list[mtf.Tensor | None]) -> list[mtf.Tensor | None]:
+        logits, labels = self.inputs
+        grad_cross_entropy, grad_log_z = grad_ys
+        grad_labels = grad_cross_entropy
+        if grad_labels is None:
+            grad_labels = mtf.zeros_like(self.outputs[0])
+        # d log(Z) / d logits = softmax, and the cross-entropy holds one log(Z) too.
+        grad_softmax = grad_labels if grad_log_z is None else grad_labels + grad_log_z
+        gradient = _LabelCrossEntropyGradient(
+            logits, labels, self.outputs[1], grad_labels, grad_softmax
+        )
+        return [gradient.outputs[0], None]
+
+    def lower(self, lowering: mtf.Lowering) -> None:
+        logits, labels = self.inputs
+        mesh_impl = lowering.mesh_impl(self)
+        axis = mesh_impl.tensor_dimension_to_mesh_axis(logits.shape.dims[-1])
+        logit_slices, label_slices = lowering.tensors[logits], lowering.tensors[labels]
+        largest = mesh_impl.slicewise(_largest, logit_slices)
+        if axis is None:
+            outputs = mesh_impl.slicewise(
+                _whole_cross_entropy, logit_slices, label_slices, largest
+            )
+        else:
+            largest = mesh_impl.allreduce(largest, [axis], "MAX")
+            offset = _slice_offset(mesh_impl, logits.shape.dims[-1], axis)
+            partial = mesh_impl.slicewise(
+                _partial_sums, logit_slices, label_slices, largest, offset
+            )
+            sums = mesh_impl.allreduce(partial, [axis], "SUM")
+            outputs = mesh_impl.slicewise(_finish_cross_entropy, sums, largest)
+        for tensor, value in zip(self.outputs, outputs, strict=True):
+            lowering.set_tensor_lowering(tensor, value)
+
+
+class _LabelCrossEntropyGradient(mtf.Operation):
+    """softmax * grad_softmax - indicator(label) * grad_labels, in the logits' dtype."""
+
+    def __init__(
+        self,
+        logits: mtf.Tensor,
+        labels: mtf.Tensor,
+        log_z: mtf.Tensor,
+        grad_labels: mtf.Tensor,
+        grad_softmax: mtf.Tensor,
+    ):
+        super().__init__(
+            [logits, labels, log_z, grad_labels, grad_softmax],
+            name="label_cross_entropy_gradient",
+        )
+        self._outputs = [mtf.Tensor(self, logits.shape, logits.dtype)]
+
+    def lower(self, lowering: mtf.Lowering) -> None:
+        logits = self.inputs[0]
+        mesh_impl = lowering.mesh_impl(self)
+        axis = mesh_impl.tensor_dimension_to_mesh_axis(logits.shape.dims[-1])
+        offset = (
+            0 if axis is None else _slice_offset(mesh_impl, logits.shape.dims[-1], axis)
+        )
+        gradient = mesh_impl.slicewise(
+            _cross_entropy_gradient, *map(lowering.tensors.get, self.inputs), offset
+        )
+        lowering.set_tensor_lowering(self.outputs[0], gradient)
+
+
+def _vocab_axis(
+    mesh_impl: mtf.MeshImpl, table: mtf.Tensor, ids: mtf.Tensor
+) -> int | None:
+    """The mesh axis that splits the rows of `table`; None if none does."""
+    axis = mesh_impl.tensor_dimension_to_mesh_axis(table.shape.dims[0])
+    if (
+        axis is not None
+        and axis in mesh_impl.tensor_layout(ids).tensor_axis_to_mesh_axis
+    ):
+        raise LayoutError(
+            f"mesh dimension {mesh_impl.shape[axis].name!r} splits both "
+            f"{table.shape.dims[0].name!r} and the ids {ids.shape} looked up in it; "
+            "give them different mesh dimensions in Layout.layout_rules"
+        )
+    return axis
+
+
+def _slice_offset(mesh_impl: mtf.MeshImpl, vocab_dim: mtf.Dimension, axis: int) -> Any:
+    """First id of each processor's slice of `vocab_dim`, a laid out int32 scalar."""
+    slice_size = vocab_dim.size // mesh_impl.shape[axis].size
+    return mesh_impl.slicewise(
+        lambda coordinate: coordinate * slice_size, mesh_impl.laid_out_pcoord(axis)
+    )
+
+
+def _own_ids(
+    ids: tf.Tensor, offset: tf.Tensor, size: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Ids relative to a slice from `offset` on (0 if outside), and which are in it."""
+    own_ids = ids - offset
+    is_own = (own_ids >= 0) & (own_ids < size)
+    return tf.where(is_own, own_ids, 0), is_own
+
+
+def _masked_gather(table: tf.Tensor, ids: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    """Rows of the ids in this slice of the table, zeros for the others."""
+    own_ids, is_own = _own_ids(ids, offset, table.shape[0])
+    is_own = tf.reshape(is_own, is_own.shape + [1] * (table.shape.rank - 1))
+    return tf.where(is_own, tf.gather(table, own_ids), tf.zeros([], table.dtype))
+
+
+def _largest(logits: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.reduce_max(logits, -1), tf.float32)
+
+
+def _sum_of_exponentials(logits: tf.Tensor, largest: tf.Tensor) -> tf.Tensor:
+    shifted = tf.cast(logits, tf.float32) - largest[..., tf.newaxis]
+    return tf.reduce_sum(tf.exp(shifted), -1)
+
+
+def _label_logit(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    gathered = tf.gather(logits, labels, axis=-1, batch_dims=labels.shape.rank)
+    return tf.cast(gathered, tf.float32)
+
+
+def _whole_cross_entropy(
+    logits: tf.Tensor, labels: tf.Tensor, largest: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    log_z = largest + tf.math.log(_sum_of_exponentials(logits, largest))
+    return log_z - _label_logit(logits, labels), log_z
+
+
+def _partial_sums(
+    logits: tf.Tensor, labels: tf.Tensor, largest: tf.Tensor, offset: tf.Tensor
+) -> tf.Tensor:
+    """One slice's share of [2, ...]: the sum of exponentials, and the label's logit."""
+    own_labels, is_own = _own_ids(labels, offset, logits.shape[-1])
+    label_logit = tf.where(is_own, _label_logit(logits, own_labels), 0.0)
+    return tf.stack([_sum_of_exponentials(logits, largest), label_logit])
+
+
+def _finish_cross_entropy(
+    sums: tf.Tensor, largest: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    sum_of_exponentials, label_logit = tf.unstack(sums)
+    log_z = largest + tf.math.log(sum_of_exponentials)
+    return log_z - label_logit, log_z
+
+
+def _cross_entropy_gradient(
+    logits: tf.Tensor,
+    labels: tf.Tensor,
+    log_z: tf.Tensor,
+    grad_labels: tf.Tensor,
+    grad_softmax: tf.Tensor,
+    offset: tf.Tensor,
+) -> tf.Tensor:
+    log_z, grad_labels, grad_softmax, labels = (
+        x[..., tf.newaxis] for x in (log_z, grad_labels, grad_softmax, labels)
+    )
+    gradient = tf.exp(tf.cast(logits, tf.float32) - log_z) * grad_softmax
+    is_label = tf.range(logits.shape[-1]) == labels - offset
+    # A comparison fuses with the rest; an update in place would be a pass of its own.
+    return tf.cast(tf.where(is_label, gradient - grad_labels, gradient), logits.dtype)
