@@ -1,0 +1,1 @@
+"""SeqIO registrations that ship with mtmoe; imported by name, never on import."""

@@ -1,0 +1,58 @@
+"""Keyed randomness without state: integers in, 64 well-mixed bits out.
+
+Every random choice of the data path is `fold(words...)` of what identifies it, so it is
+the same in any process, at any time, in any order. The mixing function is the
+finaliser of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom
+number generators", figure 15).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+UInt64Array = npt.NDArray[np.uint64]
+Words = npt.ArrayLike
+
+_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
+
+
+def fold(*words: Words) -> UInt64Array:
+    """Hashes integer words into one uint64 each; the words broadcast.
+
+    Args:
+      *words: integers or integer arrays of broadcastable shapes, order matters.
+
+    Returns:
+      uint64 array of the broadcast shape.
+    """
+    state = np.zeros((1,), np.uint64)
+    with np.errstate(over="ignore"):
+        for word in words:
+            state = _mix((state + _GOLDEN_GAMMA) ^ _mix(_as_uint64(word)))
+    shape = np.broadcast_shapes(*(np.shape(word) for word in words))
+    return np.broadcast_to(state, shape or (1,)).reshape(shape)
+
+
+def name_key(name: str) -> int:
+    """Returns 64 bits that stand for a name, the same in every process."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:8], "little")
+
+
+def seed_pairs(words: UInt64Array) -> npt.NDArray[np.int32]:
+    """Splits uint64 [B] into the int32 [B, 2] seeds TensorFlow's stateless ops take."""
+    return np.ascontiguousarray(words).view(np.int32).reshape(-1, 2)
+
+
+def _as_uint64(word: Words) -> UInt64Array:
+    return np.atleast_1d(np.asarray(word)).astype(np.uint64)
+
+
+def _mix(x: UInt64Array) -> UInt64Array:
+    x = (x ^ (x >> _SHIFTS[0])) * _MULTIPLIERS[0]
+    x = (x ^ (x >> _SHIFTS[1])) * _MULTIPLIERS[1]
+    return x ^ (x >> _SHIFTS[2])

@@ -1,0 +1,1 @@
+"""Where raw text comes from: one module a format."""

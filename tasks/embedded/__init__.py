@@ -1,0 +1,1 @@
+"""Tasks over the embedded corpus."""
