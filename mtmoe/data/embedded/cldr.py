@@ -1,0 +1,88 @@
+"""Names out of Unicode CLDR, read through `babel`'s locale data.
+
+Languages, territories, scripts, currencies, units, cities, time zones, calendar words:
+every text is keyed by its place in CLDR, e.g. `cldr/territories/DE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mtmoe.data.embedded.package import (
+    Passage,
+    SourcePackage,
+    locate_python_package,
+)
+
+# The parts of a locale that hold words, and the topic that keys them: all forms of one
+# name (singular, plural, with a number) fall on one side of the split.
+_TOPICS = {
+    "languages": "languages",
+    "territories": "territories",
+    "scripts": "scripts",
+    "variants": "variants",
+    "currency_names": "currencies",
+    "currency_names_plural": "currencies",
+    "unit_display_names": "units",
+    "unit_patterns": "units",
+    "date_fields": "date_fields",
+    "months": "months",
+    "days": "days",
+    "quarters": "quarters",
+    "eras": "eras",
+    "time_zones": "time_zones",
+    "meta_zones": "meta_zones",
+}
+_NARROW_FORMS = frozenset({"short", "narrow", "abbreviated"})
+_LOCALES = {"iw": "he"}
+# CLDR has a locale for 100 of the 101.
+_ABSENT = frozenset({"hmn"})
+
+
+def _files(root: Path, code: str) -> tuple[Path, ...]:
+    if code in _ABSENT:
+        return ()
+    data = root / "locale-data"
+    english = (data / "en.dat",)
+    own = data / f"{_LOCALES.get(code, code)}.dat"
+    # The English names tell which of the others were never translated.
+    return english if code == "en" else (*english, own) if own.is_file() else ()
+
+
+def _read(root: Path, code: str) -> Iterator[Passage]:
+    if not _files(root, code):
+        return
+    english = {} if code == "en" else dict(_texts("en"))
+    for place, text in _texts(_LOCALES.get(code, code)):
+        if english.get(place) != text:
+            key = f"cldr/{_TOPICS[place[0]]}/{place[1]}"
+            yield Passage(key, text, group="cldr")
+
+
+def _texts(locale: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    from babel import localedata
+
+    data = localedata.load(locale, merge_inherited=False)
+    for part in _TOPICS:
+        yield from _leaves(data.get(part, {}), (part,))
+
+
+def _leaves(node: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(node, str):
+        yield place, node
+    elif isinstance(node, Mapping):
+        for name, child in sorted(node.items(), key=lambda item: str(item[0])):
+            if name not in _NARROW_FORMS:
+                yield from _leaves(child, (*place, str(name)))
+
+
+PACKAGE = SourcePackage(
+    name="babel",
+    mend="pip install babel",
+    is_optional=False,
+    locate=lambda: locate_python_package("babel", "babel"),
+    files=_files,
+    read=_read,
+)
