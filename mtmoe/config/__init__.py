@@ -1,0 +1,1 @@
+"""Gin files: found, checked before anything runs, and loaded."""

@@ -1,0 +1,238 @@
+"""A config is loaded as written, or refused with file, line and the right name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import gin
+import pytest
+
+from mtmoe.config import load
+from mtmoe.config.load import gin_directory, load_config, resolved_bindings
+from mtmoe.config.unused import check_all_used
+from mtmoe.errors import ConfigError
+
+
+@gin.configurable(module="config_test")
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """A configurable class with typed fields."""
+
+    power: float = 1.0
+    cylinders: int | None = 4
+    fuel: str = "oil"
+    gears: tuple[int, ...] = (1, 2)
+    turbo: bool = False
+
+
+@gin.configurable(module="config_test")
+@dataclasses.dataclass(frozen=True)
+class Vehicle:
+    """A configurable with parameters that have no default."""
+
+    engine: Engine
+    name: str
+    options: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@gin.configurable(module="config_test")
+def horn(volume: int = 3) -> int:
+    """A configurable nobody calls."""
+    return volume
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "import_rooms", lambda: None)
+    yield
+    gin.clear_config()
+
+
+def write(name: str, text: str) -> str:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return name
+
+
+def refused(text: str, *params: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config([write("run.gin", text)], params)
+    return str(caught.value)
+
+
+def test_files_includes_macros_scopes_and_parameters() -> None:
+    write("parts/engine.gin", "POWER = 2.5\nEngine.power = %POWER\n")
+    write(
+        "run.gin",
+        'include "parts/engine.gin"\n'
+        "Vehicle:\n  engine = @big/Engine()\n  name = 'é'\n"
+        "big/Engine.cylinders = 12\n",
+    )
+    load_config(["run.gin"], ["POWER=7", "Vehicle.options={'seats': 2}"])
+    vehicle = Vehicle()
+    assert vehicle == Vehicle(Engine(7, 12), "é", {"seats": 2})
+
+
+def test_text_loads_to_the_same_config(tmp_path: Path) -> None:
+    write("run.gin", "P = 2\nEngine.power = %P\nVehicle.engine = @e/Engine()\n")
+    first = load_config(["run.gin"], ["e/Engine.fuel='hay'", "Vehicle.name='cart'"])
+    write("model/config.gin", first.text)
+    second = load_config(model_dir=tmp_path / "model")
+    assert second.text == first.text
+    assert second.fingerprint == first.fingerprint
+    assert Vehicle() == Vehicle(Engine(2, fuel="hay"), "cart")
+
+
+def test_parameters_win_over_the_model_folder(tmp_path: Path) -> None:
+    write("model/config.gin", "Engine.power = 2.0\n")
+    load_config((), ["Engine.power = 3.0"], model_dir=tmp_path / "model")
+    assert Engine().power == 3.0
+
+
+def test_fingerprint_sees_values_not_macros_or_order() -> None:
+    write("a.gin", "P = 2\nEngine.power = %P\nEngine.fuel = 'x'\n")
+    write("b.gin", "Engine.fuel = 'x'\nconfig_test.Engine.power = 2\n")
+    write("c.gin", "Engine.fuel = 'x'\nEngine.power = 3\n")
+    a, b, c = (load_config([name]) for name in ("a.gin", "b.gin", "c.gin"))
+    assert a.fingerprint == b.fingerprint != c.fingerprint
+    assert a.bindings == {"Engine.power": "2", "Engine.fuel": "'x'"}
+    assert a.places["Engine.power"].endswith("a.gin:2")
+
+
+def test_shipped_files_are_found_by_their_short_name() -> None:
+    assert (gin_directory() / "runs" / "quickstart.gin").is_file()
+
+
+def test_a_users_module_in_the_current_folder_is_imported() -> None:
+    write(
+        "my_parts_for_config_test.py",
+        "import gin\n@gin.configurable\ndef sail(area=1): return area\n",
+    )
+    write("run.gin", "import my_parts_for_config_test\nsail.area = 9\n")
+    config = load_config(["run.gin"])
+    assert gin.get_configurable("sail")() == 9
+    assert config.text.startswith("import my_parts_for_config_test\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\nEngin.power = 1", ["run.gin:2", "'Engin'", "Engine"]),
+        ("Engine.pwoer = 1", ["run.gin:1", "'pwoer'", "power", "It has: power, cyl"]),
+        ("Engine.fuel = @hron", ["run.gin:1", "'hron'", "horn"]),
+        ("Engine.fuel = @e/hron()", ["run.gin:1", "'hron'", "horn"]),
+        ("PO = 1\nEngine.power = %PO\nhorn.volume = %P", ["run.gin:3", "'P'", "PO"]),
+        ("POWRE = 1", ["run.gin:1", "nothing uses", "'POWRE'"]),
+        ("A = %B\nB = %A\nEngine.power = %A", ["%A is defined by itself", "run.gin:3"]),
+        ("Engine.power = 1 2", ["run.gin:1", "Expected newline", "Engine.power = 1 2"]),
+        (
+            "\nEngine.fuel = oil",
+            ["run.gin:2", "text needs quotes", "Engine.fuel = oil"],
+        ),
+        ("Engine.gears = (1,\n", ["run.gin:"]),
+        ("Engine:\n  power = 1\n bad = 2\n", ["run.gin:3"]),
+        ("Engine.power = '5'", ["Engine.power", "float", "'5'", "run.gin:1"]),
+        ("Engine.power = True", ["Engine.power", "True"]),
+        ("Engine.cylinders = 4.5", ["Engine.cylinders", "int | None", "4.5"]),
+        ("P = 'x'\nEngine.cylinders = %P", ["Engine.cylinders", "run.gin:2"]),
+        ("Engine.turbo = 1", ["Engine.turbo", "bool"]),
+        ("Engine.gears = 3", ["Engine.gears", "tuple"]),
+        ("Vehicle.options = [1]", ["Vehicle.options", "dict"]),
+        ("include 'parts/engin.gin'", ["run.gin:1", "parts/engin.gin", "not found"]),
+        ("include 'run.gin'", ["run.gin:1", "includes itself"]),
+        ("import no_such_module_here", ["run.gin:1", "no_such_module_here"]),
+        (
+            "Engine.power = %gin.REQUIRED",
+            ["must be given", "Engine.power", "run.gin:1"],
+        ),
+        ("M = %gin.REQUIRED\nEngine.power = %M", ["--gin_param='M=...'", "run.gin:1"]),
+        ("horn.volume = @Vehicle()", ["Vehicle.engine is not set", "Vehicle.name"]),
+    ],
+)
+def test_every_mistake_is_named_with_its_place(text: str, expected: list[str]) -> None:
+    message = refused(text)
+    for part in expected:
+        assert part in message
+
+
+def test_none_and_integers_are_what_the_types_say() -> None:
+    write("run.gin", "Engine.cylinders = None\nEngine.power = 3\nEngine.gears = [1]\n")
+    load_config(["run.gin"])
+    assert Engine() == Engine(power=3, cylinders=None, gears=[1])
+
+
+def test_all_mistakes_are_listed_at_once() -> None:
+    message = refused("Engin.power = 1\nhorn.volme = 2\n")
+    assert "run.gin:1" in message and "run.gin:2" in message
+
+
+def test_parameter_is_quoted_in_its_error() -> None:
+    message = refused("horn.volume = 2", "horn.volme=3")
+    assert "--gin_param=horn.volme=3" in message and "volume" in message
+    assert "--gin_param=Engine.fuel=oil: " in refused("", "Engine.fuel=oil")
+    assert "files only" in refused("", "include 'run.gin'")
+
+
+def test_overriding_the_use_of_a_macro_is_no_mistake() -> None:
+    write("run.gin", "P = 2\nEngine.power = %P\n")
+    load_config(["run.gin"], ["Engine.power=3"])
+    assert Engine().power == 3
+
+
+def test_roots_must_be_complete() -> None:
+    write("run.gin", "Vehicle.name = 'a'\n")
+    with pytest.raises(ConfigError, match=r"Vehicle\.engine is not set"):
+        load_config(["run.gin"], roots=["Vehicle"])
+
+
+def test_a_refused_config_leaves_the_one_before() -> None:
+    load_config([write("good.gin", "horn.volume = 8")])
+    refused("horn.volume = 1\nhorn.volme = 2")
+    assert horn() == 8
+
+
+def test_missing_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean .*runs/quickstart.gin"):
+        load_config(["runs/quikstart.gin"])
+    with pytest.raises(ConfigError, match="not a model folder"):
+        load_config(model_dir=tmp_path)
+    Path("latin.gin").write_bytes(b"# \xe9\n")
+    with pytest.raises(ConfigError, match="latin.gin"):
+        load_config(["latin.gin"])
+
+
+def test_ambiguous_names_are_listed() -> None:
+    gin.external_configurable(lambda size=1: size, "valve", module="config_test.left")
+    gin.external_configurable(lambda size=1: size, "valve", module="config_test.right")
+    message = refused("valve.size = 2")
+    assert "ambiguous" in message
+    load_config([write("run.gin", "left.valve.size = 2")])
+
+
+def test_bindings_of_another_version_are_still_read() -> None:
+    text = "Gone.size = 3\nEngine.power = 1\n"
+    assert resolved_bindings(text, "x") == {"Gone.size": "3", "Engine.power": "1"}
+
+
+def test_what_nobody_read_is_an_error_with_its_place() -> None:
+    text = "Engine.power = 2\nbgi/Engine.fuel = 'x'\nhorn.volume = 1\n"
+    config = load_config([write("run.gin", text)])
+    with gin.config_scope("big"):
+        Engine()
+    with pytest.raises(ConfigError) as caught:
+        check_all_used(config)
+    message = str(caught.value)
+    assert "bgi/Engine.fuel" in message and "run.gin:2" in message
+    assert "horn.volume" in message and "Engine.power" not in message
+
+
+def test_what_was_read_in_any_scope_is_used() -> None:
+    config = load_config([write("run.gin", "a/Engine.power = 2\nhorn.volume = 2\n")])
+    with gin.config_scope("a/b"):
+        Engine()
+    horn()
+    check_all_used(config)
