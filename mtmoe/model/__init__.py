@@ -1,0 +1,1 @@
+"""What is computed: layers that take and return tensors with named dimensions."""

@@ -1,0 +1,1 @@
+"""Attention: which positions look at which, and the projections around it."""

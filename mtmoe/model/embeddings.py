@@ -1,0 +1,63 @@
+"""Token embeddings and the logits read off them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.initializers import truncated_normal
+from mtmoe.mesh.lookup import embedding_lookup
+from mtmoe.model.initialization import scaled_normal
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenEmbedding:
+    """A table of one vector a token, shared by encoder, decoder and, if tied, logits.
+
+    Attributes:
+      vocab_size: number of rows, at least the number of token ids.
+      d_model: width.
+      tied: whether the logits are products with the same table, scaled by
+        d_model^-0.5 (Raffel et al. 2020), or with a matrix of their own (T5 1.1).
+      initialization_scale: see `scaled_normal`; for the matrix of untied logits. The
+        table itself starts with sigma = 1, as T5's.
+    """
+
+    vocab_size: int
+    d_model: int
+    tied: bool
+    initialization_scale: float = 1.0
+
+    def _table(self, context: GraphContext) -> mtf.Tensor:
+        return context.variable(
+            "embedding",
+            [
+                mtf.Dimension("vocab", self.vocab_size),
+                mtf.Dimension("d_model", self.d_model),
+            ],
+            truncated_normal(1.0),
+        )
+
+    def embed(self, context: GraphContext, ids: mtf.Tensor) -> mtf.Tensor:
+        """Looks up int32 ids [batch, length]; returns [batch, length, d_model]."""
+        d_model = mtf.Dimension("d_model", self.d_model)
+        return embedding_lookup(self._table(context), ids, ids.shape + d_model)
+
+    def logits(self, context: GraphContext, x: mtf.Tensor) -> mtf.Tensor:
+        """Scores every token: [batch, length, d_model] -> float32 [.., vocab]."""
+        vocab = mtf.Dimension("vocab", self.vocab_size)
+        d_model = x.shape.dims[-1]
+        if self.tied:
+            weights = self._table(context)
+            x *= self.d_model**-0.5
+        else:
+            weights = context.variable(
+                "logits",
+                [d_model, vocab],
+                scaled_normal(self.initialization_scale, self.d_model),
+            )
+        logits = mtf.einsum([x, weights], output_shape=x.shape - d_model + vocab)
+        return mtf.cast(logits, tf.float32)

@@ -1,0 +1,1 @@
+"""The sparse feed-forward layer: routing, capacity, losses and statistics."""

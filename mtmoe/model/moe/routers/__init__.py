@@ -1,0 +1,1 @@
+"""Routers: one module a published way of choosing experts for tokens."""
