@@ -1,0 +1,175 @@
+"""From sums per example to the metrics of one task.
+
+Legend: E examples, T target length, V vocab.
+
+Every metric is a ratio of two sums over a task's examples:
+
+  loss                           nats of target tokens / target tokens
+  accuracy                       text tokens predicted right / text tokens
+  bits_per_byte                  nats of text tokens / ln 2 / bytes of text tokens
+  mixture_unigram_bits_per_byte  the same nats under the mixture-wide unigram model
+  language_unigram_bits_per_byte the same nats under the language's own
+
+A target token is any target but padding; a text token stands for at least one byte, so
+that sentinels and EOS are target tokens but not text tokens. Predictions are made with
+the true tokens before them given (teacher forcing).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtmoe.errors import CorpusError
+from mtmoe.evaluate.bootstrap import Bootstrap, Interval, percentiles
+
+METRICS = (
+    "loss",
+    "accuracy",
+    "bits_per_byte",
+    "mixture_unigram_bits_per_byte",
+    "language_unigram_bits_per_byte",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExampleSums:
+    """What is kept of each example; every field has shape [E].
+
+    Attributes:
+      group: the text chunk the example masks.
+      target_nats: model loss summed over target tokens.
+      target_tokens: target tokens.
+      text_nats: model loss summed over text tokens.
+      text_tokens: text tokens.
+      text_bytes: UTF-8 bytes the text tokens stand for.
+      text_hits: text tokens predicted right.
+      mixture_nats: -ln p summed over text tokens, mixture-wide unigram model.
+      language_nats: -ln p summed over text tokens, the language's unigram model.
+    """
+
+    group: NDArray[np.int32]
+    target_nats: NDArray[np.float64]
+    target_tokens: NDArray[np.int64]
+    text_nats: NDArray[np.float64]
+    text_tokens: NDArray[np.int64]
+    text_bytes: NDArray[np.int64]
+    text_hits: NDArray[np.int64]
+    mixture_nats: NDArray[np.float64]
+    language_nats: NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskScore:
+    """All metrics of one task.
+
+    Attributes:
+      metrics: an interval by metric name, in the order of METRICS.
+      bits_per_byte_replicates: the resampled bits per byte, shape [R].
+      num_groups: text chunks.
+      num_examples: maskings of them.
+      num_tokens: text tokens that were masked and scored.
+      num_bytes: the bytes they stand for.
+    """
+
+    metrics: Mapping[str, Interval]
+    bits_per_byte_replicates: NDArray[np.float64]
+    num_groups: int
+    num_examples: int
+    num_tokens: int
+    num_bytes: int
+
+
+def example_sums(
+    targets_ET: NDArray[np.int32],
+    group_E: NDArray[np.int32],
+    token_loss_ET: NDArray[np.float32],
+    predictions_ET: NDArray[np.int32],
+    token_bytes_V: NDArray[np.int32],
+    mixture_nats_V: NDArray[np.float64],
+    language_nats_V: NDArray[np.float64],
+) -> ExampleSums:
+    """Returns the sums per example, in float64."""
+    is_target_ET = targets_ET != 0
+    bytes_ET = np.where(is_target_ET, token_bytes_V[targets_ET], 0).astype(np.int64)
+    is_text_ET = bytes_ET > 0
+    loss_ET = token_loss_ET.astype(np.float64)
+
+    def over_text(values_ET: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(is_text_ET, values_ET, 0.0).sum(axis=1)
+
+    return ExampleSums(
+        group=group_E,
+        target_nats=np.where(is_target_ET, loss_ET, 0.0).sum(axis=1),
+        target_tokens=is_target_ET.sum(axis=1),
+        text_nats=over_text(loss_ET),
+        text_tokens=is_text_ET.sum(axis=1),
+        text_bytes=bytes_ET.sum(axis=1),
+        text_hits=(is_text_ET & (predictions_ET == targets_ET)).sum(axis=1),
+        mixture_nats=over_text(mixture_nats_V[targets_ET]),
+        language_nats=over_text(language_nats_V[targets_ET]),
+    )
+
+
+def score(task: str, sums: ExampleSums, bootstrap: Bootstrap) -> TaskScore:
+    """Returns a task's metrics with their intervals.
+
+    Examples that mask no text (all of their bytes lie outside the targets) say nothing
+    and are left out.
+
+    Raises:
+      CorpusError: no example masks any text.
+    """
+    kept = sums.text_bytes > 0
+    if not kept.any():
+        raise CorpusError(
+            f"{task}: the text is too short to mask a single token of it; "
+            "give at least a sentence"
+        )
+    sums = ExampleSums(
+        **{
+            field.name: getattr(sums, field.name)[kept]
+            for field in dataclasses.fields(ExampleSums)
+        }
+    )
+    resamples = bootstrap.resamples(task, sums.group)
+    bits_bytes = math.log(2.0) * sums.text_bytes
+    ratios = {
+        "loss": (sums.target_nats, sums.target_tokens),
+        "accuracy": (sums.text_hits, sums.text_tokens),
+        "bits_per_byte": (sums.text_nats, bits_bytes),
+        "mixture_unigram_bits_per_byte": (sums.mixture_nats, bits_bytes),
+        "language_unigram_bits_per_byte": (sums.language_nats, bits_bytes),
+    }
+    return TaskScore(
+        metrics={
+            metric: resamples.ratio(numerator_E, denominator_E)
+            for metric, (numerator_E, denominator_E) in ratios.items()
+        },
+        bits_per_byte_replicates=resamples.replicates(*ratios["bits_per_byte"]),
+        num_groups=resamples.num_groups,
+        num_examples=int(kept.sum()),
+        num_tokens=int(sums.text_tokens.sum()),
+        num_bytes=int(sums.text_bytes.sum()),
+    )
+
+
+def mean_bits_per_byte(scores: Mapping[str, TaskScore], confidence: float) -> Interval:
+    """Returns bits per byte averaged over tasks, every task weighing the same.
+
+    The interval averages the tasks' independent resamples; it is NaN when a task has
+    one chunk only.
+    """
+    value = float(
+        np.mean([task.metrics["bits_per_byte"].value for task in scores.values()])
+    )
+    if any(task.num_groups < 2 for task in scores.values()):
+        return Interval(value, float("nan"), float("nan"))
+    replicates_R = np.mean(
+        [task.bits_per_byte_replicates for task in scores.values()], axis=0
+    )
+    return Interval(value, *percentiles(replicates_R, confidence))

@@ -1,0 +1,117 @@
+"""The two baselines: unigram models of the training text, in the model's own tokens.
+
+Legend: V vocab.
+
+Witten-Bell smoothing (Witten and Bell, "The Zero-Frequency Problem", 1991): after N
+tokens of T types the next token is taken to be a new type with probability T / (N + T),
+and that mass goes to the distribution behind:
+
+    uniform over text tokens  <-  mixture-wide  <-  the language's own
+
+It has no parameter to tune, gives every text token a probability above 0, and puts none
+on tokens that stand for no text, so the baselines never pay for sentinels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtmoe.errors import CorpusError
+
+
+@dataclasses.dataclass(frozen=True)
+class UnigramBaselines:
+    """Fitted baselines.
+
+    Attributes:
+      mixture_nats_V: -ln p of each token under the mixture-wide model; infinite for
+        tokens that stand for no text.
+      language_nats_V: the same under each task's own model, by task.
+    """
+
+    mixture_nats_V: NDArray[np.float64]
+    language_nats_V: Mapping[str, NDArray[np.float64]]
+
+
+def fit_unigrams(
+    counts_V: Mapping[str, NDArray[np.int64]],
+    rates: Mapping[str, float],
+    token_bytes_V: NDArray[np.int32],
+) -> UnigramBaselines:
+    """Fits both baselines.
+
+    Args:
+      counts_V: training tokens of each task, by id.
+      rates: the mixture's rate of each task, any scale: how often the model sees it.
+      token_bytes_V: bytes each token stands for; a text token has at least one.
+
+    Raises:
+      CorpusError: a task of the mixture has no training text.
+    """
+    is_text_V = token_bytes_V > 0
+    text_counts_V = {
+        name: np.where(is_text_V, counts, 0).astype(np.float64)
+        for name, counts in counts_V.items()
+    }
+    empty = [name for name, counts in text_counts_V.items() if not counts.any()]
+    if empty:
+        raise CorpusError(
+            "no training text to fit the unigram baseline on, for " + ", ".join(empty)
+        )
+    uniform_V = is_text_V / is_text_V.sum()
+    mixture_V = _mixture_wide(text_counts_V, rates, uniform_V)
+    return UnigramBaselines(
+        mixture_nats_V=_nats(mixture_V),
+        language_nats_V={
+            name: _nats(
+                witten_bell(
+                    counts / counts.sum(),
+                    float(counts.sum()),
+                    int(np.count_nonzero(counts)),
+                    mixture_V,
+                )
+            )
+            for name, counts in text_counts_V.items()
+        },
+    )
+
+
+def witten_bell(
+    observed_V: NDArray[np.float64],
+    num_tokens: float,
+    num_types: int,
+    behind_V: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Returns (N observed + T behind) / (N + T), a distribution over the vocabulary.
+
+    Args:
+      observed_V: relative frequencies.
+      num_tokens: N, tokens the frequencies were counted from.
+      num_types: T, distinct tokens among them.
+      behind_V: the distribution that gets the mass of unseen tokens.
+    """
+    return (num_tokens * observed_V + num_types * behind_V) / (num_tokens + num_types)
+
+
+def _mixture_wide(
+    text_counts_V: Mapping[str, NDArray[np.float64]],
+    rates: Mapping[str, float],
+    uniform_V: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    total_rate = sum(rates[name] for name in text_counts_V)
+    observed_V = np.zeros_like(uniform_V)
+    num_tokens = 0.0
+    for name, counts in text_counts_V.items():
+        observed_V += rates[name] / total_rate * counts / counts.sum()
+        num_tokens += float(counts.sum())
+    num_types = int(np.count_nonzero(observed_V))
+    return witten_bell(observed_V, num_tokens, num_types, uniform_V)
+
+
+def _nats(probability_V: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore"):
+        return -np.log(probability_V)

@@ -1,0 +1,1 @@
+"""A model folder turned into a page a reader can decide from (no TensorFlow)."""

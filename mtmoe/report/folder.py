@@ -1,0 +1,131 @@
+"""Reads what a report is made from out of a model folder.
+
+Everything is text that `mtmoe train` and `mtmoe evaluate` wrote; no checkpoint is
+opened.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mtmoe.errors import CheckpointError
+from mtmoe.evaluate.records import (
+    EVALUATION_FILE,
+    EXPERTS_FILE,
+    PER_LANGUAGE_FILE,
+    ExpertRow,
+    MetricRow,
+    read_expert_rows,
+    read_metric_rows,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFolder:
+    """The inputs of a report.
+
+    Attributes:
+      name: the folder's own name.
+      step: the evaluated training step.
+      evaluated_steps: all steps with an evaluation, ascending.
+      metric_rows: rows of the evaluated per_language.csv.
+      per_language_csv: that file's text, unchanged.
+      expert_rows: rows of the evaluated experts.csv.
+      evaluation: evaluation.json.
+      training: the objects of metrics.jsonl, one a step, ascending.
+      provenance: provenance.json.
+      config: the operative gin configuration.
+    """
+
+    name: str
+    step: int
+    evaluated_steps: tuple[int, ...]
+    metric_rows: tuple[MetricRow, ...]
+    per_language_csv: str
+    expert_rows: tuple[ExpertRow, ...]
+    evaluation: Mapping[str, Any]
+    training: tuple[Mapping[str, Any], ...]
+    provenance: Mapping[str, Any]
+    config: str
+
+
+def read_model_folder(model_dir: Path) -> ModelFolder:
+    """Reads a model folder, with the evaluation of its latest evaluated step.
+
+    Raises:
+      CheckpointError: the folder or a file of it is absent or damaged; the message
+        names the command that makes it.
+    """
+    if not model_dir.is_dir():
+        raise CheckpointError(
+            f"no model folder {str(model_dir)!r}; make one with: mtmoe train "
+            f"--gin_file=runs/quickstart.gin --model_dir={model_dir}"
+        )
+    train = f"mtmoe train --gin_file=FILE --model_dir={model_dir}"
+    evaluate = f"mtmoe evaluate --model_dir={model_dir}"
+    steps = evaluated_steps(model_dir)
+    if not steps:
+        raise CheckpointError(
+            f"{model_dir} has no finished evaluation; make one with: {evaluate}"
+        )
+    evaluation = model_dir / "evaluation" / f"step_{steps[-1]}"
+    per_language = _existing(evaluation / PER_LANGUAGE_FILE, evaluate)
+    return ModelFolder(
+        name=model_dir.resolve().name,
+        step=steps[-1],
+        evaluated_steps=steps,
+        metric_rows=read_metric_rows(per_language),
+        per_language_csv=per_language.read_bytes().decode("utf-8"),
+        expert_rows=read_expert_rows(_existing(evaluation / EXPERTS_FILE, evaluate)),
+        evaluation=_read_json(evaluation / EVALUATION_FILE, evaluate),
+        training=_read_training(_existing(model_dir / "metrics.jsonl", train), train),
+        provenance=_read_json(model_dir / "provenance.json", train),
+        config=_existing(model_dir / "config.gin", train).read_text(encoding="utf-8"),
+    )
+
+
+def evaluated_steps(model_dir: Path) -> tuple[int, ...]:
+    """Returns the steps whose evaluation is finished, ascending."""
+    found = []
+    for path in (model_dir / "evaluation").glob("step_*"):
+        match = re.fullmatch(r"step_(\d+)", path.name)
+        if match and (path / EVALUATION_FILE).is_file():
+            found.append(int(match.group(1)))
+    return tuple(sorted(found))
+
+
+def _existing(path: Path, command: str) -> Path:
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; make it with: {command}")
+    return path
+
+
+def _read_json(path: Path, command: str) -> dict[str, Any]:
+    try:
+        content = json.loads(_existing(path, command).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}); make it anew with: {command}"
+        ) from error
+    return dict(content)
+
+
+def _read_training(path: Path, command: str) -> tuple[Mapping[str, Any], ...]:
+    """Returns one object a step; of a step logged twice (a resumed run) the last."""
+    by_step: dict[int, Mapping[str, Any]] = {}
+    for i, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            record = json.loads(text)
+            by_step[int(record["step"])] = record
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{path}:{i} is damaged ({error}); make it anew with: {command}"
+            ) from error
+    if not by_step:
+        raise CheckpointError(f"{path} is empty; make it with: {command}")
+    return tuple(by_step[step] for step in sorted(by_step))

@@ -1,0 +1,112 @@
+"""The sortable table of languages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from mtmoe.report import plots
+from mtmoe.report.svg import escape
+from mtmoe.report.tables import LanguageResult
+from mtmoe.report.wording import percent, script_name
+
+_HEADINGS = (
+    ("Language", ""),
+    ("Bits per byte, 95 % interval", "num"),
+    ("Beside the baselines", "num graphic"),
+    ("Own unigram", "num"),
+    ("Mixture unigram", "num"),
+    ("Accuracy", "num"),
+    ("Share", "num"),
+    ("Epochs", "num"),
+    ("Dropped", "num"),
+    ("Script", ""),
+    ("Family", ""),
+)
+
+
+def table_head() -> str:
+    """Returns the cells of the heading row."""
+    return "\n".join(
+        f'<th class="{style}" scope="col"><button type="button">{title}</button></th>'
+        for title, style in _HEADINGS
+    )
+
+
+def table_rows(results: Sequence[LanguageResult]) -> str:
+    """Returns the rows, by name; each cell carries the value it is sorted by."""
+    highest = plots.highest_bits(results)
+    ordered = sorted(results, key=lambda result: result.name)
+    return "\n".join(_row(result, highest) for result in ordered)
+
+
+def options(pairs: Iterable[tuple[str, str]]) -> str:
+    """Returns the options of a filter from (value, name) pairs, by name."""
+    named = sorted(set(pairs), key=lambda pair: pair[1])
+    return "".join(
+        f'<option value="{escape(value)}">{escape(name)}</option>'
+        for value, name in named
+    )
+
+
+def _row(result: LanguageResult, highest: float) -> str:
+    script = script_name(result.script)
+    words = f"{result.name} {result.language} {script} {result.family}".lower()
+    verdict = "below" if result.below_own else "above"
+    verdict += "" if result.below_mixture else " mixture"
+    return (
+        f'<tr data-search="{escape(words)}" data-script="{escape(result.script)}" '
+        f'data-family="{escape(result.family)}" data-verdict="{verdict}">'
+        f"{_name(result)}{_bits(result)}{_graphic(result, highest)}"
+        f"{_baseline(result.language_unigram_bits_per_byte, result.below_own)}"
+        f"{_baseline(result.mixture_unigram_bits_per_byte, result.below_mixture)}"
+        f"{_number(result.accuracy, percent(result.accuracy, 1))}"
+        f"{_number(result.share, percent(result.share, 2))}"
+        f"{_number(result.epochs, _epochs(result.epochs))}"
+        f"{_number(result.dropped_fraction, percent(result.dropped_fraction, 1))}"
+        f"{_words(script)}{_words(result.family)}</tr>"
+    )
+
+
+def _name(result: LanguageResult) -> str:
+    return (
+        f'<td data-sort="{escape(result.name)}"><bdi>{escape(result.name)}</bdi> '
+        f'<span class="aside">{escape(result.language)}</span></td>'
+    )
+
+
+def _bits(result: LanguageResult) -> str:
+    bits = result.bits_per_byte
+    between = "" if math.isnan(bits.low) else f"{bits.low:.2f}–{bits.high:.2f}"
+    return (
+        f'<td class="num" data-sort="{bits.value:.6f}"><b>{bits.value:.2f}</b> '
+        f'<span class="aside">{between}</span></td>'
+    )
+
+
+def _graphic(result: LanguageResult, highest: float) -> str:
+    gain = result.bits_per_byte.value - result.language_unigram_bits_per_byte
+    graphic = plots.strip(result, highest)
+    return f'<td class="graphic" data-sort="{gain:.6f}">{graphic}</td>'
+
+
+def _baseline(value: float, below: bool) -> str:
+    style = "beaten" if below else "unbeaten"
+    word = "the model needs fewer bits" if below else "the model needs no fewer bits"
+    return (
+        f'<td class="num {style}" data-sort="{value:.6f}" title="{word}">'
+        f"{value:.2f}</td>"
+    )
+
+
+def _number(value: float | None, shown: str) -> str:
+    key = -1.0 if value is None else value
+    return f'<td class="num" data-sort="{key:.6f}">{escape(shown)}</td>'
+
+
+def _words(content: str) -> str:
+    return f'<td data-sort="{escape(content)}">{escape(content)}</td>'
+
+
+def _epochs(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"

@@ -1,0 +1,112 @@
+"""The report as Markdown, for terminals, pull requests and mail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtmoe.report.folder import ModelFolder
+from mtmoe.report.tables import LanguageResult
+from mtmoe.report.wording import (
+    DEFINITIONS,
+    cards,
+    compact,
+    context_line,
+    percent,
+    script_name,
+    verdict,
+)
+
+_SPECIAL = "\\`*_{}[]<>#|"
+
+
+def markdown_page(
+    folder: ModelFolder, results: Sequence[LanguageResult], summary: Mapping[str, Any]
+) -> str:
+    """Returns the text of report.md."""
+    lines = [f"# {plain(folder.name)}: mtmoe language report", ""]
+    lines += [plain(verdict(summary)), "", plain(context_line(summary)), ""]
+    lines += _table(
+        ("number", "what", ""),
+        [
+            (f"{card.value} {card.of}".strip(), card.label, card.detail)
+            for card in cards(summary)
+        ],
+        "rll",
+    )
+    lines += ["", "## Languages", ""]
+    lines += _table(
+        (
+            "language",
+            "code",
+            "script",
+            "family",
+            "bits per byte",
+            "95 % interval",
+            "own unigram",
+            "mixture unigram",
+            "accuracy",
+            "share",
+            "epochs",
+        ),
+        [_language(result) for result in sorted(results, key=lambda r: r.name)],
+        "llllrrrrrrr",
+    )
+    lines += ["", "## How each number is defined", ""]
+    lines += [f"* **{term}**: {plain(meaning)}" for term, meaning in DEFINITIONS]
+    lines += ["", "## Provenance", ""]
+    lines += [f"* command: {plain(folder.provenance['command'])}"]
+    lines += [
+        f"* {plain(name)} {plain(version)}"
+        for name, version in sorted(folder.provenance["versions"].items())
+    ]
+    lines += [""]
+    lines += _table(
+        ("source", "version", "languages", "characters", "SHA-256"),
+        [
+            (
+                source["name"],
+                source["version"],
+                str(source["languages"]),
+                compact(source["characters"]),
+                source["sha256"],
+            )
+            for source in folder.provenance["sources"]
+        ],
+        "llrrl",
+    )
+    return "\n".join(lines) + "\n"
+
+
+def plain(content: object) -> str:
+    """Returns text that Markdown renders as it stands, on one line."""
+    text = " ".join(str(content).split())
+    return "".join("\\" + letter if letter in _SPECIAL else letter for letter in text)
+
+
+def _language(result: LanguageResult) -> tuple[str, ...]:
+    bits = result.bits_per_byte
+    return (
+        result.name,
+        result.language,
+        script_name(result.script),
+        result.family,
+        f"{bits.value:.3f}",
+        "" if math.isnan(bits.low) else f"{bits.low:.3f}–{bits.high:.3f}",
+        f"{result.language_unigram_bits_per_byte:.3f}",
+        f"{result.mixture_unigram_bits_per_byte:.3f}",
+        percent(result.accuracy, 1),
+        percent(result.share, 2),
+        "–" if result.epochs is None else f"{result.epochs:.1f}",
+    )
+
+
+def _table(
+    heading: Sequence[str], rows: Sequence[Sequence[str]], sides: str
+) -> list[str]:
+    rule = ["---:" if side == "r" else "---" for side in sides]
+    lines = [heading, rule]
+    return ["| " + " | ".join(line) + " |" for line in lines] + [
+        "| " + " | ".join(plain(cell) for cell in row) + " |" for row in rows
+    ]

@@ -1,0 +1,171 @@
+"""What a report says, before it is drawn: one result a language, and the summary."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mtmoe.errors import CheckpointError
+from mtmoe.evaluate.bootstrap import Interval
+from mtmoe.evaluate.metrics import METRICS
+from mtmoe.evaluate.records import MetricRow
+from mtmoe.languages import language
+from mtmoe.report.folder import ModelFolder
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageResult:
+    """One task of one language.
+
+    Attributes:
+      language: code of mtmoe.languages.
+      name: English name.
+      script: ISO 15924 code.
+      family: family, or branch for Indo-European languages.
+      task: the evaluated task.
+      bits_per_byte: of the masked text, with its interval.
+      mixture_unigram_bits_per_byte: baseline.
+      language_unigram_bits_per_byte: baseline.
+      loss: nats per target token.
+      accuracy: of masked text tokens.
+      num_examples: masked examples.
+      num_bytes: bytes of masked text.
+      share: of the training examples, None when the task was not trained on.
+      epochs: times its training text was seen, None when it was not trained on.
+      dropped_fraction: of its tokens, over all Switch layers; None when not recorded.
+    """
+
+    language: str
+    name: str
+    script: str
+    family: str
+    task: str
+    bits_per_byte: Interval
+    mixture_unigram_bits_per_byte: float
+    language_unigram_bits_per_byte: float
+    loss: float
+    accuracy: float
+    num_examples: int
+    num_bytes: int
+    share: float | None
+    epochs: float | None
+    dropped_fraction: float | None
+
+    @property
+    def below_mixture(self) -> bool:
+        """Whether the model needs fewer bits than the mixture-wide unigram model."""
+        return self.bits_per_byte.value < self.mixture_unigram_bits_per_byte
+
+    @property
+    def below_own(self) -> bool:
+        """Whether the model needs fewer bits than the language's own unigram model."""
+        return self.bits_per_byte.value < self.language_unigram_bits_per_byte
+
+
+def language_results(folder: ModelFolder) -> tuple[LanguageResult, ...]:
+    """Returns one result for each task of the evaluation, in the file's order.
+
+    Raises:
+      CheckpointError: a task has not all the metrics.
+    """
+    by_task: dict[str, dict[str, MetricRow]] = {}
+    for row in folder.metric_rows:
+        by_task.setdefault(row.task, {})[row.metric] = row
+    mixture = folder.provenance.get("mixture", {})
+    details = {
+        entry["task"]: entry for entry in folder.evaluation["languages"].values()
+    }
+    results = []
+    for task, rows in by_task.items():
+        missing = [metric for metric in METRICS if metric not in rows]
+        if missing:
+            raise CheckpointError(
+                f"per_language.csv of step {folder.step} has no {', '.join(missing)} "
+                f"for {task}; make it anew with: mtmoe evaluate"
+            )
+        results.append(_result(rows, mixture.get(task, {}), details.get(task, {})))
+    return tuple(results)
+
+
+def _result(
+    rows: Mapping[str, MetricRow], trained: Mapping[str, Any], detail: Mapping[str, Any]
+) -> LanguageResult:
+    bits = rows["bits_per_byte"]
+    return LanguageResult(
+        language=bits.language,
+        name=bits.name,
+        script=bits.script,
+        family=language(bits.language).family,
+        task=bits.task,
+        bits_per_byte=Interval(bits.value, bits.ci_low, bits.ci_high),
+        mixture_unigram_bits_per_byte=rows["mixture_unigram_bits_per_byte"].value,
+        language_unigram_bits_per_byte=rows["language_unigram_bits_per_byte"].value,
+        loss=rows["loss"].value,
+        accuracy=rows["accuracy"].value,
+        num_examples=bits.num_examples,
+        num_bytes=bits.num_bytes,
+        share=trained.get("share"),
+        epochs=trained.get("epochs"),
+        dropped_fraction=detail.get("dropped_fraction"),
+    )
+
+
+def summary(folder: ModelFolder, results: Sequence[LanguageResult]) -> dict[str, Any]:
+    """Returns the content of summary.json; docs/outputs.md explains every key."""
+    last = folder.training[-1]
+    tokens = training_tokens(folder.training)
+    return {
+        "model_dir": folder.name,
+        "mixture": folder.evaluation["mixture"],
+        "split": folder.evaluation["split"],
+        "evaluated_step": folder.step,
+        "evaluated_steps": list(folder.evaluated_steps),
+        "languages": len({result.language for result in results}),
+        "mean_bits_per_byte": _mean(r.bits_per_byte.value for r in results),
+        "mean_bits_per_byte_interval": folder.evaluation["mean_bits_per_byte_interval"],
+        "mean_mixture_unigram_bits_per_byte": _mean(
+            r.mixture_unigram_bits_per_byte for r in results
+        ),
+        "mean_language_unigram_bits_per_byte": _mean(
+            r.language_unigram_bits_per_byte for r in results
+        ),
+        "mean_loss": _mean(r.loss for r in results),
+        "mean_accuracy": _mean(r.accuracy for r in results),
+        "languages_below_mixture_unigram": sum(r.below_mixture for r in results),
+        "languages_below_language_unigram": sum(r.below_own for r in results),
+        "dropped_fraction": folder.evaluation["dropped_fraction"],
+        "expert_load_max_over_mean": folder.evaluation["expert_load_max_over_mean"],
+        "steps": int(last["step"]),
+        "training_tokens": tokens,
+        "training_seconds": last["time"],
+        "tokens_per_second": tokens / last["time"],
+        "training_loss": last["loss"],
+        "parameters": folder.provenance["parameters"],
+        "seed": folder.provenance["seed"],
+        "per_language": {result.task: _language_entry(result) for result in results},
+    }
+
+
+def training_tokens(training: Sequence[Mapping[str, Any]]) -> int:
+    """Returns tokens trained on: tokens a second, times the seconds of each line."""
+    tokens = 0.0
+    previous = 0.0
+    for record in training:
+        tokens += record["tokens_per_second"] * (record["time"] - previous)
+        previous = record["time"]
+    return round(tokens)
+
+
+def _language_entry(result: LanguageResult) -> dict[str, Any]:
+    entry = dataclasses.asdict(result)
+    entry["bits_per_byte"] = result.bits_per_byte.value
+    low, high = result.bits_per_byte.low, result.bits_per_byte.high
+    entry["bits_per_byte_interval"] = None if math.isnan(low) else [low, high]
+    return entry
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed)

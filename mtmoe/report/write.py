@@ -1,0 +1,41 @@
+"""Writes the four files of a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mtmoe.evaluate.files import write_together
+from mtmoe.report.folder import read_model_folder
+from mtmoe.report.markdown import markdown_page
+from mtmoe.report.page import html_page
+from mtmoe.report.tables import language_results, summary
+
+
+def write_report(model_dir: Path, output_dir: Path) -> Path:
+    """Writes report.html, report.md, per_language.csv and summary.json.
+
+    Args:
+      model_dir: a trained and evaluated model folder.
+      output_dir: made when absent; files of an earlier report are replaced.
+
+    Returns:
+      The path of report.html.
+
+    Raises:
+      CheckpointError: a file of the model folder is missing or damaged; the message
+        names the command that makes it.
+    """
+    folder = read_model_folder(model_dir)
+    results = language_results(folder)
+    numbers = summary(folder, results)
+    write_together(
+        output_dir,
+        {
+            "per_language.csv": folder.per_language_csv,
+            "summary.json": json.dumps(numbers, indent=2, ensure_ascii=False) + "\n",
+            "report.md": markdown_page(folder, results, numbers),
+            "report.html": html_page(folder, results, numbers),
+        },
+    )
+    return output_dir / "report.html"
