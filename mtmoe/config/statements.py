@@ -1,8 +1,8 @@
 """Gin files as plain statements, before anything is bound.
 
-Gin's own loader stops at the first mistake and names neither the file nor what would have
-been right. So the statements are read here with gin's parser, kept with the place they
-come from, checked as a whole (`check.py`), and only then bound (`load.py`).
+Gin's own loader stops at the first mistake and does not say what would have been right.
+So the statements are read here with gin's parser, kept with the place they come from,
+checked as a whole (`check.py`), and only then bound (`load.py`).
 """
 
 from __future__ import annotations

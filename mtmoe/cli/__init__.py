@@ -1,0 +1,1 @@
+"""The `mtmoe` command: one module a subcommand, imported when it is called."""

@@ -1,0 +1,132 @@
+"""The `mtmoe` command.
+
+Knows the subcommands by name only; a subcommand's module, and TensorFlow with it, is
+imported when it is called. Such a module has
+
+* a docstring, whose example `mtmoe COMMAND --help` shows;
+* `define_flags()`, which defines its absl flags;
+* `run(argv) -> int`, which gets what is left of the command line (its first element is the
+  command's name) and returns the exit status.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from absl import flags
+
+from mtmoe import __version__
+from mtmoe.errors import MtmoeError, UnknownNameError, nearest_names
+
+COMMANDS = {
+    "doctor": "versions, shims in force, devices, corpora found",
+    "check": "look for mistakes in a config, without training",
+    "train": "train a model, or go on with one",
+    "evaluate": "score a model in every language on held-out text",
+    "predict": "fill the <extra_id_N> blanks of a text",
+    "report": "write the report of a model folder",
+}
+USAGE_STATUS = 2
+INTERRUPTED_STATUS = 128 + signal.SIGINT
+
+# Heard by TensorFlow when it is imported; what a user sets already stays.
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one subcommand.
+
+    Args:
+      argv: the command line after the program's name; the process's own by default.
+
+    Returns:
+      The exit status: 0, 2 after an error of the user's, 130 after Ctrl-C, or what the
+      subcommand says.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        if not arguments or arguments[0] in ("--help", "-h", "help"):
+            print(_overview())
+            return 0 if arguments else USAGE_STATUS
+        if arguments[0] == "--version":
+            print(f"mtmoe {__version__}")
+            return 0
+        return _run_command(arguments)
+    except MtmoeError as error:
+        print(f"mtmoe: {error}", file=sys.stderr)
+        return USAGE_STATUS
+    except KeyboardInterrupt:
+        print("\nmtmoe: interrupted", file=sys.stderr)
+        return INTERRUPTED_STATUS
+    except BrokenPipeError:  # `mtmoe ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {line}" for name, line in COMMANDS.items()]
+    return (
+        "Pretrain one sparse text-to-text model on many languages and tasks.\n\n"
+        "usage: mtmoe COMMAND [--flag=value ...]\n\n"
+        + "\n".join(lines)
+        + "\n\nmtmoe COMMAND --help shows an example and the flags."
+    )
+
+
+def _run_command(arguments: list[str]) -> int:
+    name = arguments[0]
+    if name not in COMMANDS:
+        raise UnknownNameError("command", name, COMMANDS, "mtmoe --help lists them")
+    module = importlib.import_module(f"mtmoe.cli.{name}")
+    known = set(flags.FLAGS)
+    try:
+        module.define_flags()
+        own = sorted(set(flags.FLAGS) - known)
+        if {"--help", "-h", "-help"} & set(arguments[1:]):
+            print(_help(name, module, own))
+            return 0
+        return int(module.run(_parse(arguments, own)))
+    finally:
+        for flag in set(flags.FLAGS) - known:
+            delattr(flags.FLAGS, flag)
+        flags.FLAGS.unparse_flags()
+
+
+def _parse(arguments: list[str], own: Sequence[str]) -> list[str]:
+    """Sets the flags; returns the command's name and what is no flag."""
+    try:
+        return list(flags.FLAGS(arguments))
+    except flags.UnrecognizedFlagError as error:
+        nearest = nearest_names(error.flagname, own)
+        hint = nearest or own
+        raise MtmoeError(
+            f"unknown flag --{error.flagname} of mtmoe {arguments[0]}; "
+            + ("did you mean " if nearest else "it has ")
+            + (" or " if nearest else ", ").join(f"--{flag}" for flag in hint)
+            + ("?" if nearest else "")
+        ) from error
+    except flags.Error as error:
+        raise MtmoeError(f"{arguments[0]}: {error}") from error
+
+
+def _help(name: str, module: ModuleType, own: Sequence[str]) -> str:
+    lines = [f"mtmoe {name}: {COMMANDS[name]}", ""]
+    lines += [inspect.getdoc(module) or "", "", "flags:"]
+    for flag_name in own:
+        flag = flags.FLAGS[flag_name]
+        default = "" if flag.default in (None, []) else f" (default {flag.default})"
+        lines.append(f"  --{flag_name}: {flag.help}{default}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

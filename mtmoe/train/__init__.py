@@ -1,0 +1,1 @@
+"""Training: the loop, what it computes in a step, and what it leaves behind."""

@@ -1,0 +1,59 @@
+"""Stops a run whose numbers are no longer numbers, before they reach a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from mtmoe.errors import MtmoeError
+
+
+class NonFiniteError(MtmoeError):
+    """A loss, a gradient or a variable became infinite or not a number."""
+
+
+def check_metrics(step: int, metrics: Mapping[str, float], last_good: int) -> None:
+    """Checks every metric of one step.
+
+    Args:
+      step: the step, counted from 1.
+      metrics: its values by name.
+      last_good: step of the newest checkpoint, 0 if there is none.
+
+    Raises:
+      NonFiniteError: one is not finite.
+    """
+    bad = {name: value for name, value in metrics.items() if not math.isfinite(value)}
+    if bad:
+        found = ", ".join(f"{name} is {value}" for name, value in bad.items())
+        raise NonFiniteError(f"step {step}: {found}. {_advice(last_good)}")
+
+
+def check_variables(
+    step: int, values: Mapping[str, np.ndarray], last_good: int
+) -> None:
+    """Checks every variable before it is saved.
+
+    Raises:
+      NonFiniteError: one has an element that is not finite.
+    """
+    for name, value in values.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise NonFiniteError(
+                f"step {step}: variable {name} has an element that is not finite. "
+                + _advice(last_good)
+            )
+
+
+def _advice(last_good: int) -> str:
+    kept = (
+        f"The checkpoint of step {last_good} is intact"
+        if last_good
+        else ("No checkpoint had been written yet")
+    )
+    return (
+        f"{kept}; nothing later was saved. The same command would end the same way: "
+        "lower the learning rate or raise the warm-up in a new model folder."
+    )
