@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from mtmoe.errors import LayoutError
 from mtmoe.mesh.compat import mtf
 
 
@@ -131,17 +132,14 @@ def assign_slots(
             tf.reshape(token_GS, [*group_sizes, experts, capacity]),
         )
 
-    slot_of_token, token_of_slot = mtf.slicewise(
+    slot_of_token, token_of_slot = _GroupwiseOperation(
         assign,
         inputs,
-        output_shape=[
-            expert_index.shape,
-            mtf.Shape([*group_dims, experts_dim, capacity_dim]),
-        ],
-        output_dtype=[tf.int32, tf.int32],
+        [expert_index.shape, mtf.Shape([*group_dims, experts_dim, capacity_dim])],
+        [tf.int32, tf.int32],
         splittable_dims=group_dims,
         name="assign_slots",
-    )
+    ).outputs
     return SlotAssignment(
         slot_of_token, token_of_slot, token_dim, experts_dim, capacity_dim, choice_dim
     )
@@ -226,7 +224,7 @@ def _take_rows(
       index: int32 [group dims, any dims], each in [0, limit].
       limit: the index that stands for no row.
       features: the last dimensions of `x`.
-      gradient: the gradient function of `mtf.slicewise`; 0 for none.
+      gradient: as `grad_function` of `mtf.slicewise`; 0 for none.
     """
     output_shape = mtf.Shape(index.shape.dims + features)
     num_features = len(features)
@@ -247,15 +245,34 @@ def _take_rows(
         rows_GIF = tf.where(is_row_GI[..., tf.newaxis], rows_GIF, tf.zeros([], x.dtype))
         return tf.reshape(rows_GIF, index.shape + feature_sizes)
 
-    return mtf.slicewise(
+    operation = _GroupwiseOperation(
         take,
         [x, index],
-        output_shape=output_shape,
-        output_dtype=x.dtype,
+        [output_shape],
+        [x.dtype],
         splittable_dims=[dim for dim in x.shape.dims if dim in output_shape.dims],
         grad_function=gradient,
         name="take_rows",
     )
+    return operation.outputs[0]
+
+
+class _GroupwiseOperation(mtf.SlicewiseOperation):
+    """A slicewise operation that says which dimension the layout may not split."""
+
+    def lower(self, lowering: mtf.Lowering) -> None:
+        mesh_impl = lowering.mesh_impl(self)
+        for tensor in self.inputs + self.outputs:
+            for dim in tensor.shape:
+                axis = mesh_impl.tensor_dimension_to_mesh_axis(dim)
+                if axis is not None and dim.name not in self.splittable_dims:
+                    raise LayoutError(
+                        f"{self.name} works on whole groups: Layout.layout_rules may "
+                        f"not split {dim.name!r} (over "
+                        f"{mesh_impl.shape[axis].name!r}), only "
+                        f"{sorted(self.splittable_dims)}"
+                    )
+        super().lower(lowering)
 
 
 def _assign_by_sorting(

@@ -1,4 +1,4 @@
-"""Gather and label cross-entropy: against numpy, Mesh TensorFlow, and on every layout."""
+"""Lookup and label loss: against numpy, Mesh TensorFlow, and on every layout."""
 
 import numpy as np
 import pytest
