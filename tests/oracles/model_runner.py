@@ -1,0 +1,113 @@
+"""Runs layers and models on arrays, with given or initial variables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.program import MeshProgram
+from mtmoe.model.encoder_decoder import EncoderDecoder
+from mtmoe.model.moe.capacity import Capacity
+from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.routers.switch import SwitchRouter
+
+Outputs = dict[str, mtf.Tensor]
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Outputs of one run and the variables it used."""
+
+    outputs: Arrays
+    variables: Arrays
+
+
+def run(
+    build: Callable[[GraphContext, dict[str, tf.Tensor]], Outputs],
+    arrays: Mapping[str, np.ndarray],
+    variables: Mapping[str, np.ndarray] | None = None,
+    training: bool = False,
+    program: MeshProgram | None = None,
+) -> Run:
+    """Builds and runs `build` once, at step 0.
+
+    Args:
+      build: returns outputs by name.
+      arrays: features by name.
+      variables: values to set first; initial values by default.
+      training: whether dropout and jitter are on.
+      program: where the variables live; a new one on one device by default.
+    """
+    program = program or MeshProgram(jit_compile=False)
+    signature = {
+        name: tf.TensorSpec(array.shape, array.dtype) for name, array in arrays.items()
+    }
+    step = program.function(
+        lambda context, features: (build(context, features), []),
+        signature,
+        "test",
+        training=training,
+    )
+    if variables is not None:
+        program.assign(variables)
+    outputs = {name: value.numpy() for name, value in step(0, **arrays).items()}
+    return Run(outputs, program.variables())
+
+
+def layout_program(mesh_shape: str = "", rules: str = "", seed: int = 0) -> MeshProgram:
+    """Returns a program on a mesh of logical CPU devices."""
+    return MeshProgram(Layout(mesh_shape, rules), seed=seed, jit_compile=False)
+
+
+def tiny_model(**overrides: object) -> EncoderDecoder:
+    """Returns a sparse model of 2 + 2 layers with 4 experts."""
+    moe = overrides.pop("moe", tiny_moe())
+    fields = {
+        "vocab_size": 32,
+        "d_model": 16,
+        "d_ff": 32,
+        "num_heads": 4,
+        "d_kv": 8,
+        "num_encoder_layers": 2,
+        "num_decoder_layers": 2,
+        "initialization_scale": 1.0,
+    }
+    return EncoderDecoder(**(fields | overrides), moe=moe)  # type: ignore[arg-type]
+
+
+def tiny_moe(
+    num_experts: int = 4,
+    group_size: int = 4096,
+    router: SwitchRouter | None = None,
+    dropout_rate: float = 0.0,
+    **capacity: object,
+) -> MixtureOfExperts:
+    """Returns experts with the capacity fields given by name."""
+    return MixtureOfExperts(
+        num_experts,
+        router or SwitchRouter(),
+        Capacity(**capacity),  # type: ignore[arg-type]
+        group_size,
+        dropout_rate,
+    )
+
+
+def random_batch(
+    batch: int = 4, inputs: int = 12, targets: int = 6, vocab: int = 32, seed: int = 0
+) -> Arrays:
+    """Returns int32 inputs and targets of random lengths, padded with 0 at the end."""
+    generator = np.random.default_rng(seed)
+    arrays = {}
+    for name, length in (("inputs", inputs), ("targets", targets)):
+        ids = generator.integers(1, vocab, [batch, length])
+        lengths = generator.integers(length // 2, length + 1, [batch, 1])
+        lengths[0] = length
+        arrays[name] = np.where(np.arange(length) < lengths, ids, 0).astype(np.int32)
+    return arrays

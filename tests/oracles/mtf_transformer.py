@@ -1,0 +1,26 @@
+"""Makes `mesh_tensorflow.transformer` importable, to serve as an oracle.
+
+Beyond the shims of `mtmoe.mesh.compat`, which Mesh TensorFlow itself needs, that package
+imports two modules of TensorFlow's removed TPUEstimator, and `gin.tf`, which wants
+`tf.estimator`. Stubs stand in for them here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import tensorflow as tf
+
+from mtmoe.mesh.compat import mtf  # noqa: F401  (the shims come first)
+
+if not hasattr(tf, "estimator"):
+    tf.estimator = sys.modules["tensorflow.compat.v1.estimator"]
+
+for _name in ("tpu_config", "tpu_estimator"):
+    _module = types.ModuleType(f"tensorflow.python.tpu.{_name}")
+    sys.modules.setdefault(_module.__name__, _module)
+
+from mesh_tensorflow.transformer import moe, transformer_layers  # noqa: E402
+
+__all__ = ["moe", "transformer_layers"]
