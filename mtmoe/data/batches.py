@@ -1,0 +1,169 @@
+"""Training batches: each one a pure function of (seed, step).
+
+Legend: B batch, L inputs length, T targets length, N rows of a group.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import seqio
+
+from mtmoe.data.keys import fold, name_key, seed_pairs
+from mtmoe.data.mixing.rates import task_rates
+from mtmoe.data.registry import get_mixture_or_task, tasks_of
+from mtmoe.data.schedule import Schedule, permuted_index
+from mtmoe.data.task_rows import (
+    Lengths,
+    check_lengths,
+    load_task_rows,
+    stack_task_rows,
+    task_vocabulary,
+)
+from mtmoe.errors import ConfigError
+
+Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
+
+_NOISE_KEY = name_key("batches.noise")
+_PREFETCH_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch; 0 is padding.
+
+    Attributes:
+      inputs: int32 [B, L].
+      targets: int32 [B, T].
+      task: int32 [B], the number of each row's task in `TrainingBatches.task_names`.
+    """
+
+    inputs: Int32Array
+    targets: Int32Array
+    task: Int32Array
+
+    @property
+    def padding_fraction(self) -> float:
+        """Fraction of all inputs and targets places that hold padding."""
+        filled = np.count_nonzero(self.inputs) + np.count_nonzero(self.targets)
+        return float(1.0 - filled / (self.inputs.size + self.targets.size))
+
+
+class TrainingBatches:
+    """The batches of a mixture.
+
+    Attributes:
+      task_names: tasks of the mixture, in the order of their numbers.
+      shares: fraction of all rows by task.
+      num_rows: rows (examples) in one epoch, by task.
+      num_tokens: raw or target tokens in one epoch, by task.
+    """
+
+    def __init__(
+        self,
+        mixture: str,
+        batch_size: int,
+        lengths: Lengths,
+        seed: int,
+        split: str = "train",
+    ):
+        """Loads every task's rows.
+
+        Args:
+          mixture: name of a registered mixture or task.
+          batch_size: B.
+          lengths: `inputs` and `targets` lengths, L and T (a mapping, or its items).
+          seed: keys the schedule, the order of each task's rows and the noise.
+          split: split of every task.
+
+        Raises:
+          UnknownNameError: no such mixture, or a task without that split.
+          ConfigError: rates, lengths, features or vocabularies that do not fit.
+          CorpusError: an empty task or a token outside the vocabulary.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more")
+        self._lengths = check_lengths(lengths)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._schedule = Schedule(task_rates(get_mixture_or_task(mixture)), seed)
+        self.task_names = self._schedule.task_names
+        by_name = {task.name: task for task in tasks_of(mixture)}
+        tasks = [by_name[name] for name in self.task_names]
+        _check_one_vocabulary(tasks)
+        rows = [load_task_rows(task, split, self._lengths) for task in tasks]
+        self._sizes_T = np.array([len(part) for part in rows], np.int64)
+        self._keys_T = np.array([name_key(name) for name in self.task_names], np.uint64)
+        self._stacks = stack_task_rows(rows)
+        self._stack_T, self._first_row_T = self._places_in_stacks()
+        self.shares = self._by_task(self._schedule.shares_T)
+        self.num_rows = self._by_task(self._sizes_T)
+        self.num_tokens = self._by_task([part.text_tokens.size for part in rows])
+
+    def batch(self, step: int) -> Batch:
+        """Builds the batch of a step; cost does not depend on `step`."""
+        tasks_B, counters_B = self._schedule.rows(step, self._batch_size)
+        sizes_B, keys_B = self._sizes_T[tasks_B], self._keys_T[tasks_B]
+        epochs_B, positions_B = np.divmod(counters_B, sizes_B)
+        rows_B = permuted_index(self._seed, keys_B, epochs_B, positions_B, sizes_B)
+        noise_B = fold(_NOISE_KEY, self._seed, keys_B, epochs_B, rows_B)
+        inputs_BL = np.zeros((self._batch_size, self._lengths["inputs"]), np.int32)
+        targets_BT = np.zeros((self._batch_size, self._lengths["targets"]), np.int32)
+        for stack in np.unique(self._stack_T[tasks_B]):
+            places = np.flatnonzero(self._stack_T[tasks_B] == stack)
+            stacked_rows = self._first_row_T[tasks_B[places]] + rows_B[places]
+            inputs_BL[places], targets_BT[places] = self._stacks[stack][0].make(
+                stacked_rows, seed_pairs(noise_B[places])
+            )
+        return Batch(inputs_BL, targets_BT, tasks_B.astype(np.int32))
+
+    def iterate(self, start_step: int = 0) -> Iterator[Batch]:
+        """Yields `batch(start_step)`, `batch(start_step + 1)`, ... without end.
+
+        Batches are built ahead, in background threads; closing the iterator stops them.
+        """
+        pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="batches")
+        ahead: collections.deque[Future[Batch]] = collections.deque()
+        try:
+            for step in itertools.count(start_step):
+                ahead.append(pool.submit(self.batch, step))
+                if len(ahead) > _PREFETCH_BATCHES:
+                    yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def epochs(self, step: int) -> dict[str, float]:
+        """Returns passes over each task's rows made by the batches before `step`."""
+        rows_T = self._schedule.rows_before(step * self._batch_size)
+        return self._by_task(rows_T / self._sizes_T)
+
+    def _places_in_stacks(self) -> tuple[Int64Array, Int64Array]:
+        """Returns which stack holds each task's rows, and its first row there."""
+        stack_T, first_row_T = np.zeros((2, len(self.task_names)), np.int64)
+        for stack, (_, tasks) in enumerate(self._stacks):
+            stack_T[tasks] = stack
+            sizes = self._sizes_T[tasks]
+            first_row_T[tasks] = np.cumsum(sizes) - sizes
+        return stack_T, first_row_T
+
+    def _by_task(self, values_T: npt.ArrayLike) -> dict[str, Any]:
+        values = np.asarray(values_T).tolist()
+        return dict(zip(self.task_names, values, strict=True))
+
+
+def _check_one_vocabulary(tasks: list[seqio.Task]) -> None:
+    vocabulary = task_vocabulary(tasks[0])
+    for task in tasks[1:]:
+        if task_vocabulary(task) != vocabulary:
+            raise ConfigError(
+                f"tasks {tasks[0].name!r} and {task.name!r} have different vocabularies"
+            )

@@ -1,0 +1,48 @@
+"""What a token objective is: it makes an example of a stretch of raw tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import tensorflow as tf
+
+
+@runtime_checkable
+class TokenObjective(Protocol):
+    """A hashable SeqIO preprocessor that can also be applied to one row of tokens.
+
+    The last steps of a task are a token objective and `seqio.preprocessors.append_eos`;
+    everything before them yields raw tokens under `targets` and is run only once.
+    """
+
+    def lengths(self, inputs_length: int) -> tuple[int, int]:
+        """Returns (raw tokens that fill `inputs_length` exactly, targets they give).
+
+        EOS is counted on both sides.
+        """
+
+    def num_sentinels(self, raw_length: int) -> int:
+        """Returns how many sentinels a row of `raw_length` tokens needs."""
+
+    def corrupt(
+        self, tokens: tf.Tensor, seed: tf.Tensor, vocab_size: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Makes inputs and targets, without EOS, of one row.
+
+        Args:
+          tokens: int32 [raw], raw >= 1.
+          seed: int32 [2]; the result is a function of tokens and seed.
+          vocab_size: sentinels count down from `vocab_size - 1`.
+
+        Returns:
+          int32 [inputs] and int32 [targets].
+        """
+
+    def __call__(
+        self,
+        dataset: tf.data.Dataset,
+        sequence_length: Mapping[str, int],
+        output_features: Mapping[str, Any],
+    ) -> tf.data.Dataset:
+        """Applies the objective as SeqIO applies any preprocessor."""

@@ -1,0 +1,101 @@
+"""Task modules by name, and look-up of what they registered."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import gin
+import seqio
+
+from mtmoe.data.sources.text import TextSource
+from mtmoe.errors import ConfigError, UnknownNameError
+
+EMBEDDED_TASK_MODULES = ("mtmoe.tasks.embedded.span_corruption",)
+
+
+@gin.configurable
+def register(task_modules: Sequence[str] = EMBEDDED_TASK_MODULES) -> None:
+    """Imports the modules that register tasks and mixtures with SeqIO.
+
+    Modules of the current directory are found too, after the installed ones. A module
+    that was imported before is not imported again.
+
+    Args:
+      task_modules: dotted names of modules.
+
+    Raises:
+      ConfigError: a module that does not exist, or that is no sequence of names.
+    """
+    if isinstance(task_modules, str):
+        raise ConfigError(
+            f"register.task_modules is the string {task_modules!r}; "
+            f"a list is needed: [{task_modules!r}]"
+        )
+    here = str(Path.cwd())
+    if not {"", here} & set(sys.path):
+        sys.path.append(here)
+    importlib.invalidate_caches()
+    for name in task_modules:
+        _import_task_module(name)
+
+
+def get_mixture_or_task(name: str) -> seqio.Mixture | seqio.Task:
+    """Returns what is registered under a name, a mixture before a task.
+
+    Raises:
+      UnknownNameError: nothing is; the message has the nearest names.
+    """
+    if name in seqio.MixtureRegistry.names():
+        return seqio.MixtureRegistry.get(name)
+    if name in seqio.TaskRegistry.names():
+        return seqio.TaskRegistry.get(name)
+    valid = [*seqio.MixtureRegistry.names(), *seqio.TaskRegistry.names()]
+    raise UnknownNameError("task or mixture", name, valid)
+
+
+def get_task(name: str) -> seqio.Task:
+    """Returns the task registered under a name.
+
+    Raises:
+      UnknownNameError: there is none; the message has the nearest names.
+    """
+    if name not in seqio.TaskRegistry.names():
+        raise UnknownNameError("task", name, seqio.TaskRegistry.names())
+    return seqio.TaskRegistry.get(name)
+
+
+def tasks_of(name: str) -> tuple[seqio.Task, ...]:
+    """Returns the tasks of a mixture, or the one task of that name.
+
+    Raises:
+      UnknownNameError: nothing is registered under `name`.
+    """
+    provider = get_mixture_or_task(name)
+    if isinstance(provider, seqio.Task):
+        return (provider,)
+    return tuple(provider.tasks)
+
+
+def task_language(task_name: str) -> str:
+    """Returns the code of a task's language, "" if its source names none.
+
+    Raises:
+      UnknownNameError: no task is registered under that name.
+    """
+    source = get_task(task_name).source
+    return source.language if isinstance(source, TextSource) else ""
+
+
+def _import_task_module(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name + ".").startswith(error.name + "."):
+            raise
+        raise ConfigError(
+            f"task module {name!r} (register.task_modules) does not exist: "
+            f"no module {error.name!r} is installed or in {Path.cwd()}"
+        ) from error

@@ -1,0 +1,87 @@
+"""Rows of tokens of different lengths in one flat array.
+
+Legend: N rows asked for, R rows there are, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """R rows of tokens.
+
+    Attributes:
+      tokens: int32, all rows behind each other.
+      bounds_R1: int64 [R + 1]; row r is `tokens[bounds[r]:bounds[r + 1]]`.
+    """
+
+    tokens: Int32Array
+    bounds_R1: Int64Array
+
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+        return len(self.bounds_R1) - 1
+
+    def gather(
+        self, rows_N: npt.ArrayLike, width: int
+    ) -> tuple[Int32Array, Int32Array]:
+        """Returns rows padded with 0 to `width` (int32 [N, W]) and their sizes [N]."""
+        rows_N = np.asarray(rows_N, np.int64)
+        starts_N = self.bounds_R1[rows_N]
+        sizes_N = self.bounds_R1[rows_N + 1] - starts_N
+        if np.any(sizes_N > width):
+            raise ValueError(f"a row of {sizes_N.max()} tokens is wider than {width}")
+        columns_W = np.arange(width)
+        places_NW = np.minimum(starts_N[:, None] + columns_W, len(self.tokens) - 1)
+        inside_NW = columns_W < sizes_N[:, None]
+        padded_NW = np.where(inside_NW, self.tokens[places_NW], np.int32(0))
+        return padded_NW, sizes_N.astype(np.int32)
+
+
+def join_rows(rows: Iterable[npt.ArrayLike]) -> TokenRows:
+    """Makes one `TokenRows` of many one-dimensional arrays of tokens."""
+    arrays = [np.asarray(row, np.int32) for row in rows]
+    sizes = np.array([len(array) for array in arrays], np.int64)
+    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    return TokenRows(np.concatenate([np.zeros(0, np.int32), *arrays]), bounds)
+
+
+def cut_rows(tokens: Int32Array, length: int, min_tail: int) -> TokenRows:
+    """Cuts a stream of tokens into rows of `length`.
+
+    Args:
+      tokens: int32, at least one.
+      length: tokens of every row but the last.
+      min_tail: a shorter last row is kept if it has that many tokens, or is the only
+        row; otherwise its tokens are left out.
+
+    Returns:
+      At least one row.
+    """
+    num_full, tail = divmod(len(tokens), length)
+    bounds = np.arange(num_full + 1, dtype=np.int64) * length
+    if tail and (tail >= min_tail or num_full == 0):
+        bounds = np.append(bounds, len(tokens))
+    return TokenRows(tokens[: bounds[-1]], bounds)
+
+
+def stack_rows(parts: Sequence[TokenRows]) -> TokenRows:
+    """Puts the rows of several `TokenRows` behind each other."""
+    ends = np.cumsum([len(part.tokens) for part in parts])
+    bounds = [
+        part.bounds_R1[1:] + end - len(part.tokens)
+        for part, end in zip(parts, ends, strict=True)
+    ]
+    return TokenRows(
+        np.concatenate([part.tokens for part in parts]),
+        np.concatenate([np.zeros(1, np.int64), *bounds]),
+    )

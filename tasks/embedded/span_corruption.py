@@ -1,0 +1,55 @@
+"""Span corruption over the embedded corpus: one task a language, one mixture of all.
+
+    embedded.span_corruption.<code>    101 tasks, splits `train` and `validation`
+    embedded.span_corruption           all of them, rate ~ characters^0.3
+
+Importing this module reads no file; the corpus is built or loaded at first use.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import seqio
+
+from mtmoe.data.embedded.corpus import load_corpus
+from mtmoe.data.mixing.rates import rate_num_characters
+from mtmoe.data.objectives.span_corruption import SpanCorruption
+from mtmoe.data.sources.text import TextSource
+from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.languages import MC4_LANGUAGES
+
+MIXTURE = "embedded.span_corruption"
+
+
+def _documents(language: str, split: str) -> Sequence[str]:
+    return load_corpus().documents(language, split)
+
+
+def _register(language: str) -> str:
+    name = f"{MIXTURE}.{language}"
+    feature = seqio.Feature(vocabulary=configured_vocabulary(), add_eos=True)
+    seqio.TaskRegistry.add(
+        name,
+        source=TextSource(functools.partial(_documents, language), language=language),
+        preprocessors=[
+            functools.partial(
+                seqio.preprocessors.rekey, key_map={"inputs": None, "targets": "text"}
+            ),
+            seqio.preprocessors.tokenize,
+            seqio.CacheDatasetPlaceholder(),
+            SpanCorruption(),
+            seqio.preprocessors.append_eos,
+        ],
+        output_features={"inputs": feature, "targets": feature},
+        metric_fns=[],
+    )
+    return name
+
+
+seqio.MixtureRegistry.add(
+    MIXTURE,
+    [_register(language) for language in MC4_LANGUAGES],
+    default_rate=rate_num_characters,
+)
