@@ -1,0 +1,91 @@
+"""Learning rates as functions of the step.
+
+A schedule takes the number of updates made so far, an int32 scalar tensor, and returns
+a float32 scalar tensor. The other arguments are for gin, which names a schedule where
+one is wanted:
+
+    train.schedule = @linear_warmup_and_cooldown
+    linear_warmup_and_cooldown.schedule = @inverse_square_root
+    linear_warmup_and_cooldown.total_steps = 1000
+    linear_warmup_and_cooldown.cooldown_steps = 200
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gin
+import tensorflow as tf
+
+from mtmoe.errors import ConfigError
+
+Schedule = Callable[[tf.Tensor], tf.Tensor]
+
+
+@gin.configurable
+def constant(step: tf.Tensor, learning_rate: float = 1e-3) -> tf.Tensor:
+    """Returns `learning_rate` at every step."""
+    del step
+    return tf.constant(learning_rate, tf.float32)
+
+
+@gin.configurable
+def inverse_square_root(
+    step: tf.Tensor, base_learning_rate: float = 1.0, warmup_steps: int = 10_000
+) -> tf.Tensor:
+    """Returns base_learning_rate / sqrt(max(step, warmup_steps)).
+
+    T5's schedule (Raffel et al. 2020, section 3.1.2): constant at first, 0.01 with the
+    defaults, then falling. The rate is relative to each parameter's scale where the
+    optimizer multiplies by it.
+
+    Args:
+      step: updates made so far.
+      base_learning_rate: the rate times the square root of the step.
+      warmup_steps: steps for which the rate is constant.
+
+    Raises:
+      ConfigError: `warmup_steps` is not positive.
+    """
+    if warmup_steps < 1:
+        raise ConfigError(
+            f"inverse_square_root.warmup_steps must be at least 1, got {warmup_steps}"
+        )
+    effective_step = tf.cast(tf.maximum(step, warmup_steps), tf.float32)
+    return base_learning_rate * tf.math.rsqrt(effective_step)
+
+
+@gin.configurable
+def linear_warmup_and_cooldown(
+    step: tf.Tensor,
+    schedule: Schedule = inverse_square_root,
+    total_steps: int = gin.REQUIRED,
+    warmup_steps: int = 0,
+    cooldown_steps: int = 0,
+) -> tf.Tensor:
+    """Returns `schedule`, rising linearly at the start and falling to zero at the end.
+
+    The first update has 1 / warmup_steps of the rate and the last 1 / cooldown_steps. A
+    run of few steps gains most from the fall.
+
+    Args:
+      step: updates made so far.
+      schedule: the rate between the two ramps.
+      total_steps: updates of the whole run; after them the rate is zero.
+      warmup_steps: length of the rise, 0 for none.
+      cooldown_steps: length of the fall, 0 for none.
+
+    Raises:
+      ConfigError: a length is negative, or the ramps are longer than the run.
+    """
+    if min(warmup_steps, cooldown_steps) < 0 or (
+        warmup_steps + cooldown_steps > total_steps
+    ):
+        raise ConfigError(
+            "linear_warmup_and_cooldown: warmup_steps and cooldown_steps must not be "
+            f"negative, nor be more than total_steps together; got {warmup_steps} and "
+            f"{cooldown_steps} of {total_steps}"
+        )
+    rise = tf.cast(step + 1, tf.float32) / max(warmup_steps, 1)
+    fall = tf.cast(total_steps - step, tf.float32) / max(cooldown_steps, 1)
+    return schedule(step) * tf.clip_by_value(tf.minimum(rise, fall), 0.0, 1.0)
