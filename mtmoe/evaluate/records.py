@@ -1,7 +1,7 @@
 """The rows of an evaluation folder's tables, written and read.
 
 The text of a table is a pure function of its rows: fixed column order, fixed number
-formats, line feeds at line ends, so that two runs with the same numbers give the same bytes.
+formats, plain line feeds, so that two runs with the same numbers give the same bytes.
 """
 
 from __future__ import annotations

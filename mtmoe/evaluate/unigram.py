@@ -30,11 +30,17 @@ class UnigramBaselines:
     Attributes:
       mixture_nats_V: -ln p of each token under the mixture-wide model; infinite for
         tokens that stand for no text.
-      language_nats_V: the same under each task's own model, by task.
+      languages: the same under each language's own model, by code.
     """
 
     mixture_nats_V: NDArray[np.float64]
-    language_nats_V: Mapping[str, NDArray[np.float64]]
+    languages: Mapping[str, NDArray[np.float64]]
+
+    def language(self, code: str) -> NDArray[np.float64]:
+        """Returns a language's own -ln p [V]; NaN if it was not trained on."""
+        if code in self.languages:
+            return self.languages[code]
+        return np.full_like(self.mixture_nats_V, np.nan)
 
 
 def fit_unigrams(
@@ -45,12 +51,13 @@ def fit_unigrams(
     """Fits both baselines.
 
     Args:
-      counts_V: training tokens of each task, by id.
-      rates: the mixture's rate of each task, any scale: how often the model sees it.
+      counts_V: training tokens of each language, by id.
+      rates: the mixture's rate of each language, any scale: how often the model
+        sees it.
       token_bytes_V: bytes each token stands for; a text token has at least one.
 
     Raises:
-      CorpusError: a task of the mixture has no training text.
+      CorpusError: a language of the mixture has no training text.
     """
     is_text_V = token_bytes_V > 0
     text_counts_V = {
@@ -66,7 +73,7 @@ def fit_unigrams(
     mixture_V = _mixture_wide(text_counts_V, rates, uniform_V)
     return UnigramBaselines(
         mixture_nats_V=_nats(mixture_V),
-        language_nats_V={
+        languages={
             name: _nats(
                 witten_bell(
                     counts / counts.sum(),

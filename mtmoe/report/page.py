@@ -87,6 +87,7 @@ def _legend() -> str:
 
 
 def _curves(training: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the panels of what was logged; a dense model drops no tokens."""
     steps = [float(record["step"]) for record in training]
     return "".join(
         plots.curve_panel(
@@ -95,6 +96,7 @@ def _curves(training: Sequence[Mapping[str, Any]]) -> str:
             )
         )
         for key, title, from_zero in _CURVES
+        if all(key in record for record in training)
     )
 
 

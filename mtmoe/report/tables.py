@@ -74,9 +74,7 @@ def language_results(folder: ModelFolder) -> tuple[LanguageResult, ...]:
     for row in folder.metric_rows:
         by_task.setdefault(row.task, {})[row.metric] = row
     mixture = folder.provenance.get("mixture", {})
-    details = {
-        entry["task"]: entry for entry in folder.evaluation["languages"].values()
-    }
+    details = folder.evaluation["tasks"]
     results = []
     for task, rows in by_task.items():
         missing = [metric for metric in METRICS if metric not in rows]

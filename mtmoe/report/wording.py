@@ -124,7 +124,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
         f"After {summary['evaluated_step']:,} steps the model needs fewer bits per byte "
         f"than the mixture-wide unigram model in "
         f"{summary['languages_below_mixture_unigram']} of {languages} languages, and "
-        f"than the language's own unigram model in "
+        f"fewer than the language's own unigram model in "
         f"{summary['languages_below_language_unigram']}."
     )
 
@@ -144,6 +144,7 @@ def cards(summary: Mapping[str, Any]) -> tuple[Card, ...]:
     """Returns the headline numbers, most important first."""
     of_languages = f"of {summary['languages']}"
     interval = summary["mean_bits_per_byte_interval"]
+    load = summary["expert_load_max_over_mean"]
     between = (
         f"95 % interval {interval[0]:.3f} to {interval[1]:.3f}"
         if interval
@@ -171,8 +172,8 @@ def cards(summary: Mapping[str, Any]) -> tuple[Card, ...]:
             "in evaluation, all Switch layers",
         ),
         Card(
-            f"{summary['expert_load_max_over_mean']:.2f}",
-            "×",
+            "–" if load is None else f"{load:.2f}",
+            "" if load is None else "×",
             "busiest expert over the mean",
             "1 is perfectly even",
         ),

@@ -23,7 +23,8 @@ def write_model_folder(model_dir: Path) -> Path:
     write_training_files(model_dir, generator)
     evaluation = model_dir / "evaluation" / f"step_{STEP}"
     evaluation.mkdir(parents=True)
-    rows, languages = metric_rows(generator)
+    rows, tasks = metric_rows(generator)
+    mean = float(np.mean([r.value for r in rows if r.metric == "bits_per_byte"]))
     (evaluation / "per_language.csv").write_text(metric_csv(rows))
     (evaluation / "experts.csv").write_text(expert_csv(expert_rows(generator)))
     (evaluation / "evaluation.json").write_text(
@@ -37,11 +38,11 @@ def write_model_folder(model_dir: Path) -> Path:
                 "num_noise_samples": 4,
                 "seed": 0,
                 "bootstrap": {"num_resamples": 1000, "confidence": 0.95, "seed": 0},
-                "mean_bits_per_byte": 1.9,
-                "mean_bits_per_byte_interval": [1.87, 1.93],
+                "mean_bits_per_byte": mean,
+                "mean_bits_per_byte_interval": [mean - 0.02, mean + 0.02],
                 "dropped_fraction": 0.0123,
                 "expert_load_max_over_mean": 1.42,
-                "languages": languages,
+                "tasks": tasks,
                 "versions": {"mtmoe": "0.1.0", "tensorflow": "2.21.0"},
             }
         )
@@ -114,9 +115,9 @@ def write_training_files(model_dir: Path, generator: np.random.Generator) -> Non
 def metric_rows(
     generator: np.random.Generator,
 ) -> tuple[list[MetricRow], dict[str, object]]:
-    """Returns rows of per_language.csv and the `languages` of evaluation.json."""
+    """Returns rows of per_language.csv and the `tasks` of evaluation.json."""
     rows: list[MetricRow] = []
-    languages: dict[str, object] = {}
+    tasks: dict[str, object] = {}
     for code in MC4_LANGUAGES:
         row = language(code)
         wide = 0.6 if row.script in ("Latn",) else 0.0
@@ -151,12 +152,12 @@ def metric_rows(
                     num_tokens=1200,
                 )
             )
-        languages[code] = {
-            "task": task,
+        tasks[task] = {
+            "language": code,
             "num_chunks": 12,
             "dropped_fraction": 0.01 + 0.01 * generator.random(),
         }
-    return rows, languages
+    return rows, tasks
 
 
 def expert_rows(generator: np.random.Generator) -> list[ExpertRow]:

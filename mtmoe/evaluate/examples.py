@@ -1,0 +1,157 @@
+"""What is evaluated: the tasks of a mixture, or a folder of anyone's own text."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtmoe.data.evaluation_examples import (
+    EvaluationExamples,
+    evaluation_examples,
+    text_examples,
+)
+from mtmoe.data.mixing.rates import task_rates
+from mtmoe.data.registry import (
+    get_mixture_or_task,
+    get_task,
+    task_language,
+    tasks_of,
+)
+from mtmoe.data.task_rows import Lengths, load_task_rows
+from mtmoe.data.token_store import token_level_steps
+from mtmoe.errors import ConfigError
+from mtmoe.evaluate.text_folder import read_text_folder
+from mtmoe.evaluate.unigram import UnigramBaselines, fit_unigrams
+from mtmoe.languages import Language, language
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How text becomes examples.
+
+    Attributes:
+      lengths: `inputs` and `targets` lengths, as in training.
+      num_noise_samples: maskings of each chunk.
+      seed: keys the masks.
+    """
+
+    lengths: Lengths
+    num_noise_samples: int
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskExamples:
+    """The examples of one task, or of one file.
+
+    Attributes:
+      task: the task's name, or `text_dir/` and the file's name.
+      language: the language of its text.
+      examples: what the model is given.
+    """
+
+    task: str
+    language: Language
+    examples: EvaluationExamples
+
+
+def mixture_examples(
+    mixture: str, split: str, sampling: Sampling
+) -> tuple[TaskExamples, ...]:
+    """Returns the examples of every task of a mixture, in the mixture's order.
+
+    Raises:
+      UnknownNameError: no such mixture or split.
+      ConfigError: a task names no language.
+      CorpusError: a task has no held-out text.
+    """
+    return tuple(
+        TaskExamples(
+            task.name,
+            language_of(task.name),
+            evaluation_examples(
+                task.name,
+                split,
+                sampling.lengths,
+                sampling.num_noise_samples,
+                sampling.seed,
+            ),
+        )
+        for task in tasks_of(mixture)
+    )
+
+
+def folder_examples(
+    directory: Path, trained_mixture: str, sampling: Sampling
+) -> tuple[TaskExamples, ...]:
+    """Returns the examples of every `LANG.txt`, masked as in training.
+
+    Raises:
+      CorpusError: the folder or a file of it cannot be used; see `read_text_folder`.
+      ConfigError: the model was not trained on a task that masks text.
+    """
+    task = tasks_of(trained_mixture)[0]
+    steps = token_level_steps(task)
+    if steps is None:
+        raise ConfigError(
+            f"--text_dir needs a model trained to fill in masked text; {task.name!r} "
+            "is of another kind"
+        )
+    return tuple(
+        TaskExamples(
+            f"text_dir/{file.file_name}",
+            file.language,
+            text_examples(
+                [file.text],
+                sampling.lengths,
+                sampling.num_noise_samples,
+                sampling.seed,
+                steps.objective,
+                task.output_features["targets"].vocabulary,
+            ),
+        )
+        for file in read_text_folder(directory)
+    )
+
+
+def training_baselines(
+    mixture: str, lengths: Lengths, token_bytes_V: NDArray[np.int32]
+) -> UnigramBaselines:
+    """Fits the unigram baselines on what a mixture trains on, by language.
+
+    Args:
+      mixture: the mixture the model was trained on.
+      lengths: `inputs` and `targets` lengths, as in training.
+      token_bytes_V: bytes each token stands for.
+
+    Raises:
+      CorpusError: a task has no training text.
+      ConfigError: a task names no language.
+    """
+    counts_V: dict[str, NDArray[np.int64]] = {}
+    rates: dict[str, float] = {}
+    for name, rate in task_rates(get_mixture_or_task(mixture)).items():
+        code = language_of(name).code
+        tokens = load_task_rows(get_task(name), "train", lengths).text_tokens
+        counted_V = np.bincount(tokens, minlength=len(token_bytes_V))
+        counts_V[code] = counts_V.get(code, 0) + counted_V
+        rates[code] = rates.get(code, 0.0) + rate
+    return fit_unigrams(counts_V, rates, token_bytes_V)
+
+
+def language_of(task_name: str) -> Language:
+    """Returns a task's language.
+
+    Raises:
+      ConfigError: the task names none.
+    """
+    code = task_language(task_name)
+    if not code:
+        raise ConfigError(
+            f"task {task_name!r} names no language, so it has no row in a table of "
+            "languages; give its TextSource a language"
+        )
+    return language(code)

@@ -1,0 +1,156 @@
+"""The model over all examples of all tasks: one batch shape, one compiled function.
+
+Legend: B batch, E examples, T target length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from mtmoe.errors import CheckpointError
+from mtmoe.evaluate.examples import TaskExamples
+from mtmoe.evaluate.progress import BatchProgress
+from mtmoe.evaluate.step import evaluation_step_builder
+from mtmoe.mesh.program import MeshProgram
+from mtmoe.train.settings import TrainingRun
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskOutputs:
+    """What the model gave for one task's examples.
+
+    Attributes:
+      token_loss: [E, T], cross-entropy of each target in nats, 0 at padding.
+      predictions: [E, T], the likeliest token given the true ones before it.
+      expert_counts: [layers, experts], tokens by first choice; layers may be 0.
+      dropped_counts: [layers], tokens that found their expert full.
+    """
+
+    token_loss: NDArray[np.float32]
+    predictions: NDArray[np.int32]
+    expert_counts: NDArray[np.float64]
+    dropped_counts: NDArray[np.float64]
+
+
+def assign_weights(
+    program: MeshProgram, values: Mapping[str, NDArray[np.generic]], where: str
+) -> None:
+    """Sets a program's variables from a checkpoint, the optimizer's state left out.
+
+    Raises:
+      CheckpointError: a variable is missing or of another shape; `where` is named.
+    """
+    names = program.variable_names()
+    missing = [name for name in names if name not in values]
+    if missing:
+        raise CheckpointError(
+            f"{where} is not of the model its config.gin describes: it lacks "
+            f"{', '.join(missing[:3])}"
+            + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        )
+    program.assign({name: values[name] for name in names})
+
+
+class Scorer:
+    """A run's model, ready to score examples; weights come by `load`."""
+
+    def __init__(self, run: TrainingRun):
+        """Builds the graph; XLA compiles at the first batch.
+
+        Args:
+          run: the run as it was trained; its batch size and layout are used.
+        """
+        self._program = MeshProgram(run.layout, run.seed, run.jit_compile)
+        self._batch_size = run.batch_size
+        self._step = self._program.function(
+            evaluation_step_builder(run.model),
+            {
+                name: tf.TensorSpec([run.batch_size, length], tf.int32)
+                for name, length in run.lengths.items()
+            },
+            name="evaluation_step",
+        )
+
+    def load(self, values: Mapping[str, NDArray[np.generic]], where: str) -> None:
+        """Takes the weights of a checkpoint; see `assign_weights`."""
+        assign_weights(self._program, values, where)
+
+    def __call__(self, tasks: Sequence[TaskExamples], what: str) -> list[TaskOutputs]:
+        """Scores the examples of all tasks.
+
+        Batches run across tasks, in order; the last is filled up with padding, which is
+        never counted.
+
+        Args:
+          tasks: what to score.
+          what: named by the progress line.
+        """
+        inputs_E = np.concatenate([task.examples.inputs for task in tasks])
+        targets_E = np.concatenate([task.examples.targets for task in tasks])
+        starts = range(0, len(inputs_E), self._batch_size)
+        progress = BatchProgress(what, len(starts))
+        batches = []
+        for i, start in enumerate(starts, start=1):
+            rows = slice(start, start + self._batch_size)
+            batches.append(self._run(inputs_E[rows], targets_E[rows]))
+            progress.done(i)
+        outputs_E = {
+            name: np.concatenate([batch[name] for batch in batches])
+            for name in batches[0]
+        }
+        ends = np.cumsum([len(task.examples.targets) for task in tasks])
+        return [
+            _task_outputs(
+                {
+                    name: value_E[end - count : end]
+                    for name, value_E in outputs_E.items()
+                }
+            )
+            for end, count in zip(
+                ends, (len(task.examples.targets) for task in tasks), strict=True
+            )
+        ]
+
+    def _run(
+        self, inputs_B: NDArray[np.int32], targets_B: NDArray[np.int32]
+    ) -> dict[str, NDArray[np.generic]]:
+        size = len(inputs_B)
+        padding = ((0, self._batch_size - size), (0, 0))
+        outputs = self._step(
+            0, inputs=np.pad(inputs_B, padding), targets=np.pad(targets_B, padding)
+        )
+        return {name: value.numpy()[:size] for name, value in outputs.items()}
+
+
+def _task_outputs(outputs_E: Mapping[str, NDArray[np.generic]]) -> TaskOutputs:
+    empty = np.zeros([1, 0, 0])
+    counts = outputs_E.get("expert_counts", empty).astype(np.float64)
+    dropped = outputs_E.get("dropped_counts", empty[..., 0]).astype(np.float64)
+    return TaskOutputs(
+        token_loss=outputs_E["token_loss"].astype(np.float32),
+        predictions=outputs_E["predictions"].astype(np.int32),
+        expert_counts=counts.sum(axis=0),
+        dropped_counts=dropped.sum(axis=0),
+    )
+
+
+def dropped_fraction(outputs: Sequence[TaskOutputs]) -> float | None:
+    """Returns dropped tokens over tokens, all layers; None without Switch layers."""
+    routed = sum(float(task.expert_counts.sum()) for task in outputs)
+    dropped = sum(float(task.dropped_counts.sum()) for task in outputs)
+    return dropped / routed if routed else None
+
+
+def expert_load_max_over_mean(outputs: Sequence[TaskOutputs]) -> float | None:
+    """Returns the busiest expert's tokens over the mean, averaged over layers."""
+    counts = np.sum([task.expert_counts for task in outputs], axis=0)
+    if not counts.size:
+        return None
+    ratio = float(np.mean(counts.max(axis=1) / counts.mean(axis=1)))
+    return None if math.isnan(ratio) else ratio

@@ -1,0 +1,124 @@
+"""From what the model gave to the rows and facts of an evaluation's files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtmoe.evaluate.bootstrap import Bootstrap
+from mtmoe.evaluate.examples import TaskExamples
+from mtmoe.evaluate.losses import (
+    TaskOutputs,
+    dropped_fraction,
+    expert_load_max_over_mean,
+)
+from mtmoe.evaluate.metrics import TaskScore, example_sums, mean_bits_per_byte, score
+from mtmoe.evaluate.records import ExpertRow, MetricRow
+from mtmoe.evaluate.unigram import UnigramBaselines
+
+
+def task_scores(
+    tasks: Sequence[TaskExamples],
+    outputs: Sequence[TaskOutputs],
+    baselines: UnigramBaselines,
+    token_bytes_V: NDArray[np.int32],
+    bootstrap: Bootstrap,
+) -> dict[str, TaskScore]:
+    """Returns the score of every task by name.
+
+    Raises:
+      CorpusError: a task's text is too short to mask.
+    """
+    return {
+        task.task: score(
+            task.task,
+            example_sums(
+                task.examples.targets,
+                task.examples.group,
+                output.token_loss,
+                output.predictions,
+                token_bytes_V,
+                baselines.mixture_nats_V,
+                baselines.language(task.language.code),
+            ),
+            bootstrap,
+        )
+        for task, output in zip(tasks, outputs, strict=True)
+    }
+
+
+def metric_rows(
+    tasks: Sequence[TaskExamples], scores: Mapping[str, TaskScore]
+) -> list[MetricRow]:
+    """Returns the rows of per_language.csv, by language and task."""
+    return [
+        MetricRow(
+            language=task.language.code,
+            name=task.language.name,
+            script=task.language.script,
+            task=task.task,
+            metric=metric,
+            value=interval.value,
+            ci_low=interval.low,
+            ci_high=interval.high,
+            num_examples=scores[task.task].num_examples,
+            num_bytes=scores[task.task].num_bytes,
+            num_tokens=scores[task.task].num_tokens,
+        )
+        for task in sorted(tasks, key=lambda task: (task.language.code, task.task))
+        for metric, interval in scores[task.task].metrics.items()
+    ]
+
+
+def expert_rows(
+    tasks: Sequence[TaskExamples],
+    outputs: Sequence[TaskOutputs],
+    layers: Sequence[str],
+) -> list[ExpertRow]:
+    """Returns the rows of experts.csv, tasks of one language added up."""
+    counts: dict[str, NDArray[np.float64]] = {}
+    for task, output in zip(tasks, outputs, strict=True):
+        code = task.language.code
+        counts[code] = counts.get(code, 0) + output.expert_counts
+    return [
+        ExpertRow(
+            language=code,
+            layer=layer,
+            expert=expert,
+            count=round(count),
+            share=count / counts[code][i].sum(),
+        )
+        for i, layer in enumerate(layers)
+        for code in sorted(counts)
+        for expert, count in enumerate(counts[code][i].tolist())
+    ]
+
+
+def summary_facts(
+    tasks: Sequence[TaskExamples],
+    outputs: Sequence[TaskOutputs],
+    scores: Mapping[str, TaskScore],
+    confidence: float,
+) -> dict[str, Any]:
+    """Returns what evaluation.json says beyond the settings."""
+    mean = mean_bits_per_byte(scores, confidence)
+    return {
+        "mean_bits_per_byte": mean.value,
+        "mean_bits_per_byte_interval": (
+            None if math.isnan(mean.low) else [mean.low, mean.high]
+        ),
+        "dropped_fraction": dropped_fraction(outputs),
+        "expert_load_max_over_mean": expert_load_max_over_mean(outputs),
+        "tasks": {
+            task.task: {
+                "language": task.language.code,
+                "num_chunks": scores[task.task].num_groups,
+                "dropped_fraction": dropped_fraction([output]),
+            }
+            for task, output in zip(tasks, outputs, strict=True)
+        },
+    }
