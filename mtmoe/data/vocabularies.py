@@ -3,9 +3,9 @@
 Every registered task carries `configured_vocabulary()`. One gin line decides what
 stands behind it:
 
-    configured_vocabulary.factory = @embedded_vocabulary        # fitted here; default
-    configured_vocabulary.factory = @byte_vocabulary            # UTF-8 bytes (ByT5)
-    configured_vocabulary.factory = @sentencepiece_vocabulary   # a model file, e.g. mT5's
+    configured_vocabulary.factory = @embedded_vocabulary       # the default
+    configured_vocabulary.factory = @byte_vocabulary           # UTF-8 bytes (ByT5)
+    configured_vocabulary.factory = @sentencepiece_vocabulary  # a file, e.g. mT5's
 """
 
 from __future__ import annotations

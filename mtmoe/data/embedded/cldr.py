@@ -16,26 +16,25 @@ from mtmoe.data.embedded.package import (
     locate_python_package,
 )
 
-# The parts of a locale that hold words, and the topic that keys them: all forms of one
-# name (singular, plural, with a number) fall on one side of the split.
-_TOPICS = {
-    "languages": "languages",
-    "territories": "territories",
-    "scripts": "scripts",
-    "variants": "variants",
-    "currency_names": "currencies",
-    "currency_names_plural": "currencies",
-    "unit_display_names": "units",
-    "unit_patterns": "units",
-    "date_fields": "date_fields",
-    "months": "months",
-    "days": "days",
-    "quarters": "quarters",
-    "eras": "eras",
-    "time_zones": "time_zones",
-    "meta_zones": "meta_zones",
-}
-_NARROW_FORMS = frozenset({"short", "narrow", "abbreviated"})
+# The parts of a locale that hold words. Left out are those that say the same names
+# again: plurals of currencies, units with a number before them.
+_PARTS = (
+    "languages",
+    "territories",
+    "scripts",
+    "variants",
+    "currency_names",
+    "unit_display_names",
+    "date_fields",
+    "months",
+    "days",
+    "quarters",
+    "eras",
+    "time_zones",
+    "meta_zones",
+)
+# Of a name's forms: no abbreviations, and of a time zone's names the general one.
+_LEFT_OUT = frozenset({"short", "narrow", "abbreviated", "daylight"})
 _LOCALES = {"iw": "he"}
 # CLDR has a locale for 100 of the 101.
 _ABSENT = frozenset({"hmn"})
@@ -57,7 +56,7 @@ def _read(root: Path, code: str) -> Iterator[Passage]:
     english = {} if code == "en" else dict(_texts("en"))
     for place, text in _texts(_LOCALES.get(code, code)):
         if english.get(place) != text:
-            key = f"cldr/{_TOPICS[place[0]]}/{place[1]}"
+            key = "cldr/" + "/".join(place[:2])
             yield Passage(key, text, group="cldr")
 
 
@@ -65,7 +64,7 @@ def _texts(locale: str) -> Iterator[tuple[tuple[str, ...], str]]:
     from babel import localedata
 
     data = localedata.load(locale, merge_inherited=False)
-    for part in _TOPICS:
+    for part in _PARTS:
         yield from _leaves(data.get(part, {}), (part,))
 
 
@@ -74,7 +73,7 @@ def _leaves(node: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
         yield place, node
     elif isinstance(node, Mapping):
         for name, child in sorted(node.items(), key=lambda item: str(item[0])):
-            if name not in _NARROW_FORMS:
+            if name not in _LEFT_OUT:
                 yield from _leaves(child, (*place, str(name)))
 
 

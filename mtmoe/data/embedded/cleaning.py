@@ -34,7 +34,8 @@ def clean_line(text: str) -> str:
     text = unicodedata.normalize("NFC", _NOT_TEXT.sub(" ", text))
     text = _EMPTY_PAIR.sub(" ", text)
     text = " ".join(text.split())
-    text = "".join(filter(_is_kept, text)).strip()
+    if not text.isprintable():
+        text = "".join(filter(_is_kept, text)).strip()
     return text if any(map(str.isalpha, text)) else ""
 
 
@@ -57,7 +58,6 @@ def letters(text: str) -> str:
 
 def _is_kept(character: str) -> bool:
     return (
-        (character.isascii() and character.isprintable())
-        or character in _JOINERS
-        or (unicodedata.category(character) not in _DROPPED_CATEGORIES)
+        character in _JOINERS
+        or unicodedata.category(character) not in _DROPPED_CATEGORIES
     )

@@ -49,8 +49,8 @@ class SourceRecord:
       languages: mC4 codes it has text in.
       characters: in the finished corpus, all languages and both splits.
       dropped: lines left out, by reason: `duplicate` (an equal line was there),
-        `held_out` (an equal line is validation text), `leak` (it repeats 24 letters
-        of validation prose).
+        `held_out` (an equal line is validation text), `leak` (all or some of its words
+        repeat 24 letters of validation prose).
     """
 
     name: str

@@ -119,16 +119,15 @@ def _grouped(lines: Sequence[Line]) -> list[list[Line]]:
 def _without_leaks(
     lines: Sequence[Line], guard: LeakGuard, dropped: Counter[tuple[str, str]]
 ) -> list[list[Line]]:
-    """Drops what repeats held-out prose: first lines, then whole documents.
+    """Takes out what repeats held-out prose: words of lines, then whole documents.
 
     A shingle of a document may lie across a line break, where no line alone has it.
     """
     kept = []
     for line in lines:
-        if guard.leaks(line.text):
-            dropped[line.source, "leak"] += 1
-        else:
-            kept.append(line)
+        pieces = guard.cut(line.text)
+        dropped[line.source, "leak"] += pieces != [line.text]
+        kept += [line._replace(text=piece) for piece in pieces]
     documents = []
     for document in _grouped(kept):
         if guard.leaks(_join(document)):

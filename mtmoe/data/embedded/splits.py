@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from mtmoe.data.embedded.cleaning import letters
 from mtmoe.data.embedded.package import Passage
@@ -68,6 +69,32 @@ class LeakGuard:
     def leaks(self, text: str) -> bool:
         """Returns whether a text shares a shingle with a held-out document."""
         return not self._shingles.isdisjoint(shingles(text))
+
+    def cut(self, line: str) -> list[str]:
+        """Returns what is left of a line without the words that repeat held-out prose.
+
+        In some languages most articles open with the same words ("Motho e mong le e
+        mong o na le tokelo ya ho ..."): the rest of such an article is still good
+        text. Words in a row stay together; a piece shorter than a shingle is dropped.
+        """
+        if not self.leaks(line):
+            return [line]
+        words = line.split(" ")
+        word_letters = [letters(word) for word in words]
+        run = "".join(word_letters)
+        owner = [n for n, part in enumerate(word_letters) for _ in part]
+        repeated: set[int] = set()
+        for start in range(len(run) - SHINGLE_LETTERS + 1):
+            if run[start : start + SHINGLE_LETTERS] in self._shingles:
+                repeated.update(owner[start : start + SHINGLE_LETTERS])
+        pieces = [
+            " ".join(words[n] for n in numbers)
+            for is_repeated, numbers in groupby(
+                range(len(words)), key=repeated.__contains__
+            )
+            if not is_repeated
+        ]
+        return [piece for piece in pieces if len(letters(piece)) >= SHINGLE_LETTERS]
 
 
 def shingles(text: str) -> set[str]:
