@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from absl import flags
 
+from mtmoe.cli.quiet import import_tensorflow
 from mtmoe.errors import MtmoeError
 
 FLAGS = flags.FLAGS
@@ -33,6 +34,7 @@ def run(argv: list[str]) -> int:
     """
     if len(argv) > 1 or not FLAGS.gin_file:
         raise MtmoeError("usage: mtmoe check --gin_file=F [--gin_param=k=v ...]")
+    import_tensorflow()
     from mtmoe.config.load import load_config
 
     config = load_config(FLAGS.gin_file, FLAGS.gin_param, roots=["train"])

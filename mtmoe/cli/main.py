@@ -5,8 +5,8 @@ imported when it is called. Such a module has
 
 * a docstring, whose example `mtmoe COMMAND --help` shows;
 * `define_flags()`, which defines its absl flags;
-* `run(argv) -> int`, which gets what is left of the command line (its first element is the
-  command's name) and returns the exit status.
+* `run(argv) -> int`, which gets the command's name and what is left of the command line
+  behind it, and returns the exit status.
 """
 
 from __future__ import annotations
@@ -35,9 +35,6 @@ COMMANDS = {
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 128 + signal.SIGINT
 
-# Heard by TensorFlow when it is imported; what a user sets already stays.
-_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "ERROR"}
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one subcommand.
@@ -50,8 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
       subcommand says.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
     try:
         if not arguments or arguments[0] in ("--help", "-h", "help"):
             print(_overview())

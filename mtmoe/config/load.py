@@ -34,8 +34,7 @@ from mtmoe.config.statements import (
     read_text,
 )
 from mtmoe.errors import ConfigError, UnknownNameError
-
-CONFIG_NAME = "config.gin"
+from mtmoe.train.model_folder import CONFIG_NAME
 
 
 @dataclasses.dataclass(frozen=True)

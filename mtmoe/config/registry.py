@@ -15,6 +15,7 @@ import gin
 from mtmoe.errors import UnknownNameError
 
 ROOMS = ("mesh", "model", "data", "train", "evaluate")
+_AFTER_TRAINING = "mtmoe.evaluate."
 
 
 def import_rooms() -> None:
@@ -97,3 +98,14 @@ def find(selector: str, where: str = "") -> Configurable:
 def is_constant(name: str) -> bool:
     """Whether `%name` is a constant of gin's, such as `%gin.REQUIRED`."""
     return bool(gin.config._CONSTANTS.matching_selectors(name))
+
+
+def runs_after_training(selector: str) -> bool:
+    """Whether a configurable is read by commands that come after `mtmoe train` only.
+
+    A run's config may bind it, and change it, without any effect on the weights.
+    """
+    try:
+        return find(selector).function.__module__.startswith(_AFTER_TRAINING)
+    except UnknownNameError:
+        return False

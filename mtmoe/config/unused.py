@@ -5,11 +5,9 @@ from __future__ import annotations
 import gin
 
 from mtmoe.config.load import Config
-from mtmoe.config.registry import find
+from mtmoe.config.registry import find, runs_after_training
 from mtmoe.config.statements import Binding, read_text
 from mtmoe.errors import ConfigError
-
-_LATER = ("mtmoe.evaluate",)  # rooms that run after training, from the same config
 
 
 def check_all_used(config: Config) -> None:
@@ -29,7 +27,7 @@ def check_all_used(config: Config) -> None:
     for key, place in config.places.items():
         scope_name, _, name = key.rpartition("/")
         selector, _, parameter = name.rpartition(".")
-        if find(selector).function.__module__.startswith(_LATER):
+        if runs_after_training(selector):
             continue
         scopes = _scopes(scope_name)
         if not any(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from mtmoe.data.batches import Batch
 from mtmoe.errors import CheckpointError
 
 METRICS_NAME = "metrics.jsonl"
@@ -28,16 +30,61 @@ KEYS = (
 _LAST_COUNTS = ("learning_rate",)
 
 
-def summarize(window: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Returns the mean of each metric over some steps; of the learning rate, the last.
+class Window:
+    """The steps since the last line of the log.
 
-    Args:
-      window: the metrics of each step, oldest first; at least one.
+    Their outputs stay on the device until a line or a checkpoint is due.
     """
-    means = {
-        name: float(np.mean([step[name] for step in window])) for name in window[-1]
-    }
-    return means | {name: window[-1][name] for name in _LAST_COUNTS if name in means}
+
+    def __init__(self, state: Mapping[str, Any] | None = None):
+        """Starts empty, or as `state` of an earlier process has it."""
+        state = state or {"steps": [], "tokens": 0, "began": 0.0}
+        self._steps: list[Mapping[str, Any]] = list(state["steps"])
+        self._tokens: int = state["tokens"]
+        self._began: float = state["began"]
+
+    def add(self, outputs: Mapping[str, Any], batch: Batch, timed: bool) -> None:
+        """Adds a step.
+
+        Args:
+          outputs: its scalar outputs by name.
+          batch: what it was computed on.
+          timed: whether the step's seconds are counted; its tokens are, if so.
+        """
+        self._steps.append({**outputs, "padding_fraction": batch.padding_fraction})
+        if timed:
+            self._tokens += int(np.count_nonzero(batch.inputs))
+            self._tokens += int(np.count_nonzero(batch.targets))
+
+    def values(self) -> list[dict[str, float]]:
+        """Returns the metrics of each step; waits until they are computed."""
+        steps = [{name: float(x) for name, x in step.items()} for step in self._steps]
+        self._steps = list(steps)
+        return steps
+
+    def state(self) -> dict[str, Any]:
+        """Returns what a later process needs to go on with it, as plain JSON."""
+        return {"steps": self.values(), "tokens": self._tokens, "began": self._began}
+
+    def close(self, seconds: float) -> dict[str, float]:
+        """Returns the metrics of a line of the log, and starts over.
+
+        Means over the steps; of the learning rate, the last. `tokens_per_second` counts
+        inputs and targets without padding, over the steps that were timed (0 if none).
+
+        Args:
+          seconds: of training so far.
+        """
+        steps = self.values()
+        metrics = {
+            name: float(np.mean([step[name] for step in steps])) for name in steps[-1]
+        }
+        metrics |= {name: steps[-1][name] for name in _LAST_COUNTS if name in metrics}
+        elapsed = seconds - self._began
+        metrics["time"] = seconds
+        metrics["tokens_per_second"] = self._tokens / elapsed if elapsed > 0 else 0.0
+        self._steps, self._tokens, self._began = [], 0, seconds
+        return metrics
 
 
 class MetricsLog:
@@ -52,7 +99,7 @@ class MetricsLog:
             written again by the run that goes on.
 
         Raises:
-          CheckpointError: the log has a line that is no JSON, other than a torn last one.
+          CheckpointError: a line of the log, other than a torn last one, is no JSON.
         """
         path = folder / METRICS_NAME
         kept = _lines_up_to(path, step) if path.exists() else []
@@ -63,10 +110,20 @@ class MetricsLog:
         self._events = tf.summary.create_file_writer(str(folder))
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Appends a line of the documented keys; TensorBoard gets every metric."""
+        """Appends a line of the documented keys; TensorBoard gets every metric.
+
+        Raises:
+          CheckpointError: the disk is full.
+        """
         line = {"step": step} | {key: metrics[key] for key in KEYS if key in metrics}
-        self._stream.write(json.dumps(line) + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(json.dumps(line) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            raise CheckpointError(
+                f"{self._stream.name} could not be written: {error}. The newest "
+                "checkpoint is intact; the same command goes on from there."
+            ) from error
         with self._events.as_default(step):
             for name, value in metrics.items():
                 tf.summary.scalar(name, value)

@@ -13,13 +13,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from mtmoe.checkpoint import store
-from mtmoe.config.load import CONFIG_NAME, Config, resolved_bindings
 from mtmoe.errors import CheckpointError
 
+CONFIG_NAME = "config.gin"
 LOCK_NAME = ".lock"
 
 
@@ -31,16 +32,12 @@ class ModelFolder:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
 
-    def check(self, config: Config, changeable: Collection[str]) -> None:
-        """Checks that a run of this config may be written here; touches nothing.
-
-        Args:
-          config: the config that is about to be run.
-          changeable: bindings that may differ from those of the run that is there.
+    def check(self) -> None:
+        """Checks that a run may be written here; touches nothing.
 
         Raises:
-          CheckpointError: the path is no folder or cannot be written to, or the folder
-            is of a run of another config; the message has what differs.
+          CheckpointError: the path is no folder or cannot be written to, another
+            process trains in it, or it has checkpoints whose config is gone.
         """
         existing = next(p for p in (self.path, *self.path.parents) if p.exists())
         if not existing.is_dir():
@@ -49,18 +46,14 @@ class ModelFolder:
             )
         if not os.access(existing, os.W_OK | os.X_OK):
             raise CheckpointError(
-                f"model folder {self.path} cannot be written: no permission in {existing}"
+                f"model folder {self.path} cannot be written: no permission in "
+                f"{existing}"
             )
-        path = self.path / CONFIG_NAME
-        if path.exists():
-            there = resolved_bindings(path.read_text(encoding="utf-8"), str(path))
-            if differing := _differences(there, dict(config.bindings), changeable):
-                raise CheckpointError(
-                    f"{self.path} holds a run of another config. It differs in:\n  "
-                    + "\n  ".join(differing)
-                    + "\nTake another --model_dir, or the same config to go on."
-                )
-        elif steps := store.steps(self.checkpoints):
+        if (self.path / LOCK_NAME).exists():
+            with (self.path / LOCK_NAME).open("r+", encoding="utf-8") as lock:
+                self._take(lock)
+        steps = store.steps(self.checkpoints)
+        if steps and not (self.path / CONFIG_NAME).exists():
             raise CheckpointError(
                 f"{self.path} has checkpoints of steps {steps} but no {CONFIG_NAME}: "
                 "what they belong to cannot be told. Take another --model_dir."
@@ -81,24 +74,34 @@ class ModelFolder:
         except OSError as error:
             raise CheckpointError(f"model folder {self.path}: {error}") from error
         with os.fdopen(descriptor, "r+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise CheckpointError(
-                    f"{self.path} is in use: process {lock.read().strip() or '?'} "
-                    "trains in it. Wait for it, or take another --model_dir."
-                ) from error
+            self._take(lock)
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n")
             lock.flush()
-            store.clean(self.checkpoints)
-            yield
+            try:
+                store.clean(self.checkpoints)
+                yield
+            finally:
+                if not (self.path / CONFIG_NAME).exists():  # nothing has begun
+                    (self.path / LOCK_NAME).unlink()
+                    with contextlib.suppress(OSError):
+                        self.path.rmdir()
+
+    def _take(self, lock: TextIO) -> None:
+        """Locks an open file for as long as it is open."""
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CheckpointError(
+                f"{self.path} is in use: process {lock.read().strip() or '?'} trains "
+                "in it. Wait for it, or take another --model_dir."
+            ) from error
 
     def write(self, name: str, text: str) -> None:
         """Writes a file beside its place, then renames it.
 
         Raises:
-          CheckpointError: it cannot be written (a full disk, say); the file is as before.
+          CheckpointError: it cannot be written (a full disk?); what was there stays.
         """
         path = self.path / name
         temporary = path.with_name(name + ".tmp")
@@ -112,16 +115,3 @@ class ModelFolder:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise CheckpointError(f"{path} could not be written: {error}") from error
-
-
-def _differences(
-    there: dict[str, str], wanted: dict[str, str], changeable: Collection[str]
-) -> list[str]:
-    """Returns a line per binding that differs and may not."""
-    absent = "(not set)"
-    return [
-        f"{key} = {there.get(key, absent)} there, {wanted.get(key, absent)} here"
-        for key in sorted(there.keys() | wanted.keys())
-        if there.get(key) != wanted.get(key)
-        and key.rpartition("/")[2] not in changeable
-    ]

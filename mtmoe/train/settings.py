@@ -88,3 +88,8 @@ class TrainingRun:
             )
         if min(self.lengths.values()) < 1:
             raise ConfigError(f"train.lengths {self.lengths!r} must be positive")
+
+
+def configured_run() -> TrainingRun:
+    """Returns the run that gin's config in force describes."""
+    return gin.get_configurable("train")()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks the run to stop after this step, a second ends it."""
+"""Ctrl-C and SIGTERM: the first asks to stop after this step, a second ends at once."""
 
 from __future__ import annotations
 

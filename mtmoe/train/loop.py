@@ -1,0 +1,233 @@
+"""The training loop, read from top to bottom.
+
+A batch is a pure function of (seed, step), and so is a step's noise: the whole state of
+a run is its variables and the number of steps done. So a run that was interrupted, in
+whatever way, goes on from its newest checkpoint to the same weights, bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from mtmoe.checkpoint import store
+from mtmoe.data.batches import TrainingBatches
+from mtmoe.data.registry import get_task, register
+from mtmoe.data.task_rows import task_vocabulary
+from mtmoe.errors import CheckpointError, ConfigError
+from mtmoe.mesh.program import MeshFunction, MeshProgram
+from mtmoe.train.guard import check_metrics, check_variables
+from mtmoe.train.metrics import MetricsLog, Window
+from mtmoe.train.model_folder import CONFIG_NAME, ModelFolder
+from mtmoe.train.progress import Chrono, Progress
+from mtmoe.train.provenance import PROVENANCE_NAME, DataRecord, provenance_text
+from mtmoe.train.settings import TrainingRun
+from mtmoe.train.signals import StopSignal
+from mtmoe.train.step import train_step_builder
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """How a call of `train` ended.
+
+    Attributes:
+      step: steps done in all.
+      exit_status: 0 when all steps are done, else what a shell reports for the signal
+        that ended it: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+
+    step: int
+    exit_status: int
+
+
+def train(
+    model_dir: Path | str,
+    run: TrainingRun,
+    config_text: str,
+    command: str,
+    check_built: Callable[[], None] = lambda: None,
+) -> TrainingResult:
+    """Trains, or goes on training, until all steps are done or a signal comes.
+
+    Args:
+      model_dir: the model folder; made once nothing can be wrong any more.
+      run: what to train.
+      config_text: becomes the folder's `config.gin`.
+      command: the command line, for the record.
+      check_built: called when data and model have been built and nothing written.
+
+    Raises:
+      MtmoeError: anything that is the user's to mend.
+    """
+    folder, progress = ModelFolder(model_dir), Progress(run.steps)
+    folder.check()
+    done = store.latest(folder.checkpoints) or 0
+    if done >= run.steps:
+        progress.say(f"{folder.path} is trained: step {done:,} of {run.steps:,}")
+        return TrainingResult(done, 0)
+
+    with progress.phase("reading the text"):
+        register()
+        batches = TrainingBatches(run.mixture, run.batch_size, run.lengths, run.seed)
+        _check_vocabulary(batches, run)
+        data = DataRecord.of(batches)
+    with progress.phase("building the model"):
+        program = MeshProgram(run.layout, run.seed, run.jit_compile)
+        step_function = program.function(
+            train_step_builder(run.model, run.optimizer, run.schedule),
+            {
+                name: tf.TensorSpec([run.batch_size, run.lengths[name]], tf.int32)
+                for name in ("inputs", "targets")
+            },
+            name="train_step",
+            training=True,
+        )
+    check_built()
+    progress.say(
+        f"{program.parameter_count():,} parameters, {len(batches.task_names)} tasks, "
+        f"{run.steps:,} steps of {run.batch_size} examples"
+    )
+
+    with folder.locked():
+        folder.write(CONFIG_NAME, config_text)
+        session = _Session(folder, run, program, batches, data, command, progress)
+        with StopSignal() as stop, contextlib.closing(session.log):
+            session.run(step_function, stop)
+    if session.step < run.steps:
+        progress.say(
+            f"stopped after step {session.step:,}, which is saved; "
+            "the same command goes on from there"
+        )
+        return TrainingResult(session.step, stop.exit_status)
+    progress.say(f"trained: step {session.step:,}, in {folder.path}")
+    return TrainingResult(session.step, 0)
+
+
+class _Session:
+    """One process's part of a run."""
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        run: TrainingRun,
+        program: MeshProgram,
+        batches: TrainingBatches,
+        data: DataRecord,
+        command: str,
+        progress: Progress,
+    ):
+        """Restores the newest checkpoint, if there is one."""
+        self._folder = folder
+        self._run = run
+        self._program = program
+        self._batches = batches
+        self._data = data
+        self._command = command
+        self._progress = progress
+        self.step = self._saved = store.latest(folder.checkpoints) or 0
+        metadata = self._restore() if self.step else {}
+        self._chrono = Chrono(metadata.get("seconds", 0.0))
+        self._window = Window(metadata.get("window"))
+        self.log = MetricsLog(folder.path, self.step)
+
+    def run(self, step_function: MeshFunction, stop: StopSignal) -> None:
+        """Trains until all steps are done or a signal has come, and saves."""
+        run, progress, chrono = self._run, self._progress, self._chrono
+        first, began = self.step, chrono.seconds
+        self._write_provenance()
+        for batch in self._batches.iterate(first):
+            features = {"inputs": batch.inputs, "targets": batch.targets}
+            if self.step == first:
+                with progress.phase("compiling, first step"):
+                    outputs = step_function(self.step, **features)
+                    float(outputs["loss"])  # waits for it
+                chrono.start()
+            else:
+                outputs = step_function(self.step, **features)
+            self._window.add(outputs, batch, timed=self.step > first)
+            self.step += 1
+
+            last = self.step == run.steps
+            if last or self.step % run.log_every == 0:
+                self._write_metrics()
+            timed_steps = self.step - first - 1
+            if timed_steps:
+                pace = (chrono.seconds - began) / timed_steps
+                left = pace * (run.steps - self.step)
+                progress.step(self.step, chrono.seconds, left)
+            if last or stop.received or self.step % run.checkpoint_every == 0:
+                with chrono.pause():
+                    self._save()
+            if last or stop.received:
+                break
+
+    def _restore(self) -> Mapping[str, Any]:
+        """Sets the variables; returns the checkpoint's metadata."""
+        with self._progress.phase(f"restoring step {self.step:,}"):
+            checkpoint = store.load(self._folder.checkpoints, self.step)
+            metadata = checkpoint.metadata
+            if metadata["data"] != self._data.fingerprint:
+                raise CheckpointError(
+                    f"the text or the vocabulary is not the one of step {self.step}: "
+                    "going on would mix two data sets. Compare `sources` and "
+                    f"`vocabulary` of {self._folder.path / PROVENANCE_NAME} with what "
+                    "`mtmoe doctor` finds, or take another --model_dir."
+                )
+            self._program.assign(checkpoint.values)
+        return metadata
+
+    def _write_metrics(self) -> None:
+        self._check_finite()
+        metrics = self._window.close(self._chrono.seconds)
+        self.log.write(self.step, metrics)
+        self._progress.metrics(metrics)
+
+    def _save(self) -> None:
+        """Saves the state after this step, unless it is not one to go on from."""
+        self._check_finite()
+        values = self._program.variables()
+        check_variables(self.step, values, self._saved)
+        self.log.synchronize()
+        metadata = {
+            "seed": self._run.seed,
+            "data": self._data.fingerprint,
+            "sources": list(self._data.sources),
+            "vocabulary": self._data.vocabulary,
+            "seconds": self._chrono.seconds,
+            "window": self._window.state(),
+        }
+        store.save(self._folder.checkpoints, self.step, values, metadata)
+        self._saved = self.step
+        store.prune(self._folder.checkpoints, self._run.keep)
+        self._write_provenance()
+
+    def _check_finite(self) -> None:
+        """Checks every step since the last line of the log."""
+        steps = self._window.values()
+        for step, metrics in enumerate(steps, start=self.step - len(steps) + 1):
+            check_metrics(step, metrics, self._saved)
+
+    def _write_provenance(self) -> None:
+        text = provenance_text(
+            self._data,
+            self._command,
+            self._run.seed,
+            self._program.parameter_count(),
+            self._batches.epochs(self.step),
+        )
+        self._folder.write(PROVENANCE_NAME, text)
+
+
+def _check_vocabulary(batches: TrainingBatches, run: TrainingRun) -> None:
+    """Checks that every token has a row in the model's embedding."""
+    size = task_vocabulary(get_task(batches.task_names[0])).vocab_size
+    if run.model.vocab_size < size:
+        raise ConfigError(
+            f"EncoderDecoder.vocab_size is {run.model.vocab_size:,}, the vocabulary of "
+            f"{run.mixture} has {size:,} tokens; set it to at least that"
+        )

@@ -1,0 +1,101 @@
+"""What a run is made of: texts, vocabulary, mixture, versions, command."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from mtmoe.checkpoint.manifest import versions
+from mtmoe.data.batches import TrainingBatches
+from mtmoe.data.embedded.corpus import load_corpus
+from mtmoe.data.registry import get_task
+from mtmoe.data.task_rows import task_vocabulary
+from mtmoe.data.vocabularies import vocabulary_fingerprint
+
+PROVENANCE_NAME = "provenance.json"
+_EMBEDDED = "embedded."
+
+
+@dataclasses.dataclass(frozen=True)
+class DataRecord:
+    """The data of a run.
+
+    Attributes:
+      sources: packages of the embedded corpus: name, version, sha256, number of
+        languages, characters; empty if no task of the mixture reads it.
+      vocabulary: fingerprint of the vocabulary.
+      tasks: by task: share of all examples, number of examples and tokens an epoch.
+    """
+
+    sources: tuple[Mapping[str, Any], ...]
+    vocabulary: str
+    tasks: Mapping[str, Mapping[str, float]]
+
+    @classmethod
+    def of(cls, batches: TrainingBatches) -> DataRecord:
+        """Describes what batches are made of."""
+        names = batches.task_names
+        embedded = any(name.startswith(_EMBEDDED) for name in names)
+        sources = load_corpus().sources if embedded else ()
+        return cls(
+            sources=tuple(
+                {
+                    "name": source.name,
+                    "version": source.version,
+                    "sha256": source.sha256,
+                    "languages": len(source.languages),
+                    "characters": source.characters,
+                }
+                for source in sources
+            ),
+            vocabulary=vocabulary_fingerprint(task_vocabulary(get_task(names[0]))),
+            tasks={
+                name: {
+                    "share": batches.shares[name],
+                    "num_examples": batches.num_rows[name],
+                    "num_tokens": batches.num_tokens[name],
+                }
+                for name in names
+            },
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all of it: equal data, equal batches."""
+        content = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def provenance_text(
+    data: DataRecord,
+    command: str,
+    seed: int,
+    parameters: int,
+    epochs: Mapping[str, float],
+) -> str:
+    """Returns the content of `provenance.json`.
+
+    Args:
+      data: the data.
+      command: the command line that started the run.
+      seed: the run's seed.
+      parameters: trainable parameters.
+      epochs: passes made over each task so far.
+    """
+    record = {
+        "versions": versions(),
+        "sources": list(data.sources),
+        "vocabulary": data.vocabulary,
+        "command": command,
+        "host": {"cores": os.cpu_count()},
+        "seed": seed,
+        "parameters": parameters,
+        "mixture": {
+            name: {**task, "epochs": epochs[name]} for name, task in data.tasks.items()
+        },
+    }
+    return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
