@@ -122,11 +122,11 @@ class TemplateSampler:
 @cache
 def _parse(template: str) -> Any:
     from hassil import parse_sentence
-    from hassil.parse_expression import ParseExpressionError
+    from hassil.parser import ParseError
 
     try:
         return parse_sentence(template).expression
-    except ParseExpressionError as error:
+    except ParseError as error:
         raise ValueError(f"template {template!r}: {error}") from error
 
 
