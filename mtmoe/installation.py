@@ -104,7 +104,9 @@ def mixes(path: Sequence[str] | None = None) -> list[Mix]:
         found.append(
             Mix(
                 wanted=wanted,
-                twins=tuple(f"{twin.metadata['Name']} {twin.version}" for twin in twins),
+                twins=tuple(
+                    f"{twin.metadata['Name']} {twin.version}" for twin in twins
+                ),
                 overwritten=tuple(overwritten_files(owner)) if owner else (),
                 version=owner.version if owner else "",
             )
