@@ -2,8 +2,8 @@
 
 Text is cut as in training: documents in order, joined, a row every `raw_length` tokens;
 the short last row is kept whatever its size, so every token is scored. Each row is
-masked several times with noise keyed by (seed, row, sample) alone, so the same text gives
-the same examples whether it comes from a task or from a file.
+masked several times with noise keyed by (seed, row, sample) alone, so the same text
+gives the same examples whether it comes from a task or from a file.
 
 Legend: N examples, L inputs length, T targets length.
 """

@@ -166,7 +166,8 @@ def _largest_remainder(rates: Mapping[str, float], total: int) -> Int64Array:
     for name, rate in rates.items():
         if not (np.isfinite(rate) and rate > 0):
             raise ConfigError(
-                f"mixing rate of task {name!r} is {rate}; it must be positive and finite"
+                f"mixing rate of task {name!r} is {rate}; "
+                "it must be positive and finite"
             )
     rates_T = np.array(list(rates.values()), np.float64)
     quotas_T = rates_T / rates_T.sum() * total

@@ -1,7 +1,7 @@
 """What a task gives to a batch: rows that become (inputs, targets) when asked for.
 
-A task at token level gives stretches of raw tokens, corrupted anew every time. Any other
-task is run through its own SeqIO pipeline once; its examples are its rows.
+A task at token level gives stretches of raw tokens, corrupted anew every time. Any
+other task is run through its own SeqIO pipeline once; its examples are its rows.
 """
 
 from __future__ import annotations

@@ -21,23 +21,23 @@ class TokenRows:
 
     Attributes:
       tokens: int32, all rows behind each other.
-      bounds_R1: int64 [R + 1]; row r is `tokens[bounds[r]:bounds[r + 1]]`.
+      bounds: int64 [R + 1]; row r is `tokens[bounds[r]:bounds[r + 1]]`.
     """
 
     tokens: Int32Array
-    bounds_R1: Int64Array
+    bounds: Int64Array
 
     def __len__(self) -> int:
         """Returns the number of rows."""
-        return len(self.bounds_R1) - 1
+        return len(self.bounds) - 1
 
     def gather(
         self, rows_N: npt.ArrayLike, width: int
     ) -> tuple[Int32Array, Int32Array]:
         """Returns rows padded with 0 to `width` (int32 [N, W]) and their sizes [N]."""
         rows_N = np.asarray(rows_N, np.int64)
-        starts_N = self.bounds_R1[rows_N]
-        sizes_N = self.bounds_R1[rows_N + 1] - starts_N
+        starts_N = self.bounds[rows_N]
+        sizes_N = self.bounds[rows_N + 1] - starts_N
         if np.any(sizes_N > width):
             raise ValueError(f"a row of {sizes_N.max()} tokens is wider than {width}")
         columns_W = np.arange(width)
@@ -78,7 +78,7 @@ def stack_rows(parts: Sequence[TokenRows]) -> TokenRows:
     """Puts the rows of several `TokenRows` behind each other."""
     ends = np.cumsum([len(part.tokens) for part in parts])
     bounds = [
-        part.bounds_R1[1:] + end - len(part.tokens)
+        part.bounds[1:] + end - len(part.tokens)
         for part, end in zip(parts, ends, strict=True)
     ]
     return TokenRows(

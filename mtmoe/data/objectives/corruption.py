@@ -37,7 +37,7 @@ def corruption(
       targets_length: T, likewise.
 
     Returns:
-      A function of (rows int32 [B, R], sizes int32 [B], seeds int32 [B, 2]) that returns
+      A function of (rows int32 [B, R], sizes int32 [B], seeds int32 [B, 2]) that gives
       (inputs int32 [B, L], targets int32 [B, T]). Row i is `rows[i, :sizes[i]]`. It is
       safe to call from several threads.
     """

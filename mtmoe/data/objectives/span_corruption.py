@@ -51,9 +51,9 @@ class SpanCorruption:
     def lengths(self, inputs_length: int) -> tuple[int, int]:
         """Returns (raw tokens that fill `inputs_length`, targets they give), with EOS.
 
-        512 -> (568, 114), 1024 -> (1137, 229) at the default density and span. t5's helper
-        rounds in double precision, its mask in single: where the two part (172 inputs:
-        28 or 29 tokens of noise) the mask's counts are the ones that must fit.
+        512 -> (568, 114), 1024 -> (1137, 229) at the default density and span. t5's
+        helper rounds in double precision, its mask in single: where the two part (172
+        inputs: 28 or 29 tokens of noise) the mask's counts are the ones that must fit.
         """
         from t5.data import preprocessors
 

@@ -1,0 +1,58 @@
+"""Small vocabularies and documents for the data tests."""
+
+from __future__ import annotations
+
+import pytest
+import sentencepiece
+import seqio
+
+SENTENCES = (
+    "All human beings are born free and equal in dignity and rights.",
+    "They are endowed with reason and conscience and should act in brotherhood.",
+    "Alle Menschen sind frei und gleich an Würde und Rechten geboren.",
+    "كل الناس يولدون أحرارا متساوين في الكرامة والحقوق.",
+    "人人生而自由,在尊严和权利上一律平等。",
+    "Everyone has the right to life, liberty and security of person.",
+)
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """An empty cache directory for one test."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("MTMOE_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def byte_vocabulary() -> seqio.Vocabulary:
+    return seqio.ByteVocabulary(extra_ids=100)
+
+
+@pytest.fixture(scope="session")
+def small_vocabulary(tmp_path_factory) -> seqio.Vocabulary:
+    """SentencePiece with byte fallback, 400 pieces and 100 sentinels."""
+    prefix = tmp_path_factory.mktemp("vocabulary") / "small"
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(SENTENCES),
+        model_prefix=str(prefix),
+        vocab_size=400,
+        byte_fallback=True,
+        hard_vocab_limit=False,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    return seqio.SentencePieceVocabulary(f"{prefix}.model", extra_ids=100)
+
+
+@pytest.fixture
+def clean_registry():
+    """Removes tasks and mixtures that a test registers."""
+    before = seqio.TaskRegistry.names() | seqio.MixtureRegistry.names()
+    yield
+    for registry in (seqio.TaskRegistry, seqio.MixtureRegistry):
+        for name in set(registry.names()) - before:
+            registry.remove(name)

@@ -1,0 +1,140 @@
+"""Blanks in sentences: to sentinels and back, in any script."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mtmoe.data.infill import fill_blanks, infill_examples, predicted_spans
+from mtmoe.errors import MtmoeError
+
+
+@pytest.fixture(params=["byte_vocabulary", "small_vocabulary"])
+def vocabulary(request):
+    return request.getfixturevalue(request.param)
+
+
+def _tokens(sentence, vocabulary) -> list[int]:
+    row = infill_examples([sentence], vocabulary, 200).inputs[0]
+    return row[row != 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("whole", "masked", "span"),
+    [
+        (
+            "All human beings are born free",
+            "All human <extra_id_0> born free",
+            " beings are",
+        ),
+        ("All human beings", "All human <extra_id_0>", " beings"),
+        ("human beings are", "human bei<extra_id_0> are", "ngs"),
+        ("人人生而自由", "人人<extra_id_0>自由", "生而"),
+        ("كل الناس يولدون أحرارا", "كل <extra_id_0> يولدون أحرارا", " الناس"),
+    ],
+)
+def test_filling_the_blank_with_what_stood_there_gives_the_sentence_back(
+    whole, masked, span
+):
+    assert fill_blanks(masked, {0: span}) == whole
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        "All human beings are born free and equal in dignity and rights.",
+        "كل الناس يولدون أحرارا متساوين في الكرامة والحقوق.",
+        "人人生而自由,在尊严和权利上一律平等。",
+    ],
+)
+def test_inputs_are_those_of_span_corruption_wherever_the_span_is(
+    small_vocabulary, whole
+):
+    """Cutting any run of tokens, as training does, equals a user's blank there."""
+    vocabulary = small_vocabulary
+    tokens = list(vocabulary.encode(whole))
+    sentinel = vocabulary.vocab_size - 1
+    agreed = tried = 0
+    for start in range(1, len(tokens) - 2):
+        for length in (1, 2, 3):
+            before, span = tokens[:start], tokens[start : start + length]
+            after = tokens[start + length :]
+            head = vocabulary.decode(before)
+            tail = vocabulary.decode(tokens)[len(vocabulary.decode(before + span)) :]
+            if "\ufffd" in head + tail or not whole.startswith(head):
+                continue
+            if not whole.endswith(tail) or not tail:
+                continue
+            gap = " " if whole[len(head) : len(head) + 1] == " " else ""
+            masked = f"{head}{gap}<extra_id_0>{tail}"
+            tried += 1
+            agreed += _tokens(masked, vocabulary) == [*before, sentinel, *after, 1]
+    assert tried > 20
+    assert agreed / tried > 0.9, (agreed, tried)
+
+
+def test_a_byte_vocabulary_has_the_sentinel_between_the_bytes(byte_vocabulary):
+    encode = byte_vocabulary.encode
+    tokens = _tokens("人 bei<extra_id_2>s", byte_vocabulary)
+    sentinel = byte_vocabulary.vocab_size - 3
+    assert tokens == [*encode("人 bei"), sentinel, *encode("s"), 1]
+
+
+def test_several_blanks_keep_their_numbers(vocabulary):
+    sentence = "<extra_id_1> human <extra_id_0><extra_id_7>s"
+    examples = infill_examples([sentence, "a <extra_id_3>"], vocabulary, 60)
+    assert examples.blanks == ((1, 0, 7), (3,))
+    top = vocabulary.vocab_size - 1
+    row = examples.inputs[0]
+    assert [top - t for t in row if t > top - 100] == [1, 0, 7]
+    assert examples.inputs.shape == (2, 60) and examples.inputs.dtype == np.int32
+
+
+def test_spans_are_read_up_to_the_end(vocabulary):
+    top = vocabulary.vocab_size - 1
+    text = vocabulary.encode("human beings")
+    tokens = [*vocabulary.encode("x"), top, *text, top - 2, *text, top, 5, 1, *text]
+    spans = predicted_spans(np.array(tokens), vocabulary)
+    assert {number: span.strip() for number, span in spans.items()} == {
+        0: "human beings",
+        2: "human beings",
+    }
+    assert predicted_spans([top, 0, *text], vocabulary) == {0: ""}
+
+
+def test_a_whole_round_keeps_spaces_and_right_to_left_order(small_vocabulary):
+    whole = "كل الناس يولدون أحرارا متساوين في الكرامة والحقوق."
+    masked = "كل <extra_id_0> أحرارا متساوين في <extra_id_1>."
+    top = small_vocabulary.vocab_size - 1
+    predicted = [
+        top,
+        *small_vocabulary.encode("الناس يولدون"),
+        top - 1,
+        *small_vocabulary.encode("الكرامة والحقوق"),
+        1,
+    ]
+    spans = predicted_spans(predicted, small_vocabulary)
+    assert fill_blanks(masked, spans) == whole
+
+
+def test_spaces_are_neither_doubled_nor_lost_and_missing_spans_stay():
+    assert fill_blanks("a <extra_id_0> c", {0: " b "}) == "a b c"
+    assert fill_blanks("a<extra_id_0>c", {0: " b "}) == "a b c"
+    assert fill_blanks("<extra_id_0> c", {0: " b"}) == "b c"
+    assert fill_blanks("a <extra_id_0> <extra_id_1>", {1: "x"}) == "a <extra_id_0> x"
+    assert fill_blanks("<extra_id_0><extra_id_1>", {0: "x", 1: " y"}) == "x y"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "message"),
+    [
+        ("no blank", "in.txt: 2: there is no blank"),
+        ("<extra_id_0> <extra_id_0>", "in.txt: 2: the blank <extra_id_0> stands"),
+        ("<extra_id_100>", "<extra_id_0> to <extra_id_99>"),
+        ("word " * 40 + "<extra_id_0>", "at most 50"),
+        ("\ue000 <extra_id_0>", r"U\+E000"),
+    ],
+)
+def test_errors_name_the_line(vocabulary, sentence, message):
+    with pytest.raises(MtmoeError, match=message):
+        infill_examples(["<extra_id_0>", sentence], vocabulary, 50, where="in.txt:")
