@@ -157,14 +157,14 @@ def _test_blocks(
     room: str, tests: list[str], support: list[str], root: Path
 ) -> Iterable[str]:
     blocks = [HEADER, LOAD_PYTEST, PUBLIC]
-    deps = ["//:everything", "//tests", "//tests/oracles"]
+    deps = {"//:everything", "//tests", "//tests/oracles"}
     if support:
         blocks.append(library(room, support, root))
-        deps.append(f":{room.rpartition('/')[2]}")
+        deps.add(f"//{room}")
     for test in tests:
         name = test.removeprefix(room + "/")
         label = name.removesuffix(".py")
-        blocks.append(rule("pytest_test", name=label, srcs=[name], deps=deps))
+        blocks.append(rule("pytest_test", name=label, srcs=[name], deps=sorted(deps)))
     return blocks
 
 

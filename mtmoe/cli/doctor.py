@@ -117,14 +117,21 @@ def check_packages() -> list[Finding]:
     except (importlib.metadata.PackageNotFoundError, ModuleNotFoundError) as error:
         return [Finding(str(error), "pip install .", is_essential=True)]
     return [
-        _check_requirement(requirement.name, str(requirement.specifier), version)
+        check_requirement(requirement.name, str(requirement.specifier), version)
         for requirement in map(Requirement, requirements)
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
         for version in [installation.installed_version(requirement.name)]
     ]
 
 
-def _check_requirement(name: str, wanted: str, version: str | None) -> Finding:
+def check_requirement(name: str, wanted: str, version: str | None) -> Finding:
+    """One requirement against the installed version.
+
+    Args:
+      name: of the package.
+      wanted: range of versions, as in ">=2.21,<2.22".
+      version: what is installed; None if nothing is.
+    """
     from packaging.specifiers import SpecifierSet
 
     if version is None:
@@ -144,11 +151,12 @@ def _check_requirement(name: str, wanted: str, version: str | None) -> Finding:
 
 def check_mixes() -> list[Finding]:
     """Packages whose files another distribution may have overwritten."""
-    found = [_describe_mix(mix) for mix in installation.mixes()]
+    found = [describe_mix(mix) for mix in installation.mixes()]
     return found or [Finding("no package was installed over another")]
 
 
-def _describe_mix(mix: installation.Mix) -> Finding:
+def describe_mix(mix: installation.Mix) -> Finding:
+    """Says whose files lie in a folder that several distributions wrote to."""
     twins = ", ".join(mix.twins)
     if mix.is_harmless:
         return Finding(
@@ -161,10 +169,11 @@ def _describe_mix(mix: installation.Mix) -> Finding:
             mix.mend,
             is_essential=True,
         )
+    count = len(mix.overwritten)
+    files = "file is" if count == 1 else "files are"
     return Finding(
         f"{mix.wanted} {mix.version} is mixed with {twins}: "
-        f"{len(mix.overwritten)} files are not its own, the first is "
-        f"{mix.overwritten[0]}",
+        f"{count} {files} not its own, the first is {mix.overwritten[0]}",
         mix.mend,
         is_essential=True,
     )
