@@ -7,6 +7,8 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mtmoe.errors import ConfigError
+
 # Fixed, whatever the machine has: sums of floats depend on how they are split up.
 _NUM_THREADS = 2
 _MAX_SENTENCE_BYTES = 1 << 16
@@ -69,26 +71,32 @@ def train_sentencepiece(
     Args:
       documents: training documents by language. Never give it held-out text.
       settings: how to sample and fit.
+
+    Raises:
+      ConfigError: the text does not have as many pieces as the settings ask for.
     """
     import sentencepiece
 
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sample_lines(documents, settings)),
-        model_writer=model,
-        model_type="unigram",
-        vocab_size=settings.size,
-        character_coverage=settings.coverage,
-        byte_fallback=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        add_dummy_prefix=False,
-        pad_id=0,
-        eos_id=1,
-        unk_id=2,
-        bos_id=-1,
-        num_threads=_NUM_THREADS,
-        max_sentence_length=_MAX_SENTENCE_BYTES,
-        minloglevel=2,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(sample_lines(documents, settings)),
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=settings.size,
+            character_coverage=settings.coverage,
+            byte_fallback=True,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            pad_id=0,
+            eos_id=1,
+            unk_id=2,
+            bos_id=-1,
+            num_threads=_NUM_THREADS,
+            max_sentence_length=_MAX_SENTENCE_BYTES,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise ConfigError(f"cannot fit {settings.size} pieces: {error}") from error
     return model.getvalue()

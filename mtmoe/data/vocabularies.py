@@ -25,6 +25,7 @@ import gin
 import numpy as np
 import seqio
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from mtmoe.data.cache import cache_directory, write_atomically
 from mtmoe.data.embedded.corpus import load_corpus
@@ -296,7 +297,7 @@ def _load_sentencepiece(path: Path, extra_ids: int) -> seqio.Vocabulary:
     vocabulary = seqio.SentencePieceVocabulary(str(path), extra_ids=extra_ids)
     try:
         pad_id = vocabulary.tokenizer.pad_id()
-    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+    except (OSError, RuntimeError, DecodeError, tf.errors.OpError) as error:
         raise ConfigError(
             f"{path} is no readable SentencePiece model: {error}"
         ) from error

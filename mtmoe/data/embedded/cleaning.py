@@ -14,7 +14,7 @@ _NOT_TEXT = re.compile(
     | \{[^{}\s]*\}                              # {x}, {0}, {x:.2f}
     | %\([A-Za-z_]\w*\)[#0\- +]*[\d.]*[A-Za-z]  # %(name)s
     | %[#0\-+]*[\d.]*[sdirfgxX](?![^\W\d_])     # %s, %02d
-    | </?[A-Za-z!][^<>]*>                       # tag
+    | </?(?:[^\W\d_]|!)[^<>]*>                  # tag, some with translated names
     """,
     re.VERBOSE | re.DOTALL,
 )

@@ -126,7 +126,8 @@ def _without_leaks(
     kept = []
     for line in lines:
         pieces = guard.cut(line.text)
-        dropped[line.source, "leak"] += pieces != [line.text]
+        if pieces != [line.text]:
+            dropped[line.source, "leak"] += 1
         kept += [line._replace(text=piece) for piece in pieces]
     documents = []
     for document in _grouped(kept):
