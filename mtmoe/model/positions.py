@@ -60,8 +60,8 @@ class RelativePositionBias:
       bidirectional: whether the stack looks to both sides.
       num_buckets: see `relative_position_bucket`.
       max_distance: see `relative_position_bucket`.
-      initialization_scale: see `scaled_normal`; the table is a projection of the one-hot
-        bucket, so the fan-in is the number of buckets.
+      initialization_scale: see `scaled_normal`; the table is a projection of the
+        one-hot bucket, so the fan-in is the number of buckets.
     """
 
     num_heads: int

@@ -78,8 +78,8 @@ def check_against_oracle(arrays, values, moe, group_size, capacity):
     np.testing.assert_allclose(got["y"], y.reshape(got["y"].shape), atol=2e-5)
     tokens = mask.sum()
     alpha, c_z = moe.router.balance_loss_weight, moe.router.z_loss_weight
-    one_hot = np.eye(moe.num_experts)[routing.expert_GS] * mask[..., None]
-    dropped = mask & ~routing.kept_GS
+    one_hot = np.eye(moe.num_experts)[routing.expert] * mask[..., None]
+    dropped = mask & ~routing.kept
     expected = {
         "balance_loss": alpha * oracle.balance_loss(routing, mask),
         "z_loss": c_z * oracle.z_loss(routing, mask),
@@ -92,7 +92,7 @@ def check_against_oracle(arrays, values, moe, group_size, capacity):
     for name, value in expected.items():
         np.testing.assert_allclose(got[name], value, rtol=1e-5, err_msg=name)
     # Dropped tokens and padding give exactly zero, not nearly.
-    kept = routing.kept_GS.reshape([B, L])
+    kept = routing.kept.reshape([B, L])
     assert np.all(got["y"][~kept] == 0.0)
     return dropped.sum()
 

@@ -17,11 +17,11 @@ Array = NDArray[np.float64]
 class Routing:
     """What a top-1 router decides, token by token."""
 
-    probabilities_GSE: Array
-    log_z_GS: Array
-    expert_GS: NDArray[np.int64]
-    gate_GS: Array
-    kept_GS: NDArray[np.bool_]
+    probabilities: Array  # [G, S, E]
+    log_z: Array  # [G, S]
+    expert: NDArray[np.int64]  # [G, S]
+    gate: Array  # [G, S]
+    kept: NDArray[np.bool_]  # [G, S]
 
 
 def route(
@@ -48,14 +48,14 @@ def route(
 
 def balance_loss(routing: Routing, mask_GS: NDArray[np.bool_]) -> float:
     """E * sum f_i P_i per group over its tokens; mean over groups by their tokens."""
-    num_experts = routing.probabilities_GSE.shape[-1]
+    num_experts = routing.probabilities.shape[-1]
     total, tokens = 0.0, 0
     for g, mask in enumerate(mask_GS):
         n = int(mask.sum())
         if n == 0:
             continue
-        f = np.bincount(routing.expert_GS[g][mask], minlength=num_experts) / n
-        p = routing.probabilities_GSE[g][mask].mean(0)
+        f = np.bincount(routing.expert[g][mask], minlength=num_experts) / n
+        p = routing.probabilities[g][mask].mean(0)
         total += n * num_experts * float(f @ p)
         tokens += n
     return total / max(tokens, 1)
@@ -63,20 +63,20 @@ def balance_loss(routing: Routing, mask_GS: NDArray[np.bool_]) -> float:
 
 def z_loss(routing: Routing, mask_GS: NDArray[np.bool_]) -> float:
     """Mean over tokens of the squared log-sum-exp of the router's logits."""
-    return float(np.square(routing.log_z_GS[mask_GS]).sum() / max(mask_GS.sum(), 1))
+    return float(np.square(routing.log_z[mask_GS]).sum() / max(mask_GS.sum(), 1))
 
 
 def entropy(routing: Routing, mask_GS: NDArray[np.bool_]) -> float:
     """Mean over tokens of -sum p log p."""
-    p = routing.probabilities_GSE[mask_GS]
+    p = routing.probabilities[mask_GS]
     return float(-(p * np.log(p)).sum() / max(mask_GS.sum(), 1))
 
 
 def switch_layer(x_GSM: Array, routing: Routing, wi_EMF: Array, wo_EFM: Array) -> Array:
-    """gate * wo(relu(wi(x))) of the chosen expert, token by token; 0 if dropped."""
+    """Computes gate * wo(relu(wi(x))) of the chosen expert, token by token; 0 if dropped."""
     y_GSM = np.zeros_like(x_GSM)
-    for g, s in zip(*np.nonzero(routing.kept_GS), strict=True):
-        expert = routing.expert_GS[g, s]
+    for g, s in zip(*np.nonzero(routing.kept), strict=True):
+        expert = routing.expert[g, s]
         hidden_F = np.maximum(x_GSM[g, s] @ wi_EMF[expert], 0.0)
-        y_GSM[g, s] = routing.gate_GS[g, s] * (hidden_F @ wo_EFM[expert])
+        y_GSM[g, s] = routing.gate[g, s] * (hidden_F @ wo_EFM[expert])
     return y_GSM

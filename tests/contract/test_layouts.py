@@ -1,0 +1,109 @@
+"""One model, one seed, any layout: the same losses and the same weights."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from oracles.model_runner import random_batch, tiny_model, tiny_moe
+
+from mtmoe.evaluate.step import evaluation_step_builder
+from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.program import MeshProgram
+from mtmoe.train.optimizers import Adafactor
+from mtmoe.train.step import train_step_builder
+
+STEPS = 3
+# Groups of one example, so that a batch of 4 may be split up to four ways. Dropout and
+# jitter are on: the noise must not depend on the layout either.
+MODEL = tiny_model(
+    dropout_rate=0.1, moe=tiny_moe(group_size=12, dropout_rate=0.1, minimum=2)
+)
+OPTIMIZER = Adafactor(min_dim_size_to_factor=16)
+
+
+def learning_rate(step):
+    return 0.01 / (1.0 + tf.cast(step, tf.float32))
+
+
+def train(layout, jit_compile=False, steps=STEPS, model=MODEL):
+    """Returns the outputs of each step, of an evaluation after them, and weights."""
+    program = MeshProgram(layout, seed=1, jit_compile=jit_compile)
+    batch = random_batch()
+    signature = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in batch.items()}
+    build = train_step_builder(model, OPTIMIZER, learning_rate)
+    step_function = program.function(build, signature, "train", training=True)
+    history = []
+    for step in range(steps):
+        outputs = step_function(step, **random_batch(seed=step))
+        history.append({name: float(value) for name, value in outputs.items()})
+    evaluate = program.function(evaluation_step_builder(model), signature, "evaluate")
+    evaluation = {name: x.numpy() for name, x in evaluate(0, **batch).items()}
+    return history, evaluation, program.variables()
+
+
+@functools.cache
+def reference(jit_compile=False, steps=STEPS):
+    return train(Layout(), jit_compile, steps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mesh_shape", "rules"),
+    [
+        ("batch:2", "batch:batch"),
+        ("batch:2", "batch:batch;experts:batch"),
+        ("batch:4", "batch:batch;experts:batch"),
+        ("model:2", "heads:model;d_ff:model;vocab:model"),
+        (
+            "batch:2;model:2",
+            "batch:batch;experts:batch;heads:model;d_ff:model;vocab:model",
+        ),
+    ],
+    ids=["data", "data_expert_2", "data_expert_4", "model", "data_expert_model"],
+)
+def test_every_layout_trains_the_same(mesh_shape, rules):
+    history, evaluation, variables = train(Layout(mesh_shape, rules))
+    one_history, one_evaluation, one_variables = reference()
+    for step, (got, want) in enumerate(zip(history, one_history, strict=True)):
+        for name, value in want.items():
+            np.testing.assert_allclose(
+                got[name], value, rtol=1e-5, atol=1e-6, err_msg=f"{name} at {step}"
+            )
+    np.testing.assert_allclose(
+        evaluation["token_loss"], one_evaluation["token_loss"], rtol=1e-4, atol=1e-4
+    )
+    np.testing.assert_array_equal(
+        evaluation["expert_counts"], one_evaluation["expert_counts"]
+    )
+    assert variables.keys() == one_variables.keys()
+    for name, value in one_variables.items():
+        np.testing.assert_allclose(
+            variables[name], value, rtol=1e-3, atol=1e-4, err_msg=name
+        )
+
+
+@pytest.mark.slow
+def test_xla_and_plain_agree_over_ten_steps():
+    plain, _, _ = reference(jit_compile=False, steps=10)
+    compiled, _, _ = reference(jit_compile=True, steps=10)
+    for step, (got, want) in enumerate(zip(compiled, plain, strict=True)):
+        for name, value in want.items():
+            np.testing.assert_allclose(
+                got[name], value, rtol=1e-4, atol=1e-5, err_msg=f"{name} at {step}"
+            )
+    losses = [outputs["loss"] for outputs in plain]
+    assert len(set(losses)) == len(losses)
+
+
+@pytest.mark.slow
+def test_loss_falls_on_a_batch_seen_again():
+    model = dataclasses.replace(MODEL, dropout_rate=0.0)
+    program = MeshProgram(seed=0, jit_compile=True)
+    batch = random_batch()
+    signature = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in batch.items()}
+    build = train_step_builder(model, OPTIMIZER, lambda step: tf.constant(0.03))
+    step_function = program.function(build, signature, "train", training=True)
+    losses = [float(step_function(step, **batch)["loss"]) for step in range(60)]
+    assert losses[-1] < 0.5 * losses[0]

@@ -1,0 +1,143 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from oracles.encoder_decoder_numpy import NumpyModel
+from oracles.model_runner import random_batch, run, tiny_model, tiny_moe
+
+from mtmoe.errors import ConfigError
+from mtmoe.mesh.compat import mtf
+from mtmoe.model.features import import_features
+from mtmoe.model.sizes import count_parameters
+
+
+def logits_of(model):
+    def build(context, features):
+        return {"logits": model(context, *import_features(context, features)).logits}
+
+    return build
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"moe": None, "activation": "geglu", "tied_embeddings": False},
+        {"num_encoder_layers": 3, "expert_layer_every": 1, "num_decoder_layers": 1},
+        {"moe": tiny_moe(evaluation_factor=0.5, minimum=1)},  # tokens are dropped
+    ],
+    ids=["sparse", "dense_geglu_untied", "every_layer", "drops"],
+)
+def test_forward_pass_agrees_with_numpy(fields):
+    model = tiny_model(**fields)
+    batch = random_batch()
+    result = run(logits_of(model), batch)
+    expected = NumpyModel(model, result.variables).logits(
+        **{
+            "inputs_BL": batch["inputs"],
+            "targets_BT": batch["targets"],
+        }
+    )
+    for logits, targets, wanted in zip(
+        result.outputs["logits"], batch["targets"], expected, strict=True
+    ):
+        np.testing.assert_allclose(logits[targets != 0], wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_padding_has_no_effect_on_the_tokens():
+    model = tiny_model(moe=tiny_moe(evaluation_factor=None))
+    batch = random_batch()
+    base = run(logits_of(model), batch)
+    longer = {
+        "inputs": np.pad(batch["inputs"], [(0, 2), (0, 5)]),
+        "targets": np.pad(batch["targets"], [(0, 2), (0, 3)]),
+    }
+    padded = run(logits_of(model), longer, base.variables).outputs["logits"]
+    tokens = batch["targets"] != 0
+    np.testing.assert_allclose(
+        padded[:4, :6][tokens], base.outputs["logits"][tokens], atol=1e-5
+    )
+    assert np.all(np.isfinite(padded))
+
+
+def test_decoder_does_not_look_ahead():
+    model = tiny_model(moe=tiny_moe(evaluation_factor=None))
+    batch = random_batch()
+    base = run(logits_of(model), batch)
+    changed = {k: v.copy() for k, v in batch.items()}
+    changed["targets"][0, 3] = 1 + changed["targets"][0, 3] % 30
+    other = run(logits_of(model), changed, base.variables).outputs["logits"]
+    np.testing.assert_allclose(other[0, :4], base.outputs["logits"][0, :4], atol=1e-5)
+    assert np.abs(other[0, 4:] - base.outputs["logits"][0, 4:]).max() > 1e-3
+
+
+def test_statistics_name_the_switch_layers_in_order():
+    model = tiny_model(num_encoder_layers=4)
+    names = []
+
+    def build(context, features):
+        output = model(context, *import_features(context, features))
+        names.extend(layer.name for layer in output.routing)
+        return {
+            "counts": mtf.stack([x.expert_counts for x in output.routing], "layers")
+        }
+
+    batch = random_batch()
+    counts = run(build, batch).outputs["counts"]
+    assert tuple(names) == model.switch_layer_names()
+    assert names == ["encoder.1.moe", "encoder.3.moe", "decoder.1.moe"]
+    inputs, targets = ((batch[k] != 0).sum(1) for k in ("inputs", "targets"))
+    np.testing.assert_array_equal(counts.sum(-1), [inputs, inputs, targets])
+
+
+def test_dropout_acts_in_training_only():
+    model = tiny_model(dropout_rate=0.2)
+    batch = random_batch()
+    quiet = run(logits_of(model), batch)
+    plain = run(
+        logits_of(dataclasses.replace(model, dropout_rate=0.0)), batch, quiet.variables
+    )
+    noisy = run(logits_of(model), batch, quiet.variables, training=True)
+    again = run(logits_of(model), batch, quiet.variables, training=True)
+    np.testing.assert_array_equal(quiet.outputs["logits"], plain.outputs["logits"])
+    np.testing.assert_array_equal(noisy.outputs["logits"], again.outputs["logits"])
+    assert np.abs(noisy.outputs["logits"] - quiet.outputs["logits"]).max() > 0.1
+
+
+def test_initial_scale_is_sqrt_of_s_over_fan_in():
+    model = tiny_model(
+        d_model=64, d_ff=128, d_kv=16, moe=tiny_moe(8), initialization_scale=0.1
+    )
+    variables = run(logits_of(model), random_batch()).variables
+    cut = 0.8796  # standard deviation of a unit normal cut at two
+    for name, fan_in in {
+        "encoder/layer_000/self_attention/q": 64 * 16,
+        "encoder/layer_000/self_attention/k": 64,
+        "encoder/layer_000/self_attention/o": 4 * 16,
+        "decoder/layer_001/moe/experts/wi": 64,
+        "decoder/layer_001/moe/experts/wo": 128,
+        "encoder/layer_000/feed_forward/wo": 128,
+    }.items():
+        sigma = np.sqrt(0.1 / fan_in)
+        value = variables[name]
+        assert abs(value.std() / (cut * sigma) - 1) < 0.06, name
+        assert np.abs(value).max() <= 2 * sigma * 1.0001, name
+    assert abs(variables["embedding"].std() / cut - 1) < 0.06
+
+
+def test_formula_counts_the_variables_of_built_models():
+    for fields in (
+        {},
+        {"moe": None, "activation": "geglu", "tied_embeddings": False},
+        {"num_encoder_layers": 5, "expert_layer_every": 1, "moe": tiny_moe(3)},
+        {"expert_layer_every": 0},
+    ):
+        model = tiny_model(**fields)
+        variables = run(logits_of(model), random_batch(2, 4, 3)).variables
+        built = sum(value.size for value in variables.values())
+        assert count_parameters(model).total == built, fields
+
+
+def test_negative_spacing_is_refused():
+    with pytest.raises(ConfigError, match="expert_layer_every"):
+        tiny_model(expert_layer_every=-1)
