@@ -68,26 +68,26 @@ class Resamples:
     """Resamples of one task's groups.
 
     Attributes:
-      index_E: the group of each example, from 0.
-      weights_RG: how often each resample drew each group; rows sum to G.
+      index: [E], the group of each example, from 0.
+      weights: [R, G], how often each resample drew each group; rows sum to G.
       confidence: mass between the two ends of an interval.
     """
 
-    index_E: NDArray[np.intp]
-    weights_RG: NDArray[np.float64]
+    index: NDArray[np.intp]
+    weights: NDArray[np.float64]
     confidence: float
 
     @property
     def num_groups(self) -> int:
         """G, the number of groups."""
-        return self.weights_RG.shape[1]
+        return self.weights.shape[1]
 
     def replicates(
         self, numerator_E: NDArray[np.float64], denominator_E: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Returns sum(numerator) / sum(denominator) of every resample, shape [R]."""
-        return (self.weights_RG @ self._by_group(numerator_E)) / (
-            self.weights_RG @ self._by_group(denominator_E)
+        return (self.weights @ self._by_group(numerator_E)) / (
+            self.weights @ self._by_group(denominator_E)
         )
 
     def ratio(
@@ -106,7 +106,7 @@ class Resamples:
         return Interval(value, low, high)
 
     def _by_group(self, values_E: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(self.index_E, weights=values_E, minlength=self.num_groups)
+        return np.bincount(self.index, weights=values_E, minlength=self.num_groups)
 
 
 def percentiles(

@@ -129,9 +129,8 @@ class Scorer:
 
 
 def _task_outputs(outputs_E: Mapping[str, NDArray[np.generic]]) -> TaskOutputs:
-    empty = np.zeros([1, 0, 0])
-    counts = outputs_E.get("expert_counts", empty).astype(np.float64)
-    dropped = outputs_E.get("dropped_counts", empty[..., 0]).astype(np.float64)
+    counts = outputs_E.get("expert_counts", np.zeros([1, 0, 0])).astype(np.float64)
+    dropped = outputs_E.get("dropped_counts", np.zeros([1, 0])).astype(np.float64)
     return TaskOutputs(
         token_loss=outputs_E["token_loss"].astype(np.float32),
         predictions=outputs_E["predictions"].astype(np.int32),

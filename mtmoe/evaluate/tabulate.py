@@ -42,7 +42,7 @@ def task_scores(
                 output.token_loss,
                 output.predictions,
                 token_bytes_V,
-                baselines.mixture_nats_V,
+                baselines.mixture,
                 baselines.language(task.language.code),
             ),
             bootstrap,

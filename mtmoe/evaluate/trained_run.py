@@ -52,8 +52,8 @@ def load_trained_run(model_dir: Path) -> TrainedRun:
     if provenance["vocabulary"] != now:
         raise CheckpointError(
             f"{model_dir} was trained with another vocabulary than the config gives "
-            f"here: {provenance['vocabulary'][:12]} then, {now[:12]} now. One fitted on "
-            "the embedded corpus changes with the corpus packages; install those listed "
-            f"in {path} (see: mtmoe doctor)"
+            f"here: {provenance['vocabulary'][:12]} then, {now[:12]} now. One fitted "
+            "on the embedded corpus changes with the corpus packages; install those "
+            f"listed in {path} (see: mtmoe doctor)"
         )
     return TrainedRun(settings, vocabulary)

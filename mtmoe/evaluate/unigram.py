@@ -28,19 +28,19 @@ class UnigramBaselines:
     """Fitted baselines.
 
     Attributes:
-      mixture_nats_V: -ln p of each token under the mixture-wide model; infinite for
+      mixture: [V], -ln p of each token under the mixture-wide model; infinite for
         tokens that stand for no text.
       languages: the same under each language's own model, by code.
     """
 
-    mixture_nats_V: NDArray[np.float64]
+    mixture: NDArray[np.float64]
     languages: Mapping[str, NDArray[np.float64]]
 
     def language(self, code: str) -> NDArray[np.float64]:
         """Returns a language's own -ln p [V]; NaN if it was not trained on."""
         if code in self.languages:
             return self.languages[code]
-        return np.full_like(self.mixture_nats_V, np.nan)
+        return np.full_like(self.mixture, np.nan)
 
 
 def fit_unigrams(
@@ -72,7 +72,7 @@ def fit_unigrams(
     uniform_V = is_text_V / is_text_V.sum()
     mixture_V = _mixture_wide(text_counts_V, rates, uniform_V)
     return UnigramBaselines(
-        mixture_nats_V=_nats(mixture_V),
+        mixture=_nats(mixture_V),
         languages={
             name: _nats(
                 witten_bell(

@@ -121,8 +121,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
     """Returns the report in one sentence."""
     languages = summary["languages"]
     return (
-        f"After {summary['evaluated_step']:,} steps the model needs fewer bits per byte "
-        f"than the mixture-wide unigram model in "
+        f"After {summary['evaluated_step']:,} steps the model needs fewer bits per "
+        f"byte than the mixture-wide unigram model in "
         f"{summary['languages_below_mixture_unigram']} of {languages} languages, and "
         f"fewer than the language's own unigram model in "
         f"{summary['languages_below_language_unigram']}."
