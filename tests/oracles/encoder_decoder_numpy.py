@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from oracles.routing_numpy import route, switch_layer
 
 from mtmoe.model.encoder_decoder import EncoderDecoder
-from oracles.routing_numpy import route, switch_layer
 
 Array = NDArray[np.float64]
 

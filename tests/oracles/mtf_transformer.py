@@ -1,8 +1,8 @@
 """Makes `mesh_tensorflow.transformer` importable, to serve as an oracle.
 
 Beyond the shims of `mtmoe.mesh.compat`, which Mesh TensorFlow itself needs, that
-package imports two modules of TensorFlow's removed TPUEstimator, and `gin.tf`, which wants
-`tf.estimator`. Stubs stand in for them here and nowhere else.
+package imports two modules of TensorFlow's removed TPUEstimator, and `gin.tf`, which
+wants `tf.estimator`. Stubs stand in for them here and nowhere else.
 """
 
 from __future__ import annotations

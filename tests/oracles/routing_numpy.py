@@ -73,7 +73,7 @@ def entropy(routing: Routing, mask_GS: NDArray[np.bool_]) -> float:
 
 
 def switch_layer(x_GSM: Array, routing: Routing, wi_EMF: Array, wo_EFM: Array) -> Array:
-    """Computes gate * wo(relu(wi(x))) of the chosen expert, token by token; 0 if dropped."""
+    """Gate * wo(relu(wi(x))) of the chosen expert, token by token; 0 if dropped."""
     y_GSM = np.zeros_like(x_GSM)
     for g, s in zip(*np.nonzero(routing.kept), strict=True):
         expert = routing.expert[g, s]

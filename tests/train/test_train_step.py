@@ -8,7 +8,6 @@ from oracles.model_runner import random_batch, run, tiny_model, tiny_moe
 from mtmoe.evaluate.step import evaluation_step_builder
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.program import MeshProgram
-from mtmoe.model.features import import_features
 from mtmoe.model.moe.routers.switch import SwitchRouter
 from mtmoe.train.step import train_step_builder
 

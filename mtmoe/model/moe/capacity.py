@@ -7,7 +7,6 @@ import math
 from fractions import Fraction
 
 import gin
-
 from mtmoe.errors import ConfigError, LayoutError
 
 
