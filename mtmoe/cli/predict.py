@@ -4,8 +4,8 @@
     mtmoe predict --model_dir=runs/quickstart --input_file=blanks.txt \
         --output_file=filled.txt
 
-A blank is written <extra_id_N>; N may be any number, each once a line. The output has
-the sentences filled, line for line; what was put in each blank is printed.
+Blanks are numbered 0, 1, 2 ... in the order of the sentence, as in training. The output
+has the sentences filled, line for line; what was put in each blank is printed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run(argv: list[str]) -> int:
     """Fills the blanks.
 
     Raises:
-      CorpusError: a line cannot be filled; it is named.
+      MtmoeError: a line cannot be filled; it is named.
       CheckpointError: the model folder cannot be used.
     """
     given = FLAGS.model_dir and FLAGS.input_file and FLAGS.output_file

@@ -15,6 +15,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+Numbers = NDArray[np.float64] | NDArray[np.int64]
+
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
@@ -83,16 +85,14 @@ class Resamples:
         return self.weights.shape[1]
 
     def replicates(
-        self, numerator_E: NDArray[np.float64], denominator_E: NDArray[np.float64]
+        self, numerator_E: Numbers, denominator_E: Numbers
     ) -> NDArray[np.float64]:
         """Returns sum(numerator) / sum(denominator) of every resample, shape [R]."""
         return (self.weights @ self._by_group(numerator_E)) / (
             self.weights @ self._by_group(denominator_E)
         )
 
-    def ratio(
-        self, numerator_E: NDArray[np.float64], denominator_E: NDArray[np.float64]
-    ) -> Interval:
+    def ratio(self, numerator_E: Numbers, denominator_E: Numbers) -> Interval:
         """Returns sum(numerator) / sum(denominator) with its interval.
 
         Every group's denominator must be positive.
@@ -105,8 +105,10 @@ class Resamples:
         )
         return Interval(value, low, high)
 
-    def _by_group(self, values_E: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(self.index, weights=values_E, minlength=self.num_groups)
+    def _by_group(self, values_E: Numbers) -> NDArray[np.float64]:
+        sums_G = np.zeros(self.num_groups)
+        np.add.at(sums_G, self.index, values_E)
+        return sums_G
 
 
 def percentiles(

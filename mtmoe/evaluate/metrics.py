@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtmoe.errors import CorpusError
-from mtmoe.evaluate.bootstrap import Bootstrap, Interval, percentiles
+from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Numbers, percentiles
 
 METRICS = (
     "loss",
@@ -137,8 +137,8 @@ def score(task: str, sums: ExampleSums, bootstrap: Bootstrap) -> TaskScore:
         }
     )
     resamples = bootstrap.resamples(task, sums.group)
-    bits_bytes = math.log(2.0) * sums.text_bytes
-    ratios = {
+    bits_bytes = math.log(2.0) * sums.text_bytes.astype(np.float64)
+    ratios: dict[str, tuple[Numbers, Numbers]] = {
         "loss": (sums.target_nats, sums.target_tokens),
         "accuracy": (sums.text_hits, sums.text_tokens),
         "bits_per_byte": (sums.text_nats, bits_bytes),

@@ -28,7 +28,7 @@ class MetricRow:
       script: ISO 15924 code.
       task: registered task name, or the scored file's name for a text folder.
       metric: see mtmoe.evaluate.metrics.
-      value: the estimate.
+      value: the estimate, NaN where there is none.
       ci_low: lower end of the 95 % interval, NaN where there is none.
       ci_high: upper end of the 95 % interval, NaN where there is none.
       num_examples: masked examples behind the value.
@@ -87,7 +87,7 @@ def read_metric_rows(path: Path) -> tuple[MetricRow, ...]:
             script=row["script"],
             task=row["task"],
             metric=row["metric"],
-            value=float(row["value"]),
+            value=float(row["value"] or "nan"),
             ci_low=float(row["ci_low"] or "nan"),
             ci_high=float(row["ci_high"] or "nan"),
             num_examples=int(row["num_examples"]),

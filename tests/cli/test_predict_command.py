@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import pytest
+
+from mtmoe.cli import main as command_line
+from mtmoe.evaluate import predictions
+
+FLAGS = ["--model_dir=m", "--input_file=i", "--output_file=o"]
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    asked = []
+
+    def predict(*arguments):
+        asked.append(arguments)
+        return [
+            predictions.FilledLine(1, "alle sind frei", {0: "sind", 1: None}),
+            predictions.FilledLine(3, "huru", {0: "huru"}),
+        ]
+
+    monkeypatch.setattr(predictions, "predict", predict)
+    return asked
+
+
+def test_says_what_it_filled_in(calls, capsys):
+    assert command_line.main(["predict", *FLAGS]) == 0
+    assert calls == [(Path("m"), Path("i"), Path("o"), "latest")]
+    assert capsys.readouterr().out == (
+        "1: alle sind frei\n"
+        "    <extra_id_0> 'sind'\n"
+        "    <extra_id_1> (left out by the model)\n"
+        "3: huru\n"
+        "    <extra_id_0> 'huru'\n"
+        "o\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (FLAGS[:2], "usage: mtmoe predict"),
+        ([*FLAGS, "extra"], "usage: mtmoe predict"),
+        ([*FLAGS, "--checkpoint=all"], "give latest, best or a step"),
+    ],
+)
+def test_bad_flags(calls, flags, message, capsys):
+    assert command_line.main(["predict", *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert calls == []
