@@ -52,6 +52,7 @@ def test_inputs_are_those_of_span_corruption_wherever_the_span_is(
 ):
     """Cutting any run of tokens, as training does, equals a user's blank there."""
     vocabulary = small_vocabulary
+    lone_space = vocabulary.tokenizer.PieceToId("▁")
     tokens = list(vocabulary.encode(whole))
     sentinel = vocabulary.vocab_size - 1
     agreed = tried = 0
@@ -59,6 +60,8 @@ def test_inputs_are_those_of_span_corruption_wherever_the_span_is(
         for length in (1, 2, 3):
             before, span = tokens[:start], tokens[start : start + length]
             after = tokens[start + length :]
+            if before[-1] == lone_space:
+                continue  # a user's space before a blank belongs to the span
             head = vocabulary.decode(before)
             tail = vocabulary.decode(tokens)[len(vocabulary.decode(before + span)) :]
             if "\ufffd" in head + tail or not whole.startswith(head):
@@ -69,8 +72,7 @@ def test_inputs_are_those_of_span_corruption_wherever_the_span_is(
             masked = f"{head}{gap}<extra_id_0>{tail}"
             tried += 1
             agreed += _tokens(masked, vocabulary) == [*before, sentinel, *after, 1]
-    assert tried > 20
-    assert agreed / tried > 0.9, (agreed, tried)
+    assert tried > 20 and agreed == tried
 
 
 def test_a_byte_vocabulary_has_the_sentinel_between_the_bytes(byte_vocabulary):

@@ -145,9 +145,11 @@ def test_seqio_runs_the_objective_as_a_preprocessor(byte_vocabulary):
     tokens = np.arange(3, 3 + 100, dtype=np.int32)
     dataset = tf.data.Dataset.from_tensors({"targets": tokens, "inputs": tokens[:0]})
     with seqio.map_seed_manager(0):
-        corrupted = SpanCorruption()(
-            dataset, {"inputs": 50, "targets": 20}, features(byte_vocabulary)
-        )
+        corrupted = seqio.add_kwargs_to_transform(
+            SpanCorruption(),
+            sequence_length={"inputs": 50, "targets": 20},
+            output_features=features(byte_vocabulary),
+        )(dataset)
     rows = list(corrupted.as_numpy_iterator())
     raw_length, _ = SpanCorruption().lengths(50)
     assert len(rows) == -(-100 // raw_length)

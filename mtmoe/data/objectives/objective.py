@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import tensorflow as tf
 
@@ -39,10 +38,9 @@ class TokenObjective(Protocol):
           int32 [inputs] and int32 [targets].
         """
 
-    def __call__(
-        self,
-        dataset: tf.data.Dataset,
-        sequence_length: Mapping[str, int],
-        output_features: Mapping[str, Any],
-    ) -> tf.data.Dataset:
-        """Applies the objective as SeqIO applies any preprocessor."""
+    def __call__(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
+        """Applies the objective as SeqIO applies any preprocessor.
+
+        SeqIO sets the fields `sequence_length` and `output_features` of a dataclass
+        before the call.
+        """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,8 +14,11 @@ import tensorflow as tf
 
 from mtmoe.errors import ConfigError
 
+# SeqIO passes what a step needs to run as fields, if the step is a dataclass.
+_BY_SEQIO: Any = field(default=None, compare=False, repr=False)
 
-@gin.configurable
+
+@gin.configurable(denylist=["sequence_length", "output_features"])
 @dataclass(frozen=True)
 class SpanCorruption:
     """Replaces random spans by sentinels; the targets spell the spans out.
@@ -26,10 +29,14 @@ class SpanCorruption:
     Attributes:
       noise_density: fraction of the tokens that is replaced.
       mean_noise_span_length: mean tokens of a span.
+      sequence_length: set by SeqIO when it runs the step.
+      output_features: likewise.
     """
 
     noise_density: float = 0.15
     mean_noise_span_length: float = 3.0
+    sequence_length: Mapping[str, int] | None = _BY_SEQIO
+    output_features: Mapping[str, Any] | None = _BY_SEQIO
 
     def __post_init__(self) -> None:
         """Checks the two numbers.
@@ -106,19 +113,14 @@ class SpanCorruption:
         )
         return example["inputs"], example["targets"]
 
-    def __call__(
-        self,
-        dataset: tf.data.Dataset,
-        sequence_length: Mapping[str, int],
-        output_features: Mapping[str, Any],
-    ) -> tf.data.Dataset:
+    def __call__(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Applies `t5.data.preprocessors.span_corruption` to a SeqIO dataset."""
         from t5.data import preprocessors
 
         return preprocessors.span_corruption(
             dataset,
-            sequence_length,
-            output_features,
+            self.sequence_length,
+            self.output_features,
             mean_noise_span_length=self.mean_noise_span_length,
             noise_density=self.noise_density,
         )
