@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from mtmoe.errors import ConfigError
 
-# SeqIO passes what a step needs to run as fields, if the step is a dataclass.
-_BY_SEQIO: Any = field(default=None, compare=False, repr=False)
+
+def _set_by_seqio() -> Any:
+    """A field by which SeqIO passes what a step that is a dataclass needs to run."""
+    return field(default=None, compare=False, repr=False)
 
 
 @gin.configurable(denylist=["sequence_length", "output_features"])
@@ -35,8 +37,8 @@ class SpanCorruption:
 
     noise_density: float = 0.15
     mean_noise_span_length: float = 3.0
-    sequence_length: Mapping[str, int] | None = _BY_SEQIO
-    output_features: Mapping[str, Any] | None = _BY_SEQIO
+    sequence_length: Mapping[str, int] | None = _set_by_seqio()
+    output_features: Mapping[str, Any] | None = _set_by_seqio()
 
     def __post_init__(self) -> None:
         """Checks the two numbers.
