@@ -167,7 +167,9 @@ class EncoderDecoder:
         feed_forward = FeedForward(
             self.d_ff, self.activation, self.dropout_rate, self.initialization_scale
         )
-        sparse = self.moe is not None and self.expert_layer_every > 0
+        switch = None
+        if self.moe is not None and self.expert_layer_every > 0:
+            switch = SwitchLayer(self.moe, feed_forward)
         return Stack(
             name=name,
             num_layers=num_layers,
@@ -182,8 +184,8 @@ class EncoderDecoder:
                 self.initialization_scale,
             ),
             feed_forward=feed_forward,
-            switch=SwitchLayer(self.moe, feed_forward) if sparse else None,
-            switch_every=self.expert_layer_every if sparse else 0,
+            switch=switch,
+            switch_every=self.expert_layer_every,
             dropout_rate=self.dropout_rate,
         )
 

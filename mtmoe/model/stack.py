@@ -38,9 +38,8 @@ class Stack:
       attention: configuration of self- and cross-attention.
       position_bias: shared by all layers; its direction is the stack's.
       feed_forward: the dense feed-forward network.
-      switch: the sparse one.
-      switch_every: layer i is sparse iff i % switch_every == switch_every - 1; 0 for
-        none.
+      switch: the sparse one; None if every layer is dense.
+      switch_every: layer i is sparse iff i % switch_every == switch_every - 1.
       dropout_rate: of the input, of every residual branch and of the output.
     """
 
@@ -55,7 +54,7 @@ class Stack:
 
     def is_sparse(self, layer: int) -> bool:
         """Whether the feed-forward network of a layer (from 0) is a Switch layer."""
-        return bool(self.switch_every) and (layer + 1) % self.switch_every == 0
+        return self.switch is not None and (layer + 1) % self.switch_every == 0
 
     def __call__(
         self,
