@@ -25,7 +25,7 @@ import gin
 import numpy as np
 import seqio
 import tensorflow as tf
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from mtmoe.data.cache import cache_directory, write_atomically
 from mtmoe.data.embedded.corpus import load_corpus
