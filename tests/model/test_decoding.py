@@ -51,7 +51,12 @@ def test_stops_as_soon_as_nothing_changes():
 
 def test_model_decodes_greedily_whatever_its_neighbours():
     # A small capacity would drop tokens, were it used for predictions.
-    model = tiny_model(moe=tiny_moe(evaluation_factor=0.1, minimum=1))
+    model = tiny_model(
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        expert_layer_every=1,
+        moe=tiny_moe(evaluation_factor=0.1, minimum=1),
+    )
     program = MeshProgram(jit_compile=False, seed=3)
     signature = {
         "inputs": tf.TensorSpec([4, 12], tf.int32),

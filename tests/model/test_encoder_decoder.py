@@ -11,6 +11,10 @@ from mtmoe.model.features import import_features
 from mtmoe.model.sizes import count_parameters
 
 
+# Both layers sparse: as small as a model with everything in it gets.
+SMALL = {"num_encoder_layers": 1, "num_decoder_layers": 1, "expert_layer_every": 1}
+
+
 def logits_of(model):
     def build(context, features):
         return {"logits": model(context, *import_features(context, features)).logits}
@@ -23,10 +27,9 @@ def logits_of(model):
     [
         {},
         {"moe": None, "activation": "geglu", "tied_embeddings": False},
-        {"num_encoder_layers": 3, "expert_layer_every": 1, "num_decoder_layers": 1},
-        {"moe": tiny_moe(evaluation_factor=0.5, minimum=1)},  # tokens are dropped
+        SMALL | {"moe": tiny_moe(evaluation_factor=0.5, minimum=1)},
     ],
-    ids=["sparse", "dense_geglu_untied", "every_layer", "drops"],
+    ids=["sparse", "dense_geglu_untied", "every_layer_with_drops"],
 )
 def test_forward_pass_agrees_with_numpy(fields):
     model = tiny_model(**fields)
@@ -45,7 +48,7 @@ def test_forward_pass_agrees_with_numpy(fields):
 
 
 def test_padding_has_no_effect_on_the_tokens():
-    model = tiny_model(moe=tiny_moe(evaluation_factor=None))
+    model = tiny_model(**SMALL, moe=tiny_moe(evaluation_factor=None))
     batch = random_batch()
     base = run(logits_of(model), batch)
     longer = {
@@ -61,7 +64,7 @@ def test_padding_has_no_effect_on_the_tokens():
 
 
 def test_decoder_does_not_look_ahead():
-    model = tiny_model(moe=tiny_moe(evaluation_factor=None))
+    model = tiny_model(**SMALL, moe=tiny_moe(evaluation_factor=None))
     batch = random_batch()
     base = run(logits_of(model), batch)
     changed = {k: v.copy() for k, v in batch.items()}
@@ -91,16 +94,13 @@ def test_statistics_name_the_switch_layers_in_order():
 
 
 def test_dropout_acts_in_training_only():
-    model = tiny_model(dropout_rate=0.2)
+    model = tiny_model(**SMALL, moe=None, dropout_rate=0.2)
     batch = random_batch()
     quiet = run(logits_of(model), batch)
-    plain = run(
-        logits_of(dataclasses.replace(model, dropout_rate=0.0)), batch, quiet.variables
-    )
+    without = dataclasses.replace(model, dropout_rate=0.0)
+    plain = run(logits_of(without), batch, quiet.variables)
     noisy = run(logits_of(model), batch, quiet.variables, training=True)
-    again = run(logits_of(model), batch, quiet.variables, training=True)
     np.testing.assert_array_equal(quiet.outputs["logits"], plain.outputs["logits"])
-    np.testing.assert_array_equal(noisy.outputs["logits"], again.outputs["logits"])
     assert np.abs(noisy.outputs["logits"] - quiet.outputs["logits"]).max() > 0.1
 
 
@@ -127,12 +127,11 @@ def test_initial_scale_is_sqrt_of_s_over_fan_in():
 
 def test_formula_counts_the_variables_of_built_models():
     for fields in (
-        {},
+        {"num_encoder_layers": 3, "num_decoder_layers": 2, "moe": tiny_moe(3)},
         {"moe": None, "activation": "geglu", "tied_embeddings": False},
-        {"num_encoder_layers": 5, "expert_layer_every": 1, "moe": tiny_moe(3)},
-        {"expert_layer_every": 0},
+        {"expert_layer_every": 0, "num_decoder_layers": 2},
     ):
-        model = tiny_model(**fields)
+        model = tiny_model(**(SMALL | {"expert_layer_every": 2} | fields))
         variables = run(logits_of(model), random_batch(2, 4, 3)).variables
         built = sum(value.size for value in variables.values())
         assert count_parameters(model).total == built, fields

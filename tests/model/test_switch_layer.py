@@ -108,7 +108,7 @@ def test_layer_agrees_with_the_oracle_in_several_groups():
     check_against_oracle(data(seed=1), weights(seed=1), moe, 2 * L, capacity=2)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([1, 2, 7]))
 def test_any_routing_agrees_with_the_oracle(seed, minimum):
     moe = tiny_moe(router=NO_NOISE, evaluation_factor=1e-4, minimum=minimum)
