@@ -10,7 +10,6 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.model.features import import_features
 from mtmoe.model.sizes import count_parameters
 
-
 # Both layers sparse: as small as a model with everything in it gets.
 SMALL = {"num_encoder_layers": 1, "num_decoder_layers": 1, "expert_layer_every": 1}
 

@@ -7,6 +7,7 @@ import math
 from fractions import Fraction
 
 import gin
+
 from mtmoe.errors import ConfigError, LayoutError
 
 

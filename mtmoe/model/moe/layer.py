@@ -29,9 +29,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import gin
 import tensorflow as tf
 
-import gin
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
