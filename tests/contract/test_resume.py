@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 import tiny_training
+
 from mtmoe.checkpoint import store
 
 TESTS = Path(__file__).resolve().parents[1]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import tiny_training
+
 from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
 from mtmoe.data.batches import TrainingBatches
@@ -26,6 +26,30 @@ TIMES = ("time", "tokens_per_second")
 
 class Killed(BaseException):
     """Stands for the process ending at once."""
+
+
+class ReusedProgram(MeshProgram):
+    """Builds its function once and hands it out with the initial variables again.
+
+    Building takes most of a tiny run's time. That a new process gets the same bits is
+    the contract test's to show.
+    """
+
+    def function(self, *args, **kwargs):
+        if not hasattr(self, "_built"):
+            self._built = super().function(*args, **kwargs)
+            self._initial = self.variables()
+        self.assign(self._initial)
+        return self._built
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reused_program():
+    """Gives every run of this module one and the same program."""
+    program = ReusedProgram(jit_compile=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "MeshProgram", lambda *args: program)
+        yield
 
 
 def run_tiny(folder: Path, *params: str, **kwargs) -> TrainingResult:
