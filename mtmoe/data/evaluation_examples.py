@@ -86,8 +86,8 @@ def evaluation_examples(
         return EvaluationExamples(*rows.make(order, seeds), order.astype(np.int32))
     vocabulary = task_vocabulary(task)
     raw_length, corrupt = bind_objective(steps.objective, vocabulary, lengths)
-    rows = cut_rows(task_tokens(task, split), raw_length, min_tail=1)
-    return _masked(RawRows(rows, raw_length, corrupt), num_noise_samples, seed)
+    text = cut_rows(task_tokens(task, split), raw_length, min_tail=1)
+    return _masked(RawRows(text, raw_length, corrupt), num_noise_samples, seed)
 
 
 def text_examples(

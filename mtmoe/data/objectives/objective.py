@@ -15,6 +15,9 @@ class TokenObjective(Protocol):
     everything before them yields raw tokens under `targets` and is run only once.
     """
 
+    def __hash__(self) -> int:
+        """Equal objectives share one traced map."""
+
     def lengths(self, inputs_length: int) -> tuple[int, int]:
         """Returns (raw tokens that fill `inputs_length` exactly, targets they give).
 
