@@ -24,10 +24,11 @@ import tensorflow as tf
 from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from mtmoe.errors import CheckpointError
-from mtmoe.mesh.compat import mtf, placement_mesh_impl
+from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.devices import device_names
 from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.placement import PlacementMeshImpl
 
 Features = dict[str, tf.Tensor]
 Built = tuple[dict[str, mtf.Tensor], list[mtf.Operation]]
@@ -146,6 +147,8 @@ class MeshProgram:
                 outputs, updates = build(
                     context, dict(zip(signature, features, strict=True))
                 )
+                if not outputs:
+                    raise ValueError(f"{name} has no outputs: nothing would run it")
                 lowering = self._lower(graph, mesh)
             assigned = [lowering.lowered_operation(update) for update in updates]
             with tf.control_dependencies(assigned):
@@ -235,7 +238,7 @@ class MeshProgram:
         return sum(int(np.prod(self._masters[name].shape)) for name in self._trainable)
 
     def _lower(self, graph: mtf.Graph, mesh: mtf.Mesh) -> mtf.Lowering:
-        mesh_impl = placement_mesh_impl.PlacementMeshImpl(
+        mesh_impl = PlacementMeshImpl(
             self.layout.mesh_dimensions, self.layout.rules, self._devices
         )
         # Stacking would store several variables as one under another name.

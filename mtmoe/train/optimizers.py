@@ -173,9 +173,7 @@ class _AdafactorUpdate(mtf.Operation):
 
     def lower(self, lowering: mtf.Lowering) -> None:
         means = _Means(lowering.mesh_impl(self), self._variable.shape)
-        value, gradient = (
-            lowering.tensors[x].to_laid_out_tensor() for x in self.inputs
-        )
+        gradient = lowering.tensors[self.inputs[1]].to_laid_out_tensor()
         moments = [lowering.variables[moment] for moment in self._moments]
         old = [moment.laid_out_tensor for moment in moments]
         if self._factored_axes is None:
@@ -184,15 +182,13 @@ class _AdafactorUpdate(mtf.Operation):
             new, direction = self._factored_moment(means, gradient, *old)
         variable = lowering.variables[self._variable]
         change = self._scaled(means, direction, variable.laid_out_tensor)
-        # The forward pass must have read the variable before it changes.
-        with tf.control_dependencies(value.all_slices):
-            assignments = [
-                variable.assign_to_slices(mtf.assign_sub_slice, change.all_slices)
-            ]
-            for moment, new_value in zip(moments, new, strict=True):
-                assignments.append(
-                    moment.assign_to_slices(mtf.assign_slice, new_value.all_slices)
-                )
+        assignments = [
+            variable.assign_to_slices(mtf.assign_sub_slice, change.all_slices)
+        ]
+        for moment, new_value in zip(moments, new, strict=True):
+            assignments.append(
+                moment.assign_to_slices(mtf.assign_slice, new_value.all_slices)
+            )
         lowering.operations[self] = tf.group(assignments)
 
     def _whole_moment(

@@ -157,6 +157,30 @@ def test_evaluation_draws_no_noise():
     )
 
 
+@pytest.mark.parametrize("layout", LAYOUTS[:2], ids=["one", "two"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_outputs_see_the_variables_before_the_update(layout, jit_compile):
+    """Even an output that is no ancestor of the assignment."""
+    wide = mtf.Dimension("batch", 1 << 16)
+
+    def build(context, features):
+        w = context.variable("w", mtf.Shape([wide]), initializers.zeros)
+        x = context.import_tensor(features["x"], mtf.Shape([wide]))
+        return {"y": w + x}, [mtf.assign_add(w, x)]
+
+    program = MeshProgram(layout, jit_compile=jit_compile)
+    run = program.function(build, {"x": tf.TensorSpec([1 << 16])}, "step")
+    x = np.ones(1 << 16, np.float32)
+    for step in range(20):
+        assert np.all(run(step, x=x)["y"].numpy() == step + 1)
+        assert np.all(program.variables()["w"] == step + 1)
+
+
+def test_a_function_without_outputs_is_refused():
+    with pytest.raises(ValueError, match="idle has no outputs"):
+        MeshProgram().function(lambda context, features: ({}, []), SIGNATURE, "idle")
+
+
 def test_a_name_is_drawn_once():
     def twice(context, features):
         context.uniform("noise", mtf.Shape([BATCH]))
