@@ -57,6 +57,11 @@ def installed(tmp_path_factory):
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def copied_tree(python):
+    """Returns the copy of the tree that was installed; the checkout may move on."""
+    return python.parents[2] / "source"
+
+
 def inside(python, *command):
     """Runs a program of the environment, away from the checkout."""
     environment = {
@@ -115,13 +120,10 @@ def test_tasks_and_gin_files_install_inside_the_package(installed):
         "    print(path.relative_to(gin_directory()).as_posix())\n",
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    wanted = sorted(p.relative_to(ROOT / "gin").as_posix() for p in gin_files())
+    files = copied_tree(installed) / "gin"
+    wanted = sorted(path.relative_to(files).as_posix() for path in files.rglob("*.gin"))
     assert wanted
     assert sorted(done.stdout.split()) == wanted
-
-
-def gin_files():
-    return (ROOT / "gin").rglob("*.gin")
 
 
 @pytest.mark.slow
@@ -129,10 +131,10 @@ def test_every_file_of_the_tree_is_installed(installed):
     site = installed.parent.parent / "lib" / f"python3.{sys.version_info.minor}"
     package = site / "site-packages" / "mtmoe"
     for top, inner in (("mtmoe", "."), ("tasks", "tasks"), ("launch", "launch")):
-        for path in (ROOT / top).rglob("*"):
-            if path.is_dir() or path.suffix == ".pyc" or path.name == "BUILD.bazel":
+        for path in (copied_tree(installed) / top).rglob("*"):
+            if path.is_dir():
                 continue
-            relative = path.relative_to(ROOT / top)
+            relative = path.relative_to(copied_tree(installed) / top)
             assert (package / inner / relative).is_file(), f"{path} is not installed"
 
 
