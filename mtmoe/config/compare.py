@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from mtmoe.config.load import Config, resolved_bindings
+from mtmoe.config.load import CONFIG_NAME, Config, resolved_bindings
 from mtmoe.config.registry import runs_after_training
 from mtmoe.errors import CheckpointError
-from mtmoe.train.model_folder import CONFIG_NAME
 
 
 def check_same_run(

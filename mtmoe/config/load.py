@@ -34,7 +34,8 @@ from mtmoe.config.statements import (
     read_text,
 )
 from mtmoe.errors import ConfigError, UnknownNameError
-from mtmoe.train.model_folder import CONFIG_NAME
+
+CONFIG_NAME = "config.gin"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from mtmoe.checkpoint import store
+from mtmoe.config.load import CONFIG_NAME
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.registry import get_task, register
 from mtmoe.data.task_rows import task_vocabulary
@@ -23,7 +24,7 @@ from mtmoe.errors import CheckpointError, ConfigError
 from mtmoe.mesh.program import MeshFunction, MeshProgram
 from mtmoe.train.guard import check_metrics, check_variables
 from mtmoe.train.metrics import MetricsLog, Window
-from mtmoe.train.model_folder import CONFIG_NAME, ModelFolder
+from mtmoe.train.model_folder import ModelFolder
 from mtmoe.train.progress import Chrono, Progress
 from mtmoe.train.provenance import PROVENANCE_NAME, DataRecord, provenance_text
 from mtmoe.train.settings import TrainingRun

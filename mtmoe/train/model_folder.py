@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TextIO
 
 from mtmoe.checkpoint import store
+from mtmoe.config.load import CONFIG_NAME
 from mtmoe.errors import CheckpointError
 
-CONFIG_NAME = "config.gin"
 LOCK_NAME = ".lock"
 
 

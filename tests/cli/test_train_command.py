@@ -45,6 +45,7 @@ def test_a_run_another_config_and_the_same_command(
     assert main([*command, "--gin_param=train.steps=2"]) == 0
     assert "'--gin_param" not in Path("model/provenance.json").read_text()
     before = {p: p.read_bytes() for p in Path("model").rglob("*") if p.is_file()}
+    capsys.readouterr()
 
     assert main([*command, "--gin_param=EncoderDecoder.d_ff=64"]) == 2
     error = capsys.readouterr().err

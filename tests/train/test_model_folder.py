@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from mtmoe.checkpoint import store
+from mtmoe.config.load import CONFIG_NAME
 from mtmoe.errors import CheckpointError
-from mtmoe.train.model_folder import CONFIG_NAME, LOCK_NAME, ModelFolder
+from mtmoe.train.model_folder import LOCK_NAME, ModelFolder
 
 
 def test_checking_touches_nothing(tmp_path: Path) -> None:
@@ -43,7 +44,8 @@ def test_two_writers_in_one_process_or_two(tmp_path: Path) -> None:
     folder = ModelFolder(tmp_path / "model")
     code = (
         "import sys; from mtmoe.train.model_folder import ModelFolder\n"
-        "from mtmoe.errors import CheckpointError\n"
+        "from mtmoe.config.load import CONFIG_NAME
+from mtmoe.errors import CheckpointError\n"
         "try: ModelFolder(sys.argv[1]).check()\n"
         "except CheckpointError as error: print(error)"
     )
