@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import gin
+
 from mtmoe.checkpoint import store
 from mtmoe.checkpoint.manifest import versions
 from mtmoe.data.vocabularies import token_bytes
