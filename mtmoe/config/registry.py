@@ -90,7 +90,8 @@ def find(selector: str, where: str = "") -> Configurable:
             registry.minimal_selector(matches[0]), registry[matches[0]].wrapped
         )
     if matches:
-        raise UnknownNameError("(ambiguous) configurable", selector, matches, where)
+        kind = f"(ambiguous: {' or '.join(sorted(matches))}) configurable"
+        raise UnknownNameError(kind, selector, (), where)
     names = {registry.minimal_selector(key) for key, _ in registry.items()}
     raise UnknownNameError("configurable", selector, names, where)
 

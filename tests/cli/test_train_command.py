@@ -64,9 +64,11 @@ def test_a_binding_without_effect_is_refused(
     tiny: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     typo = "--gin_param=encodr/SwitchRouter.jitter_epsilon=0.1"
-    unused = "--gin_param=constant.learning_rate=0.5"
+    unused = "--gin_param=linear_warmup_and_cooldown.total_steps=5"
     assert main(["train", tiny, "--model_dir=model", typo, unused]) == 2
     error = capsys.readouterr().err
     assert "encodr/SwitchRouter.jitter_epsilon" in error
-    assert "constant.learning_rate" in error and "train.steps" not in error
+    assert (
+        "linear_warmup_and_cooldown.total_steps" in error and "train.steps" not in error
+    )
     assert not Path("model").exists()

@@ -209,7 +209,7 @@ def test_ambiguous_names_are_listed() -> None:
     gin.external_configurable(lambda size=1: size, "valve", module="config_test.left")
     gin.external_configurable(lambda size=1: size, "valve", module="config_test.right")
     message = refused("valve.size = 2")
-    assert "ambiguous" in message
+    assert "ambiguous: config_test.left.valve or config_test.right.valve" in message
     load_config([write("run.gin", "left.valve.size = 2")])
 
 

@@ -44,8 +44,7 @@ def test_two_writers_in_one_process_or_two(tmp_path: Path) -> None:
     folder = ModelFolder(tmp_path / "model")
     code = (
         "import sys; from mtmoe.train.model_folder import ModelFolder\n"
-        "from mtmoe.config.load import CONFIG_NAME
-from mtmoe.errors import CheckpointError\n"
+        "from mtmoe.errors import CheckpointError\n"
         "try: ModelFolder(sys.argv[1]).check()\n"
         "except CheckpointError as error: print(error)"
     )
