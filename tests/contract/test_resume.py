@@ -15,7 +15,7 @@ import tiny_training
 from mtmoe.checkpoint import store
 
 TESTS = Path(__file__).resolve().parents[1]
-STEPS = 400  # long enough to be caught in the middle
+STEPS = 200  # long enough to be caught in the middle
 
 
 def start(folder: Path, hash_seed: int) -> subprocess.Popen[str]:
