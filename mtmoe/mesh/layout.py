@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 import gin
+
 from mtmoe.errors import LayoutError, UnknownNameError
 from mtmoe.mesh.compat import mtf
 

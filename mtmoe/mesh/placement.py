@@ -13,10 +13,10 @@ from mtmoe.mesh.compat import mtf, placement_mesh_impl
 class PlacementMeshImpl(placement_mesh_impl.PlacementMeshImpl):
     """Mesh TensorFlow's placement, without its race between reads and assignments.
 
-    Mesh TensorFlow reads a variable by casting it to its activation dtype. The cast of a
-    resource variable to the dtype it has is the variable itself, so that every use would
-    become a read of its own, and one that is not an ancestor of the assignment could see
-    the new value. Here a variable is read once, before anything is assigned to it.
+    Mesh TensorFlow reads a variable by casting it to its activation dtype. The cast of
+    a resource variable to the dtype it has is the variable itself, so that every use
+    would become a read of its own, and one that is not an ancestor of the assignment
+    could see the new value. Here it is read once, before anything is assigned to it.
     """
 
     class LaidOutVariable(placement_mesh_impl.PlacementMeshImpl.LaidOutVariable):
@@ -31,11 +31,11 @@ class PlacementMeshImpl(placement_mesh_impl.PlacementMeshImpl):
             """
             self._read: list[tf.Tensor] = []
             super().__init__(variable, mesh_impl)
-            self._slices = self._laid_out_tensor.all_slices
+            self._slices = self.laid_out_tensor.all_slices
             for device, part in zip(mesh_impl.devices, self._slices, strict=True):
                 with tf.device(device):
                     self._read.append(part.read_value())
-            self._laid_out_tensor = mesh_impl.LaidOutTensor(self._read)
+            self._laid_out_tensor: Any = mesh_impl.LaidOutTensor(self._read)
 
         def assign_to_slices(
             self, assign_fn: Callable[..., Any], values: Sequence[tf.Tensor]

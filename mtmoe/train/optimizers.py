@@ -179,7 +179,9 @@ class _AdafactorUpdate(mtf.Operation):
         if self._factored_axes is None:
             new, direction = self._whole_moment(means, gradient, *old)
         else:
-            new, direction = self._factored_moment(means, gradient, *old)
+            new, direction = self._factored_moment(
+                means, gradient, self._factored_axes, *old
+            )
         variable = lowering.variables[self._variable]
         change = self._scaled(means, direction, variable.laid_out_tensor)
         assignments = [
@@ -208,7 +210,12 @@ class _AdafactorUpdate(mtf.Operation):
         return [moment], direction
 
     def _factored_moment(
-        self, means: _Means, gradient: Any, rows: Any, columns: Any
+        self,
+        means: _Means,
+        gradient: Any,
+        factored_axes: tuple[int, int],
+        rows: Any,
+        columns: Any,
     ) -> tuple[list[Any], Any]:
         """The new row and column means, and the gradient divided by their root.
 
@@ -226,9 +233,9 @@ class _AdafactorUpdate(mtf.Operation):
             means.slicewise(
                 mix, moment, means.mean_square(gradient, [axis]), self._decay, axis
             )
-            for moment, axis in zip((rows, columns), self._factored_axes, strict=True)
+            for moment, axis in zip((rows, columns), factored_axes, strict=True)
         ]
-        largest, second = self._factored_axes
+        largest, second = factored_axes
         expanded = means.slicewise(lambda x: tf.expand_dims(x, largest), new[0])
         row_mean = means.mean(expanded, [second])
 
@@ -320,8 +327,8 @@ class _GlobalNorm(mtf.Operation):
         mesh_impl = lowering.mesh_impl(self)
 
         def total(*slices: tf.Tensor) -> tf.Tensor:
-            slices = [tf.cast(x, tf.float32) for x in slices]
-            return tf.add_n([tf.reduce_sum(tf.square(x)) for x in slices])
+            squares = (tf.square(tf.cast(x, tf.float32)) for x in slices)
+            return tf.add_n([tf.reduce_sum(square) for square in squares])
 
         by_axes: dict[tuple[int, ...], list[Any]] = {}
         for tensor in self.inputs:

@@ -18,7 +18,7 @@ STEPS = 3
 # Groups of one example, so that a batch of 4 may be split up to four ways. Dropout and
 # jitter are on: the noise must not depend on the layout either.
 MODEL = tiny_model(
-    dropout_rate=0.1, moe=tiny_moe(group_size=12, dropout_rate=0.1, minimum=2)
+    dropout_rate=0.1, moe=tiny_moe(group_size=1, dropout_rate=0.1, minimum=2)
 )
 OPTIMIZER = Adafactor(min_dim_size_to_factor=16)
 

@@ -32,9 +32,8 @@ def pristine():
     printed = subprocess.run(
         [sys.executable, "-c", _PRISTINE], check=True, capture_output=True, text=True
     ).stdout.split()
-    return dict(
-        zip(("register", "estimator", "mesh"), [w == "True" for w in printed[-3:]])
-    )
+    answers = [word == "True" for word in printed[-3:]]
+    return dict(zip(("register", "estimator", "mesh"), answers, strict=True))
 
 
 def test_register_shim_is_needed(pristine):
