@@ -23,7 +23,7 @@ Schedule = Callable[[tf.Tensor], tf.Tensor]
 
 
 @gin.configurable
-def constant(step: tf.Tensor, learning_rate: float = 1e-3) -> tf.Tensor:
+def constant_learning_rate(step: tf.Tensor, learning_rate: float = 1e-3) -> tf.Tensor:
     """Returns `learning_rate` at every step."""
     del step
     return tf.constant(learning_rate, tf.float32)

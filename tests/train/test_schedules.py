@@ -18,7 +18,7 @@ def values(schedule):
 
 
 def test_constant():
-    got = values(lambda step: schedules.constant(step, 0.25))
+    got = values(lambda step: schedules.constant_learning_rate(step, 0.25))
     np.testing.assert_array_equal(got, np.full(len(STEPS), 0.25))
 
 
@@ -37,7 +37,7 @@ def test_t5_defaults():
 def test_linear_warmup_and_cooldown(warmup, cooldown):
     got = values(
         lambda step: schedules.linear_warmup_and_cooldown(
-            step, schedules.constant, 1000, warmup, cooldown
+            step, schedules.constant_learning_rate, 1000, warmup, cooldown
         )
     )
     wanted = []
@@ -66,7 +66,7 @@ def test_gin_composes_them():
 def test_ramps_that_do_not_fit_are_refused(lengths):
     with pytest.raises(ConfigError, match=f"{lengths[0]} and {lengths[1]} of 100"):
         schedules.linear_warmup_and_cooldown(
-            tf.constant(0), schedules.constant, 100, *lengths
+            tf.constant(0), schedules.constant_learning_rate, 100, *lengths
         )
 
 
