@@ -50,13 +50,7 @@ def test_ci_script_parses_and_names_real_targets():
     text = script.read_text()
     assert "set -euo pipefail" in text
     stages = [line.split()[1:] for line in text.splitlines() if line[:6] == "stage "]
-    assert [target for _, target in stages] == [
-        "setup",
-        "lint",
-        "types",
-        "test-fast",
-        "test-slow",
-    ]
+    assert [target for _, target in stages] == ["setup", "lint", "types", "test"]
     for _, target in stages:
         assert recipe(target)
 
