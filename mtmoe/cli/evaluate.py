@@ -15,6 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
+from mtmoe.cli.quiet import import_tensorflow
 from mtmoe.errors import MtmoeError
 
 FLAGS = flags.FLAGS
@@ -43,6 +44,7 @@ def run(argv: list[str]) -> int:
         raise MtmoeError("usage: mtmoe evaluate --model_dir=DIR [--checkpoint=latest]")
     if FLAGS.mixture and FLAGS.text_dir:
         raise MtmoeError("give --mixture or --text_dir, not both")
+    import_tensorflow()
     from mtmoe.evaluate.run import EvaluationRequest, evaluate
 
     request = EvaluationRequest(

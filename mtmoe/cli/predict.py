@@ -14,6 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
+from mtmoe.cli.quiet import import_tensorflow
 from mtmoe.errors import MtmoeError
 
 FLAGS = flags.FLAGS
@@ -43,6 +44,7 @@ def run(argv: list[str]) -> int:
         raise MtmoeError(
             "--checkpoint=all is for evaluate; give latest, best or a step"
         )
+    import_tensorflow()
     from mtmoe.evaluate.predictions import predict
 
     filled = predict(
