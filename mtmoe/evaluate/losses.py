@@ -84,8 +84,8 @@ class Scorer:
     def __call__(self, tasks: Sequence[TaskExamples], what: str) -> list[TaskOutputs]:
         """Scores the examples of all tasks.
 
-        Batches run across tasks, in order; the last is filled up with padding, which is
-        never counted.
+        Batches mix the tasks in a fixed order; the last is filled up with padding,
+        which is never counted.
 
         Args:
           tasks: what to score.
@@ -93,15 +93,18 @@ class Scorer:
         """
         inputs_E = np.concatenate([task.examples.inputs for task in tasks])
         targets_E = np.concatenate([task.examples.targets for task in tasks])
+        order_E = mixed_order(len(inputs_E))
         starts = range(0, len(inputs_E), self._batch_size)
         progress = BatchProgress(what, len(starts))
         batches = []
         for i, start in enumerate(starts, start=1):
-            rows = slice(start, start + self._batch_size)
+            rows = order_E[start : start + self._batch_size]
             batches.append(self._run(inputs_E[rows], targets_E[rows]))
             progress.done(i)
         outputs_E = {
-            name: np.concatenate([batch[name] for batch in batches])
+            name: np.concatenate([batch[name] for batch in batches])[
+                np.argsort(order_E)
+            ]
             for name in batches[0]
         }
         ends = np.cumsum([len(task.examples.targets) for task in tasks])
@@ -126,6 +129,16 @@ class Scorer:
             0, inputs=np.pad(inputs_B, padding), targets=np.pad(targets_B, padding)
         )
         return {name: value.numpy()[:size] for name, value in outputs.items()}
+
+
+def mixed_order(num_examples: int) -> NDArray[np.int64]:
+    """Returns a fixed permutation, so that a batch mixes tasks as in training.
+
+    The tokens of one language want the same few experts: a batch of neighbours would
+    overflow them and drop what a mixed batch keeps.
+    """
+    generator = np.random.Generator(np.random.Philox(key=num_examples))
+    return generator.permutation(num_examples)
 
 
 def _task_outputs(outputs_E: Mapping[str, NDArray[np.generic]]) -> TaskOutputs:

@@ -17,7 +17,7 @@ from mtmoe.errors import (
 )
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.examples import Sampling, mixture_examples
-from mtmoe.evaluate.losses import assign_weights
+from mtmoe.evaluate.losses import assign_weights, mixed_order
 from mtmoe.evaluate.metrics import METRICS
 from mtmoe.evaluate.records import read_expert_rows, read_metric_rows
 from mtmoe.evaluate.run import EvaluationRequest, evaluate, output_directory
@@ -82,6 +82,9 @@ def test_numbers_are_those_of_the_model(evaluated):
     inputs = np.concatenate([task.examples.inputs for task in tasks])
     targets = np.concatenate([task.examples.targets for task in tasks])
     names = [task.task for task in tasks for _ in task.examples.inputs]
+    order = mixed_order(len(names))
+    inputs, targets = inputs[order], targets[order]
+    names = [names[i] for i in order]
     nats, text_bytes, hits, tokens = ({name: 0.0 for name in names} for _ in range(4))
     for start in range(0, len(inputs), 8):
         rows = range(start, min(start + 8, len(inputs)))
@@ -235,3 +238,10 @@ def test_a_checkpoint_of_another_model_is_refused(model_dir):
 def test_a_folder_without_model_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="mtmoe train"):
         evaluate(EvaluationRequest(tmp_path / "absent"))
+
+
+def test_order_is_a_fixed_permutation():
+    order = mixed_order(1000)
+    np.testing.assert_array_equal(np.sort(order), np.arange(1000))
+    np.testing.assert_array_equal(order, mixed_order(1000))
+    assert np.mean(np.abs(np.diff(order)) < 10) < 0.05  # neighbours are apart
