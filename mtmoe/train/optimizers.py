@@ -142,21 +142,7 @@ class _AdafactorUpdate(mtf.Operation):
                 self._moment(context, "vc", second),
             ]
         # Operations are lowered in the order of creation: the moments come first.
-        # The moments come first: operations are lowered in the order of creation.
-        self._variable = variable
-        self._factored_axes = config.factored_axes(variable.shape)
-        if self._factored_axes is None:
-            self._moments = [self._moment(context, "v")]
-        else:
-            largest, second = self._factored_axes
-            self._moments = [
-                self._moment(context, "vr", largest),
-                self._moment(context, "vc", second),
-            ]
         super().__init__([variable.value, gradient], name="adafactor")
-        self._config = config
-        self._learning_rate = learning_rate
-        self._decay = decay
 
     def _moment(
         self, context: GraphContext, name: str, reduced_axis: int | None = None
