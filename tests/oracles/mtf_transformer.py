@@ -21,6 +21,9 @@ for _name in ("tpu_config", "tpu_estimator"):
     _module = types.ModuleType(f"tensorflow.python.tpu.{_name}")
     sys.modules.setdefault(_module.__name__, _module)
 
+# mesh_tensorflow.transformer.utils imports it, newer setuptools no longer has it.
+sys.modules.setdefault("pkg_resources", types.ModuleType("pkg_resources"))
+
 from mesh_tensorflow.transformer import moe, transformer_layers  # noqa: E402
 
 __all__ = ["moe", "transformer_layers"]

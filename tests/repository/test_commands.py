@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def recipe(target):
     """Returns the commands `make` would run for a target, one a line."""
     done = subprocess.run(
-        ["make", "--dry-run", "--always-make", target],
+        ["make", "--no-print-directory", "--dry-run", "--always-make", target],
         cwd=ROOT,
         capture_output=True,
         text=True,
