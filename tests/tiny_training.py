@@ -8,8 +8,9 @@ import random
 import seqio
 
 from mtmoe.data.objectives.span_corruption import SpanCorruption
+from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.data.task_card import TaskCard
 
 GIN = """
 register.task_modules = ["tiny_training"]
@@ -51,23 +52,10 @@ def documents(seed: int, split: str) -> list[str]:
 
 
 def _register(name: str, seed: int) -> str:
-    feature = seqio.Feature(vocabulary=configured_vocabulary(), add_eos=True)
-    seqio.TaskRegistry.add(
-        name,
-        source=TextSource(functools.partial(documents, seed)),
-        preprocessors=[
-            functools.partial(
-                seqio.preprocessors.rekey, key_map={"inputs": None, "targets": "text"}
-            ),
-            seqio.preprocessors.tokenize,
-            seqio.CacheDatasetPlaceholder(),
-            SpanCorruption(),
-            seqio.preprocessors.append_eos,
-        ],
-        output_features={"inputs": feature, "targets": feature},
-        metric_fns=[],
+    source = TextSource(functools.partial(documents, seed))
+    return register_text_task(
+        name, source, SpanCorruption(), TaskCard(family="pretraining")
     )
-    return name
 
 
 seqio.MixtureRegistry.add(

@@ -16,8 +16,9 @@ import seqio
 from mtmoe.data.embedded.corpus import load_corpus
 from mtmoe.data.mixing.rates import rate_num_characters
 from mtmoe.data.objectives.span_corruption import SpanCorruption
+from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.data.task_card import TaskCard
 from mtmoe.languages import MC4_LANGUAGES
 
 MIXTURE = "embedded.span_corruption"
@@ -28,24 +29,19 @@ def _documents(language: str, split: str) -> Sequence[str]:
 
 
 def _register(language: str) -> str:
-    name = f"{MIXTURE}.{language}"
-    feature = seqio.Feature(vocabulary=configured_vocabulary(), add_eos=True)
-    seqio.TaskRegistry.add(
-        name,
-        source=TextSource(functools.partial(_documents, language), language=language),
-        preprocessors=[
-            functools.partial(
-                seqio.preprocessors.rekey, key_map={"inputs": None, "targets": "text"}
-            ),
-            seqio.preprocessors.tokenize,
-            seqio.CacheDatasetPlaceholder(),
-            SpanCorruption(),
-            seqio.preprocessors.append_eos,
-        ],
-        output_features={"inputs": feature, "targets": feature},
-        metric_fns=[],
+    return register_text_task(
+        f"{MIXTURE}.{language}",
+        TextSource(functools.partial(_documents, language), language=language),
+        SpanCorruption(),
+        TaskCard(
+            family="pretraining",
+            language=language,
+            origin="embedded corpus (docs/corpus.md)",
+            licence="that of each package, docs/corpus.md",
+            labels="self",
+            verified="run",
+        ),
     )
-    return name
 
 
 seqio.MixtureRegistry.add(

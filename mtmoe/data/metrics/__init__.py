@@ -1,0 +1,1 @@
+"""Metrics of supervised tasks: functions of (targets, predictions), one file a kind."""

@@ -1,0 +1,148 @@
+"""Registers tasks with SeqIO: the steps all of ours have in common, in one place.
+
+    register_text_task    plain text and an objective (span corruption, prefix LM, LM)
+    register_task         inputs and targets, by a source or by preprocessors
+
+Registering reads no file. What is registered is a SeqIO task like any other.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+import seqio
+
+from mtmoe.data.objectives.objective import TokenObjective
+from mtmoe.data.task_card import DescribedTask, TaskCard
+from mtmoe.data.vocabularies import configured_vocabulary
+
+Step = Callable[..., Any]
+
+# The two steps by which any task of text becomes raw tokens under `targets`.
+_TEXT_STEPS: tuple[Step, ...] = (
+    functools.partial(
+        seqio.preprocessors.rekey, key_map={"inputs": None, "targets": "text"}
+    ),
+    seqio.preprocessors.tokenize,
+)
+
+
+def register_text_task(
+    name: str,
+    source: seqio.DataSource,
+    objective: TokenObjective,
+    card: TaskCard,
+) -> str:
+    """Registers a self-supervised task over plain text.
+
+    Args:
+      name: the task's name.
+      source: gives examples with the feature `text`.
+      objective: what makes inputs and targets of raw tokens.
+      card: what is known about the task.
+
+    Returns:
+      The name.
+    """
+    return _register(
+        name,
+        source,
+        (
+            *_TEXT_STEPS,
+            seqio.CacheDatasetPlaceholder(),
+            objective,
+            seqio.preprocessors.append_eos,
+        ),
+        card,
+    )
+
+
+def register_task(
+    name: str,
+    source: seqio.DataSource,
+    card: TaskCard,
+    *,
+    preprocessors: Sequence[Step] = (),
+    postprocess: Callable[..., Any] | None = None,
+    metrics: Sequence[Step] = (),
+) -> str:
+    """Registers a supervised task.
+
+    Tokenising and EOS are added: inputs and targets are trimmed to the lengths in use,
+    EOS included.
+
+    Args:
+      name: the task's name.
+      source: gives examples; with the text features `inputs` and `targets` if there
+        are no preprocessors (a `PairSource`, for one).
+      card: what is known about the task.
+      preprocessors: functions of a `tf.data.Dataset`, the last of which gives the text
+        features `inputs` and `targets`; t5's are such.
+      postprocess: makes of decoded text what the metrics compare, as SeqIO calls it:
+        `postprocess(text, example=..., is_target=...)`; the text itself if None.
+      metrics: functions of (targets, predictions) that give a dict of floats.
+
+    Returns:
+      The name.
+    """
+    return _register(
+        name,
+        source,
+        (
+            *preprocessors,
+            seqio.preprocessors.tokenize,
+            seqio.CacheDatasetPlaceholder(),
+            seqio.preprocessors.append_eos_after_trim,
+        ),
+        card,
+        postprocess,
+        metrics,
+    )
+
+
+def register_alias(alias: str, name: str) -> str:
+    """Makes a task or mixture known under a second name, and returns that name."""
+    registry = (
+        seqio.TaskRegistry
+        if name in seqio.TaskRegistry.names()
+        else seqio.MixtureRegistry
+    )
+    registry.add_provider(alias, registry.get(name))
+    return alias
+
+
+def registration_place() -> seqio.dataset_providers.SourceInfo:
+    """Returns file and line of the module-level statement that is registering."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    if frame is None:
+        return seqio.dataset_providers.SourceInfo()
+    return seqio.dataset_providers.SourceInfo(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _register(
+    name: str,
+    source: seqio.DataSource,
+    steps: tuple[Step, ...],
+    card: TaskCard,
+    postprocess: Callable[..., Any] | None = None,
+    metrics: Sequence[Step] = (),
+) -> str:
+    feature = seqio.Feature(vocabulary=configured_vocabulary(), add_eos=True)
+    seqio.TaskRegistry.add(
+        name,
+        source=source,
+        preprocessors=list(steps),
+        output_features={"inputs": feature, "targets": feature},
+        postprocess_fn=postprocess,
+        metric_fns=list(metrics),
+        task_cls=DescribedTask,
+        source_info=registration_place(),
+        card=card,
+    )
+    return name

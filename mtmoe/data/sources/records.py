@@ -1,0 +1,88 @@
+"""A SeqIO source over the user's own files: CSV, TSV, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import gin
+import tensorflow as tf
+
+from mtmoe.data.sources.files import BadRecord, Record, read_records, refuse
+from mtmoe.data.sources.pairs import PairSource, TextExample
+from mtmoe.errors import CorpusError
+
+MakeExamples = Callable[[Record], TextExample | Iterable[TextExample] | None]
+
+
+@gin.configurable
+def data_directory(path: str = "") -> str:
+    """Returns the folder that file names of tasks are relative to.
+
+    Args:
+      path: the folder; `$MTMOE_DATA` if empty, and without that the current folder.
+    """
+    return path or os.environ.get("MTMOE_DATA", "")
+
+
+class RecordSource(PairSource):
+    """Text-to-text examples made of the records of files.
+
+    Attributes:
+      files: file name or pattern by split.
+      how_to_get: what to do if a file is missing, for the error's text.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, str],
+        make_examples: MakeExamples,
+        how_to_get: str = "",
+    ):
+        """Makes the source; reads nothing.
+
+        Args:
+          files: file name, or pattern with `*`, by split; relative ones are looked up
+            in `data_directory()`.
+          make_examples: makes of a record one example, several, or None to leave it
+            out. A KeyError, TypeError or ValueError it raises is reported with file
+            and line.
+          how_to_get: where the files come from, and what they must hold.
+        """
+        super().__init__(self._examples, tuple(files))
+        self.files = dict(files)
+        self.how_to_get = how_to_get
+        self._make_examples = make_examples
+        self._read = functools.lru_cache(maxsize=None)(self._read_split)
+
+    def _examples(self, split: str) -> Sequence[TextExample]:
+        return self._read(split, data_directory())
+
+    def _read_split(self, split: str, directory: str) -> Sequence[TextExample]:
+        examples: list[TextExample] = []
+        for path in self._paths(split, directory):
+            for line, record in read_records(path):
+                try:
+                    made = self._make_examples(record)
+                except (KeyError, TypeError, ValueError, IndexError) as error:
+                    has = ", ".join(map(repr, record))
+                    reason = f"{type(error).__name__} {error}; the record has {has}"
+                    refuse(BadRecord(path, line, reason))
+                if made is None:
+                    continue
+                examples.extend([made] if isinstance(made, Mapping) else made)
+        if not examples:
+            raise CorpusError(f"{self.files[split]} has no examples (split {split!r})")
+        return examples
+
+    def _paths(self, split: str, directory: str) -> list[str]:
+        pattern = os.path.join(directory, self.files[split])
+        paths = sorted(tf.io.gfile.glob(pattern))
+        if not paths:
+            raise CorpusError(
+                f"no file {pattern} (split {split!r}; relative names are looked up in "
+                f"$MTMOE_DATA, now {directory or os.getcwd()!r})"
+                + (f"; {self.how_to_get}" if self.how_to_get else "")
+            )
+        return paths

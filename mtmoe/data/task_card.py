@@ -1,0 +1,105 @@
+"""What is known about a task besides how it runs: the card that `mtmoe tasks` shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import seqio
+
+from mtmoe.data.sources.text import TextSource
+
+FAMILIES = {
+    "pretraining": "self-supervised objectives over plain text",
+    "translation": "between languages",
+    "names": "names of places, languages, currencies ... in other languages",
+    "language_id": "which language or script a text is in",
+    "classification": "one label out of a few",
+    "nli": "natural language inference",
+    "paraphrase": "whether, or how far, two sentences mean the same",
+    "commonsense": "choices that need everyday knowledge",
+    "closed_book_qa": "questions answered from memory",
+    "reading_comprehension": "questions answered from a passage",
+    "summarization": "short texts of long ones",
+    "generation": "text from data, keywords or another style",
+    "semantic_parsing": "logical forms and slots",
+    "dialogue": "replies, intents and states of conversations",
+    "tagging": "named entities, parts of speech",
+    "morphology": "lemmas, spelling, diacritics, sounds",
+    "numbers": "numbers, dates and their written forms",
+    "mathematics": "problems with a computed answer",
+    "other": "what fits nowhere else",
+}
+"""Every family of tasks, and what belongs to it."""
+
+
+@dataclass(frozen=True)
+class TaskCard:
+    """Facts about a task, none of which changes how it runs.
+
+    Attributes:
+      family: one of `FAMILIES`.
+      language: an mC4 code where the task is in one of mC4's languages, else the
+        suite's own code; "" if it is in several.
+      metrics: names of the values its metric functions give.
+      origin: where the examples come from, e.g. "TFDS glue/cola 2.0.0".
+      licence: licence of the data, as far as known.
+      labels: `gold` (written or labelled by people), `rule` (a deterministic rule or
+        curated locale data), `self` (self-supervised), or "" (not said). Scores of
+        gold and of rule tasks are never averaged together.
+      certainty: how sure it is that the task is what its group says, e.g. that it is
+        one of ExMix's; "" where there is no doubt.
+      train_examples: training examples, None if unknown before the data is read.
+      train_characters: characters of training text, likewise.
+      verified: how the task is checked: `run` (on real data, in every test run),
+        `layout` (on files in its published layout), `mocked` (on made-up examples of
+        the builder's features), or "" (not said).
+      note: what a user should know before using the task.
+    """
+
+    family: str
+    language: str = ""
+    metrics: tuple[str, ...] = ()
+    origin: str = ""
+    licence: str = ""
+    labels: str = ""
+    certainty: str = ""
+    train_examples: int | None = None
+    train_characters: int | None = None
+    verified: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the words that others select by."""
+        if self.family not in FAMILIES:
+            raise ValueError(f"family {self.family!r} is none of {', '.join(FAMILIES)}")
+        if self.labels not in ("", "gold", "rule", "self"):
+            raise ValueError(f"labels are {self.labels!r}")
+        if self.verified not in ("", "run", "layout", "mocked"):
+            raise ValueError(f"verified is {self.verified!r}")
+
+
+class DescribedTask(seqio.Task):  # type: ignore[misc]
+    """A SeqIO task with a card.
+
+    Attributes:
+      card: what is known about it.
+    """
+
+    def __init__(self, *args: Any, card: TaskCard, **kwargs: Any):
+        """Takes a card besides what any SeqIO task takes."""
+        super().__init__(*args, **kwargs)
+        self.card = card
+
+
+def task_card(task: seqio.Task) -> TaskCard:
+    """Returns a task's card; of a plain SeqIO task, what can be read off the task."""
+    if isinstance(task, DescribedTask):
+        return task.card
+    language = task.source.language if isinstance(task.source, TextSource) else ""
+    return TaskCard(
+        family="other",
+        language=language,
+        metrics=tuple(function.__name__ for function in task.metric_fns),
+        origin=type(task.source).__name__,
+    )
