@@ -10,7 +10,7 @@ from pathlib import Path
 import gin
 import seqio
 
-from mtmoe.data.sources.text import TextSource
+from mtmoe.data.task_card import task_card
 from mtmoe.errors import ConfigError, UnknownNameError
 
 EMBEDDED_TASK_MODULES = ("mtmoe.tasks.embedded.span_corruption",)
@@ -80,13 +80,12 @@ def tasks_of(name: str) -> tuple[seqio.Task, ...]:
 
 
 def task_language(task_name: str) -> str:
-    """Returns the code of a task's language, "" if its source names none.
+    """Returns the code of a task's language, "" if its card names none.
 
     Raises:
       UnknownNameError: no task is registered under that name.
     """
-    source = get_task(task_name).source
-    return source.language if isinstance(source, TextSource) else ""
+    return task_card(get_task(task_name)).language
 
 
 def _import_task_module(name: str) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import seqio
 
 from mtmoe.data.objectives.span_corruption import SpanCorruption
+from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.data.task_card import TaskCard
 
 WORDS = {
     "de": "alle menschen sind frei und gleich an würde und rechten geboren".split(),
@@ -25,23 +26,12 @@ def documents(code: str, split: str) -> list[str]:
 
 
 def add(code: str) -> str:
-    feature = seqio.Feature(vocabulary=configured_vocabulary(), add_eos=True)
-    seqio.TaskRegistry.add(
+    return register_text_task(
         f"three.{code}",
-        source=TextSource(functools.partial(documents, code), language=code),
-        preprocessors=[
-            functools.partial(
-                seqio.preprocessors.rekey, key_map={"inputs": None, "targets": "text"}
-            ),
-            seqio.preprocessors.tokenize,
-            seqio.CacheDatasetPlaceholder(),
-            SpanCorruption(),
-            seqio.preprocessors.append_eos,
-        ],
-        output_features={"inputs": feature, "targets": feature},
-        metric_fns=[],
+        TextSource(functools.partial(documents, code), language=code),
+        SpanCorruption(),
+        TaskCard(family="pretraining", language=code),
     )
-    return f"three.{code}"
 
 
 seqio.MixtureRegistry.add("three", [(add(code), 1.0) for code in WORDS])

@@ -1,0 +1,1 @@
+"""Self-supervised tasks over web text: mC4 and C4."""
