@@ -112,8 +112,8 @@ _TABLE = """
 72 |styleptb_2                    |StylePTB voice              |secondary|       |
 73 |styleptb_3                    |StylePTB PP front/back      |secondary|       |
 74 |styleptb_4                    |StylePTB composition        |secondary|       |
-75 |shakespeare_modern_to_original|Shakespearizing Modern English|secondary|18395  |memory
-76 |shakespeare_original_to_modern|Shakespearizing Modern English|secondary|18395  |memory
+75 |shakespeare_modern_to_original|Shakespearizing English     |secondary|18395  |memory
+76 |shakespeare_original_to_modern|Shakespearizing English     |secondary|18395  |memory
 77 |gpt2_deepfake                 |GPT-2 output detection      |secondary|500000 |memory
 78 |ukp_argument                  |UKP sentential argument mining|secondary|18341  |memory
 79 |newsquizqa                    |NewsQuizQA                  |secondary|16160  |memory
