@@ -115,7 +115,7 @@ _TABLE = """
 75 |shakespeare_modern_to_original|Shakespearizing English     |secondary|18395  |memory
 76 |shakespeare_original_to_modern|Shakespearizing English     |secondary|18395  |memory
 77 |gpt2_deepfake                 |GPT-2 output detection      |secondary|500000 |memory
-78 |ukp_argument                  |UKP sentential argument mining|secondary|18341  |memory
+78 |ukp_argument                  |UKP argument mining         |secondary|18341  |memory
 79 |newsquizqa                    |NewsQuizQA                  |secondary|16160  |memory
 80 |sentiment140                  |Sentiment140                |fill-in  |1600000|tfds
 81 |wiki_toxicity                 |Wikipedia toxicity subtypes |fill-in  |159571 |memory
