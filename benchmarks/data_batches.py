@@ -8,6 +8,7 @@ corruption over the embedded corpus. Corpus and vocabulary are made ready first.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import platform
@@ -25,7 +26,8 @@ from absl import app, flags
 
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.cache import cache_directory
-from mtmoe.data.mixing.rates import rate_num_characters
+from mtmoe.data.mixing.mixtures import register_mixture
+from mtmoe.data.mixing.policies import Temperature
 from mtmoe.data.registry import register, tasks_of
 from mtmoe.data.vocabularies import configured_vocabulary
 
@@ -66,7 +68,7 @@ def first_tasks(count: int) -> str:
     name = f"first_{count}_tasks"
     if name not in seqio.MixtureRegistry.names():
         tasks = [task.name for task in itertools.islice(tasks_of(MIXTURE), count)]
-        seqio.MixtureRegistry.add(name, tasks, default_rate=rate_num_characters)
+        register_mixture(name, tasks, functools.partial(Temperature, unit="characters"))
     return name
 
 

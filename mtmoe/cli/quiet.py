@@ -1,7 +1,6 @@
-"""Imports TensorFlow without the lines its C++ parts write to stderr.
+"""Keeps from stderr the lines that C++ parts write there to nobody's use.
 
-Some are written before any log level is heard. They go to a file meanwhile, which is
-shown if the import fails. Set TF_CPP_MIN_LOG_LEVEL to see everything.
+Set TF_CPP_MIN_LOG_LEVEL to see everything.
 """
 
 from __future__ import annotations
@@ -11,13 +10,21 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
+# Written each time a SentencePiece operation of TensorFlow is made: thrice a task.
+_SENTENCEPIECE_NOTE = b"normalizer.cc("
+
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and SeqIO, and lets TensorFlow look for its devices."""
+    """Imports TensorFlow and SeqIO, and lets TensorFlow look for its devices.
+
+    Some lines are written before any log level is heard. They go to a file meanwhile,
+    which is shown if the import fails.
+    """
     if LOG_LEVEL in os.environ:
         return
     os.environ[LOG_LEVEL] = "2"
@@ -26,6 +33,32 @@ def import_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def without_sentencepiece_notes() -> Iterator[None]:
+    """Keeps one repeated line from stderr; every other line passes at once."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    read_end, write_end = os.pipe()
+
+    def forward() -> None:
+        with os.fdopen(read_end, "rb") as lines:
+            for line in lines:
+                if not line.startswith(_SENTENCEPIECE_NOTE):
+                    os.write(terminal, line)
+
+    forwarder = threading.Thread(target=forward)
+    os.dup2(write_end, 2)
+    os.close(write_end)
+    forwarder.start()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)
+        forwarder.join()
+        os.close(terminal)
 
 
 @contextlib.contextmanager

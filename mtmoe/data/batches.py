@@ -19,8 +19,10 @@ import seqio
 
 from mtmoe.data.keys import fold, name_key, seed_pairs
 from mtmoe.data.mixing.rates import task_rates
+from mtmoe.data.mixing.stages import stages_of
 from mtmoe.data.registry import get_mixture_or_task, tasks_of
-from mtmoe.data.schedule import Schedule, permuted_index
+from mtmoe.data.schedule import permuted_index
+from mtmoe.data.staged_schedule import StagedSchedule
 from mtmoe.data.task_rows import (
     Lengths,
     check_lengths,
@@ -63,7 +65,9 @@ class TrainingBatches:
 
     Attributes:
       task_names: tasks of the mixture, in the order of their numbers.
-      shares: fraction of all rows by task.
+      shares: fraction of all rows by task; of a staged mixture, in its first stage.
+      stages: stages of a staged mixture, otherwise the one mixture from step 0.
+      stage_shares: fraction of a stage's rows by task, for each stage.
       num_rows: rows (examples) in one epoch, by task.
       num_tokens: raw or target tokens in one epoch, by task.
     """
@@ -95,7 +99,14 @@ class TrainingBatches:
         self._lengths = check_lengths(lengths)
         self._batch_size = batch_size
         self._seed = seed
-        self._schedule = Schedule(task_rates(get_mixture_or_task(mixture)), seed)
+        self.stages = stages_of(mixture)
+        self._schedule = StagedSchedule(
+            [
+                (start_step * batch_size, task_rates(get_mixture_or_task(name)))
+                for start_step, name in self.stages
+            ],
+            seed,
+        )
         self.task_names = self._schedule.task_names
         by_name = {task.name: task for task in tasks_of(mixture)}
         tasks = [by_name[name] for name in self.task_names]
@@ -105,7 +116,8 @@ class TrainingBatches:
         self._keys_T = np.array([name_key(name) for name in self.task_names], np.uint64)
         self._stacks = stack_task_rows(rows)
         self._stack_T, self._first_row_T = self._places_in_stacks()
-        self.shares = self._by_task(self._schedule.shares_T)
+        self.stage_shares = tuple(map(self._by_task, self._schedule.shares_ST))
+        self.shares = self.stage_shares[0]
         self.num_rows = self._by_task(self._sizes_T)
         self.num_tokens = self._by_task([part.text_tokens.size for part in rows])
 
@@ -140,6 +152,19 @@ class TrainingBatches:
                     yield ahead.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def stage(self, step: int) -> int:
+        """Returns the number of the stage, from 0, that the batch of a step is in."""
+        return self._schedule.stage(step * self._batch_size)
+
+    def mean_shares(self, step: int) -> dict[str, float]:
+        """Returns `shares` averaged over the steps before `step`, stage by stage."""
+        if len(self.stages) == 1 or step == 0:
+            return self.shares
+        starts = [stage.start_step for stage in self.stages]
+        ends = np.minimum([*starts[1:], step], step)
+        steps_S = np.maximum(ends - starts, 0)
+        return self._by_task(steps_S @ self._schedule.shares_ST / step)
 
     def epochs(self, step: int) -> dict[str, float]:
         """Returns passes over each task's rows made by the batches before `step`."""

@@ -15,6 +15,11 @@ from mtmoe.errors import ConfigError, UnknownNameError
 
 EMBEDDED_TASK_MODULES = ("mtmoe.tasks.embedded.span_corruption",)
 
+BUILT_IN_TASK_MODULES = ("mtmoe.tasks.embedded.span_corruption",)
+"""Every module of tasks that comes with mtmoe, in an order in which they import."""
+
+_imported: list[str] = []  # task modules, in the order they were asked for
+
 
 @gin.configurable
 def register(task_modules: Sequence[str] = EMBEDDED_TASK_MODULES) -> None:
@@ -40,6 +45,13 @@ def register(task_modules: Sequence[str] = EMBEDDED_TASK_MODULES) -> None:
     importlib.invalidate_caches()
     for name in task_modules:
         _import_task_module(name)
+        if name not in _imported:
+            _imported.append(name)
+
+
+def task_modules_imported() -> tuple[str, ...]:
+    """Returns the modules that `register` has imported, in order."""
+    return tuple(_imported)
 
 
 def get_mixture_or_task(name: str) -> seqio.Mixture | seqio.Task:

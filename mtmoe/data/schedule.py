@@ -69,7 +69,7 @@ class Schedule:
           tasks_B: number of the task that supplies each row.
           counters_B: how many rows that task has supplied before it, in the whole run.
         """
-        return self._row_range(step * batch_size, (step + 1) * batch_size)
+        return self.row_range(step * batch_size, (step + 1) * batch_size)
 
     def rows_before(self, row: int) -> Int64Array:
         """Returns how many rows of each task [T] come before row `row`."""
@@ -78,7 +78,8 @@ class Schedule:
         in_block_T = np.bincount(tasks_K[:offset], minlength=len(self.task_names))
         return self._rows_before_block(block) + in_block_T
 
-    def _row_range(self, first: int, end: int) -> tuple[Int64Array, Int64Array]:
+    def row_range(self, first: int, end: int) -> tuple[Int64Array, Int64Array]:
+        """Returns tasks and counters, as `rows` does, of rows first <= row < end."""
         blocks = range(first // BLOCK_SIZE, (end - 1) // BLOCK_SIZE + 1)
         parts = [self._block(block) for block in blocks]
         tasks = np.concatenate([tasks_K for tasks_K, _ in parts])

@@ -15,6 +15,12 @@ import seqio
 
 from mtmoe.data.objectives.corruption import CorruptRows, corruption
 from mtmoe.data.objectives.objective import TokenObjective
+from mtmoe.data.pair_store import (
+    TokenPairs,
+    is_task_of_pairs,
+    token_pairs,
+    trim_and_end,
+)
 from mtmoe.data.token_rows import TokenRows, cut_rows, join_rows, stack_rows
 from mtmoe.data.token_store import (
     check_split,
@@ -149,7 +155,9 @@ def bind_objective(
     Raises:
       ConfigError: targets that do not fit, or more spans than sentinels.
     """
-    raw_length, targets_length = objective.lengths(lengths["inputs"])
+    raw_length, targets_length = objective.lengths(
+        lengths["inputs"], lengths["targets"]
+    )
     if lengths["targets"] < targets_length:
         raise ConfigError(
             f"lengths: inputs of {lengths['inputs']} need targets of {targets_length} "
@@ -217,7 +225,19 @@ def check_lengths(lengths: Lengths) -> Lengths:
 
 def _example_rows(task: seqio.Task, split: str, lengths: Lengths) -> ExampleRows:
     check_split(task, split)
-    task_vocabulary(task)
+    vocabulary = task_vocabulary(task)
+    if is_task_of_pairs(task):
+        pairs = trim_and_end(token_pairs(task, split), lengths, vocabulary.eos_id)
+    else:
+        pairs = _pipeline_pairs(task, split, lengths)
+    check_tokens(task, split, pairs.inputs.tokens)
+    check_tokens(task, split, pairs.targets.tokens)
+    return ExampleRows(
+        pairs.inputs, pairs.targets, (lengths["inputs"], lengths["targets"])
+    )
+
+
+def _pipeline_pairs(task: seqio.Task, split: str, lengths: Lengths) -> TokenPairs:
     dataset = task.get_dataset(
         sequence_length=dict(lengths),
         split=split,
@@ -227,14 +247,10 @@ def _example_rows(task: seqio.Task, split: str, lengths: Lengths) -> ExampleRows
         num_epochs=1,
     )
     examples = [(row["inputs"], row["targets"]) for row in dataset.as_numpy_iterator()]
-    rows = ExampleRows(
-        inputs=join_rows(inputs for inputs, _ in examples),
-        targets=join_rows(targets for _, targets in examples),
-        lengths=(lengths["inputs"], lengths["targets"]),
+    return TokenPairs(
+        join_rows(inputs for inputs, _ in examples),
+        join_rows(targets for _, targets in examples),
     )
-    check_tokens(task, split, rows.inputs.tokens)
-    check_tokens(task, split, rows.targets.tokens)
-    return rows
 
 
 def _stack(parts: Sequence[TaskRows]) -> TaskRows:

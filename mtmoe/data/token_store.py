@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,7 +84,7 @@ def task_tokens(task: seqio.Task, split: str) -> Int32Array:
 
 
 def document_tokens(
-    documents: Sequence[str], vocabulary: seqio.Vocabulary
+    documents: Iterable[str], vocabulary: seqio.Vocabulary
 ) -> Int32Array:
     """Encodes documents and joins their tokens; padding (token 0) is left out."""
     return _join(np.asarray(vocabulary.encode(text), np.int32) for text in documents)
@@ -123,7 +123,7 @@ def _plain_text_key(offline: tuple[Callable[..., Any], ...]) -> str | None:
     return rekey.keywords["key_map"].get("targets")
 
 
-def _documents(task: seqio.Task, split: str, text_key: str) -> Sequence[str]:
+def _documents(task: seqio.Task, split: str, text_key: str) -> Collection[str]:
     if isinstance(task.source, TextSource) and text_key == "text":
         return task.source.documents(split)
     dataset = task.source.get_dataset(split=split, shuffle=False)
@@ -136,7 +136,7 @@ def _documents(task: seqio.Task, split: str, text_key: str) -> Sequence[str]:
 
 
 def _cached_tokens(
-    task: seqio.Task, split: str, documents: Sequence[str]
+    task: seqio.Task, split: str, documents: Collection[str]
 ) -> Int32Array:
     vocabulary = task.output_features["targets"].vocabulary
     path = _cache_path(task, split, documents, vocabulary)
@@ -156,7 +156,7 @@ def _cached_tokens(
 def _cache_path(
     task: seqio.Task,
     split: str,
-    documents: Sequence[str],
+    documents: Collection[str],
     vocabulary: seqio.Vocabulary,
 ) -> Path:
     digest = hashlib.sha256(_FORMAT_VERSION)

@@ -13,9 +13,8 @@ from mtmoe.data.evaluation_examples import (
     evaluation_examples,
     text_examples,
 )
-from mtmoe.data.mixing.rates import task_rates
+from mtmoe.data.mixing.rates import mean_rates
 from mtmoe.data.registry import (
-    get_mixture_or_task,
     get_task,
     task_language,
     tasks_of,
@@ -118,12 +117,13 @@ def folder_examples(
 
 
 def training_baselines(
-    mixture: str, lengths: Lengths, token_bytes_V: NDArray[np.int32]
+    mixture: str, steps: int, lengths: Lengths, token_bytes_V: NDArray[np.int32]
 ) -> UnigramBaselines:
     """Fits the unigram baselines on what a mixture trains on, by language.
 
     Args:
       mixture: the mixture the model was trained on.
+      steps: steps of its training, over which a staged mixture's rates are averaged.
       lengths: `inputs` and `targets` lengths, as in training.
       token_bytes_V: bytes each token stands for.
 
@@ -133,7 +133,7 @@ def training_baselines(
     """
     counts_V: dict[str, NDArray[np.int64]] = {}
     rates: dict[str, float] = {}
-    for name, rate in task_rates(get_mixture_or_task(mixture)).items():
+    for name, rate in mean_rates(mixture, steps).items():
         code = language_of(name).code
         tokens = load_task_rows(get_task(name), "train", lengths).text_tokens
         counted_V = np.bincount(tokens, minlength=len(token_bytes_V))

@@ -97,7 +97,9 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
     else:
         tasks = mixture_examples(mixture, settings.split, sampling)
     token_bytes_V = token_bytes(trained.vocabulary)
-    baselines = training_baselines(run.mixture, run.lengths, token_bytes_V)
+    baselines = training_baselines(
+        run.mixture, run.steps, run.lengths, token_bytes_V
+    )
     bootstrap = Bootstrap(settings.num_resamples, seed=settings.seed)
     facts = {
         "mixture": mixture,

@@ -93,6 +93,10 @@ def train(
         f"{program.parameter_count():,} parameters, {len(batches.task_names)} tasks, "
         f"{run.steps:,} steps of {run.batch_size} examples"
     )
+    if len(batches.stages) > 1:
+        for stage in batches.stages:
+            reached = "" if stage.start_step < run.steps else " (not in this run)"
+            progress.say(f"from step {stage.start_step:,}: {stage.mixture}{reached}")
 
     with folder.locked():
         folder.write(CONFIG_NAME, config_text)
@@ -185,6 +189,8 @@ class _Session:
     def _write_metrics(self) -> None:
         self._check_finite()
         metrics = self._window.close(self._chrono.seconds)
+        if len(self._batches.stages) > 1:
+            metrics["stage"] = self._batches.stage(self.step - 1)
         self.log.write(self.step, metrics)
         self._progress.metrics(metrics)
 
@@ -219,6 +225,7 @@ class _Session:
             self._command,
             self._run.seed,
             self._program.parameter_count(),
+            self._batches.mean_shares(self.step),
             self._batches.epochs(self.step),
         )
         self._folder.write(PROVENANCE_NAME, text)

@@ -26,6 +26,7 @@ KEYS = (
     "router_entropy",
     "learning_rate",
     "gradient_norm",
+    "stage",
 )
 _LAST_COUNTS = ("learning_rate",)
 

@@ -29,11 +29,13 @@ class DataRecord:
         languages, characters; empty if no task of the mixture reads it.
       vocabulary: fingerprint of the vocabulary.
       tasks: by task: share of all examples, number of examples and tokens an epoch.
+      stages: of a staged mixture: first step, mixture and shares of each; else empty.
     """
 
     sources: tuple[Mapping[str, Any], ...]
     vocabulary: str
     tasks: Mapping[str, Mapping[str, float]]
+    stages: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def of(cls, batches: TrainingBatches) -> DataRecord:
@@ -61,12 +63,16 @@ class DataRecord:
                 }
                 for name in names
             },
+            stages=_stages(batches),
         )
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all of it: equal data, equal batches."""
-        content = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        facts = dataclasses.asdict(self)
+        if not self.stages:  # as runs before there were stages were fingerprinted
+            del facts["stages"]
+        content = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -75,6 +81,7 @@ def provenance_text(
     command: str,
     seed: int,
     parameters: int,
+    shares: Mapping[str, float],
     epochs: Mapping[str, float],
 ) -> str:
     """Returns the content of `provenance.json`.
@@ -84,6 +91,7 @@ def provenance_text(
       command: the command line that started the run.
       seed: the run's seed.
       parameters: trainable parameters.
+      shares: share of each task in the examples so far.
       epochs: passes made over each task so far.
     """
     record = {
@@ -95,7 +103,19 @@ def provenance_text(
         "seed": seed,
         "parameters": parameters,
         "mixture": {
-            name: {**task, "epochs": epochs[name]} for name, task in data.tasks.items()
+            name: {**task, "share": shares[name], "epochs": epochs[name]}
+            for name, task in data.tasks.items()
         },
     }
+    if data.stages:
+        record["stages"] = list(data.stages)
     return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+
+def _stages(batches: TrainingBatches) -> tuple[Mapping[str, Any], ...]:
+    if len(batches.stages) == 1:
+        return ()
+    return tuple(
+        {**stage._asdict(), "shares": {name: x for name, x in shares.items() if x}}
+        for stage, shares in zip(batches.stages, batches.stage_shares, strict=True)
+    )

@@ -11,10 +11,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-import seqio
-
 from mtmoe.data.embedded.corpus import load_corpus
-from mtmoe.data.mixing.rates import rate_num_characters
+from mtmoe.data.mixing.mixtures import register_mixture
+from mtmoe.data.mixing.policies import Temperature
 from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
@@ -44,8 +43,8 @@ def _register(language: str) -> str:
     )
 
 
-seqio.MixtureRegistry.add(
+register_mixture(
     MIXTURE,
     [_register(language) for language in MC4_LANGUAGES],
-    default_rate=rate_num_characters,
+    functools.partial(Temperature, unit="characters"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gin
 import pytest
 import sentencepiece
 import seqio
@@ -56,3 +57,9 @@ def clean_registry():
     for registry in (seqio.TaskRegistry, seqio.MixtureRegistry):
         for name in set(registry.names()) - before:
             registry.remove(name)
+
+
+@pytest.fixture
+def bytes_configured():
+    """The configured vocabulary is bytes for one test."""
+    gin.parse_config("configured_vocabulary.factory = @byte_vocabulary")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 
 import pytest
 import seqio
 from fake_tasks import add_supervised_task, add_text_task
 
-from mtmoe.data.mixing.rates import rate_num_characters, task_rates
+from mtmoe.data.mixing.mixtures import register_mixture
+from mtmoe.data.mixing.policies import Temperature
+from mtmoe.data.mixing.rates import task_rates
 from mtmoe.data.registry import (
     get_mixture_or_task,
     get_task,
@@ -75,10 +78,9 @@ def test_look_up_by_name(byte_vocabulary):
 def test_rates_are_powers_of_characters_and_sub_mixtures_resolve(byte_vocabulary):
     add_text_task("one", ["x" * 1000], byte_vocabulary)
     add_text_task("two", ["x" * 500, "y" * 500] * 16, byte_vocabulary)
-    inner = seqio.MixtureRegistry.add(
-        "inner", ["one", "two"], default_rate=rate_num_characters
-    )
-    rates = task_rates(inner)
+    by_characters = functools.partial(Temperature, unit="characters")
+    register_mixture("inner", ["one", "two"], by_characters)
+    rates = task_rates(get_mixture_or_task("inner"))
     assert rates["two"] / rates["one"] == pytest.approx(16**0.3)
     add_supervised_task("pairs", [("a", "b")], byte_vocabulary)
     outer = seqio.MixtureRegistry.add("outer", [("inner", 3.0), ("pairs", 1.0)])
@@ -89,11 +91,11 @@ def test_rates_are_powers_of_characters_and_sub_mixtures_resolve(byte_vocabulary
 
 
 def test_a_rate_that_cannot_be_computed_is_an_error(byte_vocabulary):
-    pairs = add_supervised_task("pairs", [("a", "b")], byte_vocabulary)
-    with pytest.raises(ConfigError, match="'pairs' has no count of characters"):
-        rate_num_characters(pairs)
-    with pytest.raises(ConfigError, match="alpha is 2"):
-        rate_num_characters(pairs, alpha=2)
+    add_supervised_task("pairs", [("a", "b")], byte_vocabulary)
+    by_characters = functools.partial(Temperature, unit="characters")
+    register_mixture("unknown", ["pairs"], by_characters)
+    with pytest.raises(ConfigError, match="'pairs' has no count of .*characters"):
+        task_rates(get_mixture_or_task("unknown"))
 
 
 def test_a_text_source_works_in_plain_seqio(byte_vocabulary):

@@ -59,7 +59,7 @@ def test_rates_follow_characters_to_the_power_of_alpha(fake_corpus):
         for language in MC4_LANGUAGES
     }
     assert rates == pytest.approx({name: n**0.3 for name, n in characters.items()})
-    gin.bind_parameter("rate_num_characters.alpha", 0.0)
+    gin.bind_parameter("embedded_span_corruption/Temperature.alpha", 0.0)
     assert set(task_rates(get_mixture_or_task(MIXTURE)).values()) == {1.0}
 
 

@@ -6,6 +6,7 @@ every text is keyed by its place in CLDR, e.g. `cldr/territories/DE`.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,26 @@ def _read(root: Path, code: str) -> Iterator[Passage]:
 
 
 def _texts(locale: str) -> Iterator[tuple[tuple[str, ...], str]]:
-    from babel import localedata
-
-    data = localedata.load(locale, merge_inherited=False)
+    data = own_data(locale)
     for part in _PARTS:
         yield from _leaves(data.get(part, {}), (part,))
+
+
+def own_data(locale: str) -> Mapping[str, Any]:
+    """Returns what CLDR says of a locale itself, without what it inherits.
+
+    Not by `localedata.load`, which keeps one copy of a locale for all callers: asked
+    for data without the inherited ones once, it gives no others from then on, and
+    every `babel.Locale` of the process breaks.
+
+    Args:
+      locale: babel's name of it, e.g. `sw`.
+    """
+    from babel import localedata
+
+    path = Path(localedata.resolve_locale_filename(locale))
+    data: Mapping[str, Any] = pickle.loads(path.read_bytes())
+    return data
 
 
 def _leaves(node: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -1,20 +1,23 @@
-"""Registers mixtures whose tasks are weighed together, by a policy.
+"""Registers mixtures: tasks weighed by a policy, or members with weights by hand.
 
 A policy needs all sizes at once; SeqIO asks for one rate at a time. The sizes are read
-when the first rate is asked for, never when the mixture is registered.
+when a rate is asked for, never when the mixture is registered.
 """
 
 from __future__ import annotations
 
-import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import gin
 import seqio
 
 from mtmoe.data.mixing.policies import MixingPolicy
 from mtmoe.data.mixing.sizes import task_size
 from mtmoe.data.registration import registration_place
+from mtmoe.data.registry import get_mixture_or_task
+from mtmoe.errors import ConfigError
 
 
 def register_mixture(
@@ -22,26 +25,35 @@ def register_mixture(
 ) -> str:
     """Registers a mixture of tasks weighed by a policy.
 
+    The policy is made inside the gin scope `mixture_scope(name)`, so that two mixtures
+    can have different numbers: `embedded_span_corruption/Temperature.alpha = 0.3`. What
+    is bound without a scope holds for all mixtures.
+
     Args:
       name: the mixture's name.
       tasks: names of registered tasks.
-      policy: makes the policy; called when a rate is first asked for, so that what gin
-        binds later counts (pass the class, or a `functools.partial` of it).
+      policy: makes the policy; called when a rate is asked for, so that what gin binds
+        later counts (pass the class, or a `functools.partial` of it).
 
     Returns:
       The name.
+
+    Raises:
+      UnknownNameError: no such task; the message has the nearest names.
+      ConfigError: a member is a mixture, or is named twice.
     """
-    rates = functools.lru_cache(maxsize=1)(
-        functools.partial(_policy_rates, tuple(tasks), policy)
-    )
-
-    def rate(task: seqio.Task) -> float:
-        return rates()[task.name]
-
+    members = [get_mixture_or_task(task) for task in tasks]
+    for member in members:
+        if isinstance(member, seqio.Mixture):
+            raise ConfigError(
+                f"mixture {name!r}: member {member.name!r} is a mixture, and a policy "
+                "weighs tasks; name its tasks, or use register_weighted_mixture"
+            )
+    names = _names_once(name, members)
     seqio.MixtureRegistry.add(
         name,
-        list(tasks),
-        default_rate=rate,
+        names,
+        default_rate=PolicyRate(name, tuple(names), policy),
         source_info=registration_place(),
     )
     return name
@@ -52,23 +64,96 @@ def register_weighted_mixture(name: str, members: Mapping[str, Any]) -> str:
 
     Args:
       name: the mixture's name.
-      members: weight by name of task or mixture. A mixture's weight is shared among
-        its tasks in proportion to their rates there.
+      members: weight by name of task or mixture. A mixture's weight is a number, shared
+        among its tasks in proportion to their rates there; a task's may also be a
+        function of the task that returns one.
 
     Returns:
       The name.
+
+    Raises:
+      UnknownNameError: no such member; the message has the nearest names.
+      ConfigError: a mixture's weight is a function, or a weight is negative.
     """
+    providers = [get_mixture_or_task(member) for member in members]
+    for provider, weight in zip(providers, members.values(), strict=True):
+        if isinstance(provider, seqio.Mixture) and callable(weight):
+            raise submixture_rate_error(name, provider.name)
+        if not callable(weight) and not weight >= 0:
+            raise ConfigError(
+                f"mixture {name!r}: the weight of {provider.name!r} is {weight!r}; "
+                "allowed: 0 and more"
+            )
+    names = _names_once(name, providers)
     seqio.MixtureRegistry.add(
-        name, list(members.items()), source_info=registration_place()
+        name,
+        list(zip(names, members.values(), strict=True)),
+        source_info=registration_place(),
     )
     return name
 
 
-def _policy_rates(
-    tasks: tuple[str, ...], policy: Callable[[], MixingPolicy]
-) -> dict[str, float]:
-    chosen = policy()
-    sizes = {
-        name: task_size(seqio.TaskRegistry.get(name), chosen.unit) for name in tasks
-    }
-    return chosen.rates(sizes)
+def mixture_scope(name: str) -> str:
+    """Returns the gin scope of a mixture's policy: its name, `_` for `.` and `-`."""
+    scope = re.sub(r"\W", "_", name)
+    return f"_{scope}" if scope[:1].isdigit() else scope
+
+
+def submixture_rate_error(mixture: str, member: str) -> ConfigError:
+    """Returns the error for a mixture whose rate is a function inside another one."""
+    return ConfigError(
+        f"mixture {mixture!r} gives its member {member!r} a function for a rate, but "
+        f"{member!r} is a mixture: only tasks are asked for rates. Give it a number, "
+        "or register a mixture of its tasks with a policy"
+    )
+
+
+class PolicyRate:
+    """The rate of each task of a mixture by its policy, as SeqIO asks for it.
+
+    Rates are remembered as long as the policy and the task's size stay as they are, so
+    that asking for every task's rate reads every size twice, not once for each pair.
+    """
+
+    def __init__(
+        self, mixture: str, tasks: tuple[str, ...], policy: Callable[[], MixingPolicy]
+    ):
+        """Reads nothing."""
+        self._scope = mixture_scope(mixture)
+        self._tasks = tasks
+        self._make_policy = policy
+        self._known: tuple[MixingPolicy, dict[str, float], dict[str, float]] | None
+        self._known = None
+
+    @property
+    def policy(self) -> MixingPolicy:
+        """The policy, as gin is configured now."""
+        with gin.config_scope([self._scope]):
+            return self._make_policy()
+
+    def __call__(self, task: seqio.Task) -> float:
+        """Returns the rate of a task of the mixture."""
+        policy = self.policy
+        size = task_size(task, policy.unit)
+        if (
+            self._known is None
+            or self._known[0] != policy
+            or self._known[1][task.name] != size
+        ):
+            sizes = {
+                name: task_size(seqio.TaskRegistry.get(name), policy.unit)
+                for name in self._tasks
+            }
+            self._known = policy, sizes, policy.rates(sizes)
+        return self._known[2][task.name]
+
+
+def _names_once(
+    mixture: str, members: Sequence[seqio.Task | seqio.Mixture]
+) -> list[str]:
+    """Returns the members' own names: SeqIO finds no rate under an alias."""
+    names = [member.name for member in members]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"mixture {mixture!r} has {name!r} twice")
+    return names

@@ -1,6 +1,8 @@
 """Mixing policies: from how much there is of each task to how much of it is sampled.
 
 A policy is a frozen dataclass with `rates(sizes) -> dict`; only ratios of rates matter.
+What a policy counts is its `unit`: `examples` as the data set has them (pages, of web
+text), `characters` or `tokens` of the training split.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ from typing import Protocol
 
 import gin
 
-from mtmoe.errors import ConfigError
+from mtmoe.errors import ConfigError, nearest_names
 
 UNITS = ("examples", "characters", "tokens")
 
 
 class MixingPolicy(Protocol):
-    """What a mixture needs to know to weigh its tasks."""
+    """What a mixture needs to know to weigh its tasks; equal policies weigh alike."""
 
     @property
     def unit(self) -> str:
@@ -44,6 +46,19 @@ class ExamplesProportional:
     maximum: float | None = None
     unit: str = "examples"
 
+    def __post_init__(self) -> None:
+        """Checks the cap and the unit.
+
+        Raises:
+          ConfigError: a cap that is not positive, or an unknown unit.
+        """
+        _check_unit(self)
+        if self.maximum is not None and not self.maximum > 0:
+            raise ConfigError(
+                f"ExamplesProportional.maximum is {self.maximum}; allowed: above 0, "
+                "or None for no cap"
+            )
+
     def rates(self, sizes: Mapping[str, float]) -> dict[str, float]:
         """Returns each task's size, capped."""
         cap = float("inf") if self.maximum is None else self.maximum
@@ -64,14 +79,86 @@ class Temperature:
     unit: str = "examples"
 
     def __post_init__(self) -> None:
-        """Checks the exponent.
+        """Checks the exponent and the unit.
 
         Raises:
-          ConfigError: alpha is out of range.
+          ConfigError: alpha is out of range, or an unknown unit.
         """
+        _check_unit(self)
         if not 0.0 <= self.alpha <= 1.0:
             raise ConfigError(f"Temperature.alpha is {self.alpha}; allowed: 0 to 1")
 
     def rates(self, sizes: Mapping[str, float]) -> dict[str, float]:
         """Returns each task's size to the power alpha."""
         return {name: float(size) ** self.alpha for name, size in sizes.items()}
+
+
+@gin.configurable
+@dataclass(frozen=True)
+class UniMax:
+    """As even as an epoch cap allows: Chung et al. 2023, algorithm 1.
+
+    The budget is divided evenly, smallest task first; a task whose even part would be
+    more than `max_epochs` passes over it gets those passes, and what it leaves is
+    divided among the larger ones.
+
+    Attributes:
+      budget: what is trained on in all, in `unit`; the paper's is tokens x 4 for
+        characters.
+      max_epochs: N, the most passes over a task.
+      unit: what the budget and the sizes count.
+    """
+
+    budget: float = 0.0
+    max_epochs: float = 1.0
+    unit: str = "characters"
+
+    def __post_init__(self) -> None:
+        """Checks the numbers.
+
+        Raises:
+          ConfigError: no budget, a cap that is not positive, or an unknown unit.
+        """
+        _check_unit(self)
+        if not self.budget > 0:
+            raise ConfigError(
+                f"UniMax.budget is {self.budget:g}; it must be given, in {self.unit}: "
+                "--gin_param='UniMax.budget=1e9'"
+            )
+        if not self.max_epochs > 0:
+            raise ConfigError(
+                f"UniMax.max_epochs is {self.max_epochs}; allowed: above 0"
+            )
+
+    def rates(self, sizes: Mapping[str, float]) -> dict[str, float]:
+        """Returns the part of the budget that each task gets.
+
+        Raises:
+          ConfigError: the budget is more than all tasks give in `max_epochs` passes, so
+            that no division keeps the cap.
+        """
+        most = self.max_epochs * sum(sizes.values())
+        if self.budget > most:
+            raise ConfigError(
+                f"UniMax.budget is {self.budget:g} {self.unit}, but "
+                f"{self.max_epochs:g} passes over all {len(sizes)} tasks are only "
+                f"{most:g}; lower the budget or raise UniMax.max_epochs"
+            )
+        left = float(self.budget)
+        rates: dict[str, float] = {}
+        ascending = sorted(sizes, key=lambda name: sizes[name])
+        for done, name in enumerate(ascending):
+            even_part = left / (len(ascending) - done)
+            rates[name] = min(even_part, self.max_epochs * sizes[name])
+            left -= rates[name]
+        return {name: rates[name] for name in sizes}
+
+
+def _check_unit(policy: MixingPolicy) -> None:
+    if policy.unit not in UNITS:
+        nearest = nearest_names(policy.unit, UNITS)
+        raise ConfigError(
+            f"{type(policy).__name__}.unit is {policy.unit!r}; allowed: "
+            + ", ".join(UNITS)
+            + (f"; did you mean {nearest[0]}?" if nearest else "")
+        )

@@ -1,42 +1,63 @@
-"""Mixing rates: how much of a mixture each task supplies.
+"""Mixing rates of a mixture's tasks, with the mixtures inside it resolved.
 
-A rate function takes a `seqio.Task` and returns a number in any unit; SeqIO calls it
-when the rate is needed, not when the mixture is registered.
+SeqIO's own arithmetic, step by step, so that the shares are the same numbers: a
+mixture's weight inside another is divided among its tasks in proportion to their rates.
 """
 
 from __future__ import annotations
 
-from typing import cast
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
-import gin
 import seqio
 
-from mtmoe.data.sources.text import TextSource
+from mtmoe.data.mixing.mixtures import submixture_rate_error
+from mtmoe.data.mixing.stages import StagedMixture, staged_error, stages_of
+from mtmoe.data.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError
 
 
-@gin.configurable
-def rate_num_characters(task: seqio.Task, alpha: float = 0.3) -> float:
-    """Returns n^alpha for a task of n training characters.
+class FlatMember(NamedTuple):
+    """One way on which a mixture reaches a task.
 
-    Sampling with p ~ n^alpha as in mT5 (Xue et al. 2021, section 3.1, alpha = 0.3);
-    alpha 1 samples in proportion to the text there is, alpha 0 every task alike.
+    Attributes:
+      task: the task's name.
+      share: fraction of the mixture's examples that come this way.
+      path: names of the mixtures on the way, outermost first; empty for a task alone.
+    """
+
+    task: str
+    share: float
+    path: tuple[str, ...]
+
+
+def flatten(name: str) -> tuple[FlatMember, ...]:
+    """Returns the flattened view of a mixture, through any number of levels.
+
+    A task that is reached in two ways is there twice; its shares add up.
 
     Args:
-      task: a task over a `TextSource` with a `train` split.
-      alpha: exponent, from 0 to 1.
+      name: a registered mixture, or a task, which is then all of it.
+
+    Returns:
+      Every way to every task, by task and path; shares sum to 1. Tasks of rate 0 are
+      left out.
 
     Raises:
-      ConfigError: the task's source is no `TextSource`, or alpha is out of range.
+      UnknownNameError: nothing is registered under `name`.
+      ConfigError: a rate that cannot be used, or a staged mixture.
     """
-    if not 0.0 <= alpha <= 1.0:
-        raise ConfigError(f"rate_num_characters.alpha is {alpha}; allowed: 0 to 1")
-    if not isinstance(task.source, TextSource):
-        raise ConfigError(
-            f"task {task.name!r} has no count of characters: its source is "
-            f"{type(task.source).__name__}, not TextSource; give its rate as a number"
-        )
-    return float(task.source.num_characters("train") ** alpha)
+    provider = get_mixture_or_task(name)
+    if isinstance(provider, seqio.Task):
+        return (FlatMember(provider.name, 1.0, ()),)
+    rates = sorted(_flat_rates(provider, ()))
+    total = sum(rate for _, _, rate in rates)
+    if not total:
+        raise ConfigError(f"mixture {name!r} has no task with a positive rate")
+    return tuple(
+        FlatMember(task, rate / total, path) for task, path, rate in rates if rate
+    )
 
 
 def task_rates(provider: seqio.Task | seqio.Mixture) -> dict[str, float]:
@@ -47,8 +68,76 @@ def task_rates(provider: seqio.Task | seqio.Mixture) -> dict[str, float]:
 
     Returns:
       rate by task name, in SeqIO's order of tasks; tasks of rate 0 are left out.
+
+    Raises:
+      ConfigError: a rate that cannot be used, or a staged mixture.
     """
     if isinstance(provider, seqio.Task):
         return {provider.name: 1.0}
-    rates = {task.name: cast(float, provider.get_rate(task)) for task in provider.tasks}
+    rates = dict.fromkeys((task.name for task in provider.tasks), 0.0)
+    for task, _, rate in _flat_rates(provider, ()):
+        rates[task] += rate
     return {name: rate for name, rate in rates.items() if rate != 0}
+
+
+def mean_rates(name: str, steps: int) -> dict[str, float]:
+    """Returns a mixture's rates, those of its stages averaged over a run's steps.
+
+    Args:
+      name: a registered mixture or task, staged or not.
+      steps: steps of the run; later stages play no part.
+
+    Raises:
+      UnknownNameError: nothing is registered under `name`.
+      ConfigError: a rate that cannot be used.
+    """
+    stages = stages_of(name)
+    if len(stages) == 1:
+        return task_rates(get_mixture_or_task(stages[0].mixture))
+    ends = [*(stage.start_step for stage in stages[1:]), steps]
+    means: dict[str, float] = {}
+    for stage, end in zip(stages, ends, strict=True):
+        length = max(min(end, steps) - stage.start_step, 0) / steps
+        rates = task_rates(get_mixture_or_task(stage.mixture))
+        for task, rate in rates.items():
+            part = length * rate / sum(rates.values())
+            means[task] = means.get(task, 0.0) + part
+    return {task: mean for task, mean in sorted(means.items()) if mean}
+
+
+def _flat_rates(
+    mixture: seqio.Mixture, outside: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    """Yields (task, path, rate) of every way to a task."""
+    if isinstance(mixture, StagedMixture):
+        raise staged_error(mixture)
+    path = (*outside, mixture.name)
+    for name, weight in mixture.rate_per_task_name.items():
+        member = mixture._task_map[name]
+        if isinstance(member, seqio.Task):
+            rate = float(weight(member) if callable(weight) else weight)
+            yield member.name, path, _checked(rate, mixture, member)
+            continue
+        if callable(weight):
+            raise submixture_rate_error(mixture.name, member.name)
+        inside = list(_flat_rates(member, path))
+        total = sum(rate for _, _, rate in inside)
+        if not total:
+            raise ConfigError(
+                f"mixture {member.name!r}, in {mixture.name!r}, has no task with a "
+                "positive rate"
+            )
+        outer = _checked(float(weight), mixture, member)
+        for task, way, rate in inside:
+            yield task, way, outer * rate / total
+
+
+def _checked(
+    rate: float, mixture: seqio.Mixture, member: seqio.Task | seqio.Mixture
+) -> float:
+    if not (math.isfinite(rate) and rate >= 0):
+        raise ConfigError(
+            f"mixing rate of task {member.name!r} in {mixture.name!r} is {rate}; it "
+            "must be positive and finite, or 0 to leave it out"
+        )
+    return rate

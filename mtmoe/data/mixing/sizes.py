@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import seqio
 
+from mtmoe.data.mixing.encoding import language_encoding
+from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.task_card import task_card
+from mtmoe.data.token_store import task_tokens, token_level_steps
 from mtmoe.errors import ConfigError
 
 
 def task_size(task: seqio.Task, unit: str) -> float:
     """Returns the size of a task's training split.
 
-    What the card says is taken before the data is read.
+    What the card says is taken before the data is read. Tokens are counted where the
+    text is at hand; otherwise they are characters divided by the characters a token
+    stands for in the task's language (`language_encoding`).
 
     Args:
       task: a registered task.
@@ -21,15 +26,51 @@ def task_size(task: seqio.Task, unit: str) -> float:
     Raises:
       ConfigError: neither the card nor the source tells.
     """
+    size = {"examples": _examples, "characters": _characters, "tokens": _tokens}[unit]
+    value = size(task)
+    if not value:
+        raise ConfigError(
+            f"task {task.name!r} has no count of training {unit}: its card has none "
+            f"and its source is {type(task.source).__name__}. Count it in another unit "
+            "(the policy's `unit`), or give it a weight by hand"
+        )
+    return float(value)
+
+
+def counts_text_at_hand(task: seqio.Task) -> bool:
+    """Whether a task's tokens are counted, because it is text that is at hand."""
+    return (
+        isinstance(task.source, TextSource)
+        and token_level_steps(task) is not None
+        and not task_card(task).train_characters
+    )
+
+
+def _examples(task: seqio.Task) -> float | None:
     card = task_card(task)
-    if unit == "examples" and card.train_examples:
-        return float(card.train_examples)
-    if unit == "characters" and card.train_characters:
-        return float(card.train_characters)
-    if unit == "characters" and isinstance(task.source, TextSource):
-        return float(task.source.num_characters("train"))
-    if unit == "examples" and "train" in task.splits:
-        count = task.source.num_input_examples("train")
-        if count:
-            return float(count)
-    raise ConfigError(f"task {task.name!r} has no count of training {unit}")
+    if card.train_examples or "train" not in task.splits:
+        return card.train_examples
+    return task.source.num_input_examples("train")
+
+
+def _characters(task: seqio.Task) -> float | None:
+    card = task_card(task)
+    if card.train_characters or "train" not in task.splits:
+        return card.train_characters
+    if isinstance(task.source, TextSource):
+        return task.source.num_characters("train")
+    if isinstance(task.source, PairSource):
+        return sum(
+            len(example["inputs"]) + len(example["targets"])
+            for example in task.source.examples("train")
+        )
+    return None
+
+
+def _tokens(task: seqio.Task) -> float | None:
+    if counts_text_at_hand(task):
+        return task_tokens(task, "train").size
+    characters, code = _characters(task), task_card(task).language
+    if not characters or not code:
+        return None
+    return characters / language_encoding(code).characters_per_token

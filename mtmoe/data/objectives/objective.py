@@ -18,10 +18,17 @@ class TokenObjective(Protocol):
     def __hash__(self) -> int:
         """Equal objectives share one traced map."""
 
-    def lengths(self, inputs_length: int) -> tuple[int, int]:
-        """Returns (raw tokens that fill `inputs_length` exactly, targets they give).
+    def lengths(
+        self, inputs_length: int, targets_length: int | None = None
+    ) -> tuple[int, int]:
+        """Returns (raw tokens of a full row, the most targets they give).
 
         EOS is counted on both sides.
+
+        Args:
+          inputs_length: places for inputs in a batch.
+          targets_length: places for targets; it decides where there are no inputs to
+            fill, and plays no part otherwise.
         """
 
     def num_sentinels(self, raw_length: int) -> int:

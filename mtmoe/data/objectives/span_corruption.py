@@ -15,7 +15,7 @@ import tensorflow as tf
 from mtmoe.errors import ConfigError
 
 
-def _set_by_seqio() -> Any:
+def set_by_seqio() -> Any:
     """A field by which SeqIO passes what a step that is a dataclass needs to run."""
     return field(default=None, compare=False, repr=False)
 
@@ -37,8 +37,8 @@ class SpanCorruption:
 
     noise_density: float = 0.15
     mean_noise_span_length: float = 3.0
-    sequence_length: Mapping[str, int] | None = _set_by_seqio()
-    output_features: Mapping[str, Any] | None = _set_by_seqio()
+    sequence_length: Mapping[str, int] | None = set_by_seqio()
+    output_features: Mapping[str, Any] | None = set_by_seqio()
 
     def __post_init__(self) -> None:
         """Checks the two numbers.
@@ -57,13 +57,16 @@ class SpanCorruption:
                 f"{self.mean_noise_span_length}; allowed: 1 and more"
             )
 
-    def lengths(self, inputs_length: int) -> tuple[int, int]:
+    def lengths(
+        self, inputs_length: int, targets_length: int | None = None
+    ) -> tuple[int, int]:
         """Returns (raw tokens that fill `inputs_length`, targets they give), with EOS.
 
         512 -> (568, 114), 1024 -> (1137, 229) at the default density and span. t5's
         helper rounds in double precision, its mask in single: where the two part (172
         inputs: 28 or 29 tokens of noise) the mask's counts are the ones that must fit.
         """
+        del targets_length
         from t5.data import preprocessors
 
         raw_length, _ = preprocessors.random_spans_helper(

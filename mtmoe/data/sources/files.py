@@ -12,7 +12,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
@@ -21,6 +21,8 @@ import tensorflow as tf
 from mtmoe.errors import CorpusError
 
 Record = dict[str, Any]
+
+_CHUNK = 1 << 20
 
 CONTAINERS = ("jsonl", "json", "ndjson", "csv", "tsv", "parquet", "txt")
 """Endings that are understood; all but parquet also with `.gz` or `.zst` behind."""
@@ -71,7 +73,9 @@ def container(path: str) -> str:
 
 
 def read_records(
-    path: str, on_bad: Callable[[BadRecord], None] = refuse
+    path: str,
+    on_bad: Callable[[BadRecord], None] = refuse,
+    columns: Sequence[str] = (),
 ) -> Iterator[tuple[int, Record]]:
     """Yields (line number, record) of a file, in order.
 
@@ -82,6 +86,7 @@ def read_records(
       path: the file; its name says what it holds, see `container`.
       on_bad: called with each record that cannot be read; the next one follows, unless
         it raises or the file is damaged beyond it.
+      columns: of Parquet, the columns to read, those there are of them; all if empty.
 
     Raises:
       CorpusError: no such file, or a kind of file that is not understood.
@@ -90,7 +95,7 @@ def read_records(
     if not tf.io.gfile.exists(path):
         raise CorpusError(f"{path} does not exist")
     if kind == "parquet":
-        yield from _parquet_records(path, on_bad)
+        yield from _parquet_records(path, on_bad, columns)
     elif kind in ("csv", "tsv"):
         yield from _table_records(path, "," if kind == "csv" else "\t", on_bad)
     else:
@@ -122,15 +127,7 @@ def _text_lines(
                 try:
                     text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 except UnicodeDecodeError as error:
-                    byte = error.object[error.start]
-                    on_bad(
-                        BadRecord(
-                            path,
-                            number,
-                            f"not UTF-8: byte {byte:#04x} at offset {error.start} "
-                            "of the line",
-                        )
-                    )
+                    on_bad(BadRecord(path, number, _not_utf8(error, "line")))
                     continue
                 yield number, text.rstrip("\r\n")
     except _damage() as error:
@@ -157,21 +154,45 @@ def _table_records(
 
 
 def _parquet_records(
-    path: str, on_bad: Callable[[BadRecord], None]
+    path: str, on_bad: Callable[[BadRecord], None], columns: Sequence[str]
 ) -> Iterator[tuple[int, Record]]:
     import pyarrow
     import pyarrow.parquet
 
     number = 0
     try:
-        with tf.io.gfile.GFile(path, "rb") as stream:
-            for batch in pyarrow.parquet.ParquetFile(stream).iter_batches(1024):
-                for record in batch.to_pylist():
+        with _SeekableStream(path) as stream:
+            file = pyarrow.parquet.ParquetFile(stream)
+            there_are = [x for x in columns if x in file.schema_arrow.names] or None
+            for batch in file.iter_batches(1024, columns=there_are):
+                for record in _rows(batch):
                     number += 1
-                    yield number, record
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+                    if isinstance(record, UnicodeDecodeError):
+                        on_bad(BadRecord(path, number, _not_utf8(record, "value")))
+                    else:
+                        yield number, record
+    except (pyarrow.ArrowException, OSError, ValueError, tf.errors.OpError) as error:
         reason = f"damaged: {str(error).splitlines()[0]}"
         on_bad(BadRecord(path, number + 1, reason, ends_file=True))
+
+
+def _rows(batch: Any) -> Iterator[Record | UnicodeDecodeError]:
+    """Yields the rows of a batch, and an error for each that is not UTF-8."""
+    try:
+        yield from batch.to_pylist()
+        return
+    except UnicodeDecodeError:
+        pass
+    for index in range(batch.num_rows):
+        try:
+            yield batch.slice(index, 1).to_pylist()[0]
+        except UnicodeDecodeError as error:
+            yield error
+
+
+def _not_utf8(error: UnicodeDecodeError, place: str) -> str:
+    byte = error.object[error.start]
+    return f"not UTF-8: byte {byte:#04x} at offset {error.start} of the {place}"
 
 
 def _open(path: str) -> IO[bytes]:
@@ -179,13 +200,74 @@ def _open(path: str) -> IO[bytes]:
     if path.lower().endswith(".gz"):
         return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
     if path.lower().endswith(".zst"):
+        return io.BufferedReader(_ZstdStream(raw))
+    return raw
+
+
+class _ZstdStream(io.RawIOBase):
+    """The content of a Zstandard file, frame after frame.
+
+    Unlike the library's own reader it tells a file that ends inside a frame.
+    """
+
+    def __init__(self, raw: IO[bytes]):
         import zstandard
 
-        reader = zstandard.ZstdDecompressor().stream_reader(
-            raw, read_across_frames=True
-        )
-        return io.BufferedReader(reader)
-    return raw
+        self._raw = raw
+        self._new_frame = zstandard.ZstdDecompressor().decompressobj
+        self._frame: Any = None
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            compressed = self._raw.read(_CHUNK)
+            if not compressed:
+                if self._frame is not None:
+                    raise EOFError("the file ends inside a Zstandard frame")
+                return 0
+            self._ready = self._decompress(compressed)
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def _decompress(self, compressed: bytes) -> bytes:
+        text = b""
+        while compressed:
+            self._frame = self._frame or self._new_frame()
+            text += self._frame.decompress(compressed)
+            compressed = b""
+            if self._frame.eof:
+                compressed, self._frame = self._frame.unused_data, None
+        return text
+
+
+class _SeekableStream(io.RawIOBase):
+    """A file of TensorFlow's file system layer as Parquet's reader wants it."""
+
+    def __init__(self, path: str):
+        self._file = tf.io.gfile.GFile(path, "rb")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        return self.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
 
 def _damage() -> tuple[type[BaseException], ...]:

@@ -21,12 +21,14 @@ class PairSource(seqio.FunctionDataSource):  # type: ignore[misc]
 
     Attributes:
       examples: function of a split's name that returns its examples in order.
+      fingerprint: None, or a function whose result changes whenever any example may.
     """
 
     def __init__(
         self,
         examples: Callable[[str], Sequence[TextExample]],
         splits: Iterable[str] = ("train", "validation", "test"),
+        fingerprint: Callable[[], str] | None = None,
     ):
         """Makes the source; reads nothing.
 
@@ -34,9 +36,12 @@ class PairSource(seqio.FunctionDataSource):  # type: ignore[misc]
           examples: function of a split's name that returns its examples in order, the
             same ones every time.
           splits: names of the splits there are.
+          fingerprint: names the content without making it, so that its tokens can be
+            kept on disk; what it returns must change whenever any example may.
         """
         super().__init__(dataset_fn=self._dataset, splits=splits)
         self.examples = examples
+        self.fingerprint = fingerprint
 
     def num_input_examples(self, split: str) -> int:
         """Returns the number of examples of a split (reads them)."""

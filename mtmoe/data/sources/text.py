@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import seqio
@@ -21,14 +21,15 @@ class TextSource(seqio.FunctionDataSource):  # type: ignore[misc]
 
     def __init__(
         self,
-        documents: Callable[[str], Sequence[str]],
+        documents: Callable[[str], Collection[str]],
         splits: Iterable[str] = ("train", "validation"),
         language: str = "",
     ):
         """Makes the source; reads nothing.
 
         Args:
-          documents: function of a split's name that returns its documents in order.
+          documents: function of a split's name that returns its documents in order; it
+            may read them anew each time they are iterated over.
           splits: names of the splits there are.
           language: code of the documents' language.
         """

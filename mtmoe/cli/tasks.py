@@ -1,0 +1,314 @@
+"""Shows which tasks are registered, what is in them, and whether they are sound.
+
+    mtmoe tasks list    # languages put together
+    mtmoe tasks list --family=translation --language=sw --format=csv
+    mtmoe tasks show embedded.translate_udhr_to_en.sw
+    mtmoe tasks preview embedded.translate_udhr_to_en.sw --num_examples=2
+    mtmoe tasks preview embedded.span_corruption --packed
+    mtmoe tasks verify my_task --task_module=my_tasks
+
+`--task_module` adds a module of yours (docs/register_a_task.md). `verify` exits with
+status 1 if something is wrong; without a name it checks every task of the module.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from mtmoe.cli.quiet import import_tensorflow, without_sentencepiece_notes
+from mtmoe.cli.terminal import isolated, one_line, table
+from mtmoe.errors import MtmoeError, UnknownNameError
+
+if TYPE_CHECKING:
+    import seqio
+
+    from mtmoe.data.preview import PackedRow, PreviewExample
+    from mtmoe.data.verify import Verification
+
+FLAGS = flags.FLAGS
+ACTIONS = ("list", "show", "preview", "verify")
+FAILED_STATUS = 1
+
+
+def define_flags() -> None:
+    """Defines the flags of `mtmoe tasks`."""
+    flags.DEFINE_multi_string("gin_file", [], "gin file; may be repeated")
+    flags.DEFINE_multi_string("gin_param", [], "one binding; may be repeated")
+    flags.DEFINE_multi_string(
+        "task_module", [], "dotted name of a module of yours; may be repeated"
+    )
+    flags.DEFINE_string("family", "", "list: only this family of tasks")
+    flags.DEFINE_string("language", "", "list: only this language, by any usual code")
+    flags.DEFINE_string("metric", "", "list: only tasks measured by this metric")
+    flags.DEFINE_string("labels", "", "list: only gold, rule or self(-supervised)")
+    flags.DEFINE_enum("format", "table", ["table", "names", "csv"], "list: how")
+    flags.DEFINE_string("split", "", "preview, verify: the split; the first by default")
+    flags.DEFINE_integer("num_examples", 3, "preview: how many", lower_bound=1)
+    flags.DEFINE_boolean("packed", False, "preview: rows of a packed batch instead")
+    flags.DEFINE_integer("inputs", 512, "preview, verify: length of inputs")
+    flags.DEFINE_integer("targets", 114, "preview, verify: length of targets")
+
+
+def run(argv: list[str]) -> int:
+    """Runs one of the actions.
+
+    Raises:
+      MtmoeError: a flag, a name or a task's data cannot be used.
+    """
+    action, *names = argv[1:] or [""]
+    if not action:
+        raise MtmoeError("usage: mtmoe tasks list | show | preview | verify [NAME]")
+    if action not in ACTIONS:
+        raise UnknownNameError("action of mtmoe tasks", action, ACTIONS)
+    import_tensorflow()
+    _register()
+    if action in ("show", "preview") and len(names) != 1:
+        raise MtmoeError(f"usage: mtmoe tasks {action} NAME")
+    if action == "list":
+        return _list(names)
+    if action == "show":
+        return _show(names[0])
+    with without_sentencepiece_notes():
+        return _verify(names) if action == "verify" else _preview(names[0])
+
+
+def _register() -> None:
+    from mtmoe.config.load import load_config
+    from mtmoe.data.registry import BUILT_IN_TASK_MODULES, register
+
+    if FLAGS.gin_file or FLAGS.gin_param:
+        load_config(FLAGS.gin_file, FLAGS.gin_param)
+    register((*BUILT_IN_TASK_MODULES, *FLAGS.task_module))
+    register()  # and the modules that the configuration names
+
+
+def _list(names: list[str]) -> int:
+    from mtmoe.data.catalogue import TaskFilter, select_tasks
+
+    if len(names) > 1:
+        raise MtmoeError("usage: mtmoe tasks list [BEGINNING_OF_NAME] [--family=F ...]")
+    tasks = select_tasks(
+        TaskFilter(
+            family=FLAGS.family,
+            language=FLAGS.language,
+            metric=FLAGS.metric,
+            labels=FLAGS.labels,
+            prefix=names[0] if names else "",
+        )
+    )
+    if FLAGS.format == "names":
+        print("\n".join(task.name for task in tasks))
+    elif FLAGS.format == "csv":
+        print(_csv(tasks), end="")
+    else:
+        _print_table(tasks)
+    return 0
+
+
+def _print_table(tasks: tuple[seqio.Task, ...]) -> None:
+    import seqio
+
+    from mtmoe.data.catalogue import group_tasks
+
+    groups = group_tasks(tasks)
+    rows = [
+        [
+            group.name,
+            str(len(group.tasks)) if len(group.tasks) > 1 else group.card.language,
+            group.card.family,
+            group.card.labels,
+            one_line(" ".join(group.card.metrics), 36),
+            one_line(group.card.origin, 40),
+        ]
+        for group in groups
+    ]
+    headings = ["task", "languages", "family", "labels", "metrics", "origin"]
+    print(table(headings, rows))
+    families = Counter(group.card.family for group in groups)
+    print(
+        f"\n{len(tasks):,} tasks ({len(groups):,} with their languages put together; "
+        + ", ".join(f"{count} {family}" for family, count in families.most_common())
+        + f"), {len(list(seqio.MixtureRegistry.names())):,} mixtures"
+    )
+
+
+def _csv(tasks: tuple[seqio.Task, ...]) -> str:
+    from mtmoe.data.catalogue import registered_at
+    from mtmoe.data.task_card import TaskCard, task_card
+
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    fields = [field.name for field in dataclasses.fields(TaskCard)]
+    writer.writerow(["task", *fields, "registered_at"])
+    for task in tasks:
+        card = dataclasses.asdict(task_card(task))
+        card["metrics"] = " ".join(card["metrics"])
+        cells = ["" if card[field] is None else card[field] for field in fields]
+        writer.writerow([task.name, *cells, registered_at(task)])
+    return stream.getvalue()
+
+
+def _show(name: str) -> int:
+    import seqio
+
+    from mtmoe.data.catalogue import registered_at
+    from mtmoe.data.registry import get_mixture_or_task
+
+    provider = get_mixture_or_task(name)
+    facts = (
+        _task_facts(provider)
+        if isinstance(provider, seqio.Task)
+        else _mixture_facts(provider)
+    )
+    facts["registered at"] = registered_at(provider) or "not found"
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        if value:
+            print(f"{key:{width}}  {value}")
+    return 0
+
+
+def _task_facts(task: seqio.Task) -> dict[str, str]:
+    from mtmoe.data.catalogue import aliases_of, mixtures_with
+    from mtmoe.data.task_card import FAMILIES, task_card
+    from mtmoe.languages import MC4_LANGUAGES, language
+
+    card = task_card(task)
+    known = card.language in MC4_LANGUAGES
+    return {
+        "task": task.name,
+        "family": f"{card.family}: {FAMILIES[card.family]}",
+        "language": card.language
+        + (f" ({language(card.language).name})" if known else ""),
+        "labels": card.labels,
+        "origin": card.origin,
+        "licence": card.licence,
+        "certainty": card.certainty,
+        "splits": ", ".join(task.splits),
+        "training examples": f"{card.train_examples:,}" if card.train_examples else "",
+        "steps": " > ".join(_step_name(step) for step in task.preprocessors),
+        "metrics": ", ".join(card.metrics),
+        "verified": card.verified,
+        "note": card.note,
+        "also known as": ", ".join(aliases_of(task.name)),
+        "in mixtures": ", ".join(mixtures_with(task.name)),
+    }
+
+
+def _mixture_facts(mixture: seqio.Mixture) -> dict[str, str]:
+    members = list(mixture.rate_per_task_name)
+    shown = ", ".join(members[:12])
+    more = f" and {len(members) - 12:,} more" if len(members) > 12 else ""
+    return {
+        "mixture": mixture.name,
+        "members": shown + more,
+        "tasks": f"{len(mixture.tasks):,}",
+        "splits": ", ".join(sorted(mixture.splits)),
+        "what it feeds": f"mtmoe mixture plan {mixture.name}",
+    }
+
+
+def _preview(name: str) -> int:
+    from mtmoe.data.preview import preview_examples, preview_packed
+    from mtmoe.data.registry import get_mixture_or_task
+
+    lengths = {"inputs": FLAGS.inputs, "targets": FLAGS.targets}
+    split = FLAGS.split or _first_split(get_mixture_or_task(name))
+    if FLAGS.packed:
+        rows = preview_packed(name, split, FLAGS.num_examples, lengths)
+        for number, row in enumerate(rows):
+            _print_packed(number, row, lengths)
+        return 0
+    for example in preview_examples(name, split, FLAGS.num_examples, lengths):
+        _print_example(example)
+    return 0
+
+
+def _print_example(example: PreviewExample) -> None:
+    for name, text in example.text.items():
+        print(f"{name:8} {isolated(one_line(text))}")
+        if name in example.pieces:
+            cut = example.pieces[name]
+            print(f"{'':8} {len(cut)} tokens: {_cut(cut)}")
+    print()
+
+
+def _print_packed(number: int, row: PackedRow, lengths: dict[str, int]) -> None:
+    print(f"row {number}: {len(row.segments)} examples")
+    for segment in row.segments:
+        print(f"  ┌ {segment.task}")
+        for feature, cut in segment.pieces.items():
+            print(f"  │ {feature:8} {len(cut):4} tokens: {_cut(cut)}")
+    for feature, padding in row.padding.items():
+        print(f"  {feature}: {lengths[feature] - padding} of {lengths[feature]} filled")
+    print()
+
+
+def _cut(pieces: tuple[str, ...]) -> str:
+    return " ".join(isolated(one_line(piece)) for piece in pieces)
+
+
+def _verify(names: list[str]) -> int:
+    from mtmoe.data.registry import get_task
+    from mtmoe.data.verify import verify_task
+
+    lengths = {"inputs": FLAGS.inputs, "targets": FLAGS.targets}
+    failed = 0
+    for name in names or _tasks_of_own_modules():
+        task = get_task(name)
+        splits = [FLAGS.split] if FLAGS.split else list(task.splits)
+        for split in splits:
+            try:
+                verification = verify_task(task, split, lengths=lengths)
+            except MtmoeError as error:
+                print(f"FAIL {name} {split}: {error}")
+                failed += 1
+                continue
+            failed += bool(verification.problems)
+            _print_verification(verification)
+            sys.stdout.flush()
+    return FAILED_STATUS if failed else 0
+
+
+def _tasks_of_own_modules() -> list[str]:
+    """Returns the tasks registered by the modules of `--task_module`."""
+    from mtmoe.data.catalogue import registered_at, select_tasks
+
+    if not FLAGS.task_module:
+        raise MtmoeError("usage: mtmoe tasks verify NAME ... or --task_module=MODULE")
+    files = {sys.modules[module].__file__ for module in FLAGS.task_module}
+    return [
+        task.name
+        for task in select_tasks()
+        if registered_at(task).rpartition(":")[0] in files
+    ]
+
+
+def _print_verification(found: Verification) -> None:
+    verdict = "FAIL" if found.problems else "ok  "
+    inputs, targets = found.inputs_lengths, found.targets_lengths
+    print(
+        f"{verdict} {found.task} {found.split}: {found.num_examples} examples, "
+        f"inputs {inputs[0]:.0f} tokens (at most {inputs[1]}), "
+        f"targets {targets[0]:.0f} (at most {targets[1]})"
+        + "".join(f", {name} {value:g}" for name, value in found.scores.items())
+    )
+    for problem in found.problems:
+        print(f"     {problem}")
+
+
+def _first_split(provider: seqio.Task | seqio.Mixture) -> str:
+    splits = list(provider.splits)
+    return "train" if "train" in splits else splits[0]
+
+
+def _step_name(step: object) -> str:
+    function = getattr(step, "func", step)
+    return getattr(function, "__name__", type(function).__name__)

@@ -1,0 +1,1 @@
+"""Cleaning of raw web text, by the rules of published corpora."""

@@ -1,0 +1,1 @@
+"""Supervised tasks out of installed packages: their rows, splits and registration."""

@@ -1,0 +1,155 @@
+"""Answers to questions: exact match and token F1, the best over the right answers.
+
+`exact_match` compares texts as they are. The others compare normalised answers and
+give t5's keys, `em` and `f1`. They differ from `t5.evaluation.metrics.squad` in what it
+leaves open, by SQuAD 2.0's official rules: a question without a right answer wants the
+empty answer, and the F1 of answers that normalise to nothing ("the") is 100 if both do.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from string import punctuation
+
+from t5.evaluation import qa_utils
+
+from mtmoe.data.metrics.alignment import check_aligned, references_of
+from mtmoe.errors import UnknownNameError
+
+Answers = str | Sequence[str]
+Metric = Callable[[Sequence[Answers], Sequence[str]], dict[str, float]]
+
+_ARTICLES = {
+    "en": r"\b(a|an|the)\b",
+    "es": r"\b(un|una|unos|unas|el|la|los|las)\b",
+    "hi": "",
+    "vi": r"\b(của|là|cái|chiếc|những)\b",
+    "de": r"\b(ein|eine|einen|einem|eines|einer|der|die|das|den|dem|des)\b",
+    # The official expression, in which the part before the bar never matches: the
+    # letters of the article go wherever they are.
+    "ar": r"\sال^|ال",
+    "zh": "",
+}
+
+
+def exact_match(
+    targets: Sequence[Answers], predictions: Sequence[str]
+) -> dict[str, float]:
+    """Returns `exact_match`: predictions that equal one of their targets.
+
+    Case and punctuation count (logical forms, numbers, code); how much white space
+    there is does not. For answers in prose see `multiple_answers`.
+    """
+    check_aligned(targets, predictions)
+    hits = sum(
+        any(reference.split() == prediction.split() for reference in _answers(target))
+        for target, prediction in zip(targets, predictions, strict=True)
+    )
+    return {"exact_match": 100.0 * hits / len(targets)}
+
+
+def token_f1(
+    targets: Sequence[Answers], predictions: Sequence[str]
+) -> dict[str, float]:
+    """Returns `f1` alone of `multiple_answers`."""
+    return {"f1": multiple_answers(targets, predictions)["f1"]}
+
+
+def multiple_answers(
+    targets: Sequence[Answers], predictions: Sequence[str]
+) -> dict[str, float]:
+    """Returns `em` and `f1`, the best over each question's right answers.
+
+    Answers are compared in lower case without punctuation and English articles, F1 on
+    words between white space (Rajpurkar et al. 2016 and 2018).
+
+    Args:
+      targets: the right answers of each question: a text or a list of them. An empty
+        list says that there is none.
+      predictions: an answer to each.
+    """
+    return _best_over_answers(targets, predictions, qa_utils.normalize_squad)
+
+
+@functools.cache
+def mlqa(language: str) -> Metric:
+    """Returns a metric: `em` and `f1` with MLQA's normalisation for a language.
+
+    The official rules (Lewis et al. 2020): lower case, no punctuation of any script, no
+    articles of the language; words between white space, Chinese characters one by one.
+
+    Args:
+      language: one of MLQA's seven: ar, de, en, es, hi, vi, zh.
+
+    Raises:
+      UnknownNameError: it is another.
+    """
+    if language not in _ARTICLES:
+        raise UnknownNameError("language of MLQA", language, _ARTICLES)
+
+    def metric(
+        targets: Sequence[Answers], predictions: Sequence[str]
+    ) -> dict[str, float]:
+        normalize = functools.partial(normalize_mlqa, language=language)
+        return _best_over_answers(targets, predictions, normalize)
+
+    metric.__name__ = f"mlqa_{language}"
+    return metric
+
+
+def normalize_mlqa(text: str, language: str) -> str:
+    """Returns an answer as MLQA's official evaluation compares it.
+
+    Args:
+      text: the answer.
+      language: code of its language, one of MLQA's seven.
+    """
+    bare = text.lower().translate(_no_punctuation())
+    if _ARTICLES[language]:
+        bare = re.sub(_ARTICLES[language], " ", bare)
+    if language == "zh":
+        bare = re.sub("([\u4e00-\u9fa5])", r" \1 ", bare)
+    return " ".join(bare.split())
+
+
+@functools.lru_cache(maxsize=1)
+def _no_punctuation() -> dict[int, None]:
+    """Category P of Unicode, and ASCII's symbols."""
+    of_unicode = (
+        point
+        for point in range(sys.maxunicode)
+        if unicodedata.category(chr(point)).startswith("P")
+    )
+    return dict.fromkeys([*of_unicode, *map(ord, punctuation)])
+
+
+def _best_over_answers(
+    targets: Sequence[Answers],
+    predictions: Sequence[str],
+    normalize: Callable[[str], str],
+) -> dict[str, float]:
+    check_aligned(targets, predictions)
+    matches, f1 = 0, 0.0
+    for target, prediction in zip(targets, predictions, strict=True):
+        answer = normalize(prediction)
+        right = [normalize(reference) for reference in _answers(target)]
+        matches += answer in right
+        f1 += max(_token_f1(reference.split(), answer.split()) for reference in right)
+    return {"em": 100.0 * matches / len(targets), "f1": 100.0 * f1 / len(targets)}
+
+
+def _answers(target: Answers) -> list[str]:
+    """The right answers; nothing at all is right if there are none."""
+    return references_of(target or "")
+
+
+def _token_f1(reference: Sequence[str], answer: Sequence[str]) -> float:
+    if not reference or not answer:
+        return float(reference == answer)
+    common = (Counter(reference) & Counter(answer)).total()
+    return 2.0 * common / (len(reference) + len(answer))

@@ -1,0 +1,88 @@
+"""How the configured vocabulary writes a language: characters and bytes a token.
+
+Measured on the embedded corpus, for text that is not on this machine.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from mtmoe.data.embedded.corpus import load_corpus
+from mtmoe.data.token_store import document_tokens
+from mtmoe.data.vocabularies import configured_vocabulary, vocabulary_fingerprint
+from mtmoe.errors import ConfigError
+from mtmoe.languages import LANGUAGES, language
+
+_SAMPLE_CHARACTERS = 50_000
+
+
+class Encoding(NamedTuple):
+    """What a token stands for, on average.
+
+    Attributes:
+      characters_per_token: characters of text.
+      bytes_per_token: bytes of its UTF-8.
+      basis: the text it was measured on: `language`, or `script` for a language
+        without text of its own (all languages of its script).
+    """
+
+    characters_per_token: float
+    bytes_per_token: float
+    basis: str
+
+
+def language_encoding(code: str) -> Encoding:
+    """Measures the configured vocabulary on a language's embedded training text.
+
+    Args:
+      code: any code of one of mC4's languages.
+
+    Raises:
+      ConfigError: the embedded corpus has no text in the language or its script.
+      UnknownNameError: the code is not a language's.
+    """
+    return _encoding(vocabulary_fingerprint(configured_vocabulary()), code)
+
+
+@functools.lru_cache(maxsize=4096)
+def _encoding(vocabulary: str, code: str) -> Encoding:
+    wanted = language(code)
+    languages = load_corpus().languages
+    if wanted.code in languages:
+        return Encoding(*_ratios([_measure(vocabulary, wanted.code)]), "language")
+    same_script = [
+        _measure(vocabulary, other.code)
+        for other in LANGUAGES
+        if other.script == wanted.script and other.code in languages
+    ]
+    if not same_script:
+        raise ConfigError(
+            f"the embedded corpus has no text in {code!r} or in its script "
+            f"{wanted.script}, so its characters cannot be counted in tokens"
+        )
+    return Encoding(*_ratios(same_script), "script")
+
+
+@functools.lru_cache(maxsize=4096)
+def _measure(vocabulary: str, code: str) -> tuple[int, int, int]:
+    """Returns characters, bytes and tokens of a sample of a language's documents."""
+    del vocabulary  # the key under which the counts are kept
+    documents = load_corpus().documents(code, "train")
+    characters = np.cumsum([len(document) for document in documents])
+    # Prose comes first, short strings later: documents from all over, evenly.
+    stride = max(int(characters[-1]) // _SAMPLE_CHARACTERS, 1)
+    sample = documents[::stride]
+    return (
+        sum(map(len, sample)),
+        sum(len(document.encode("utf-8")) for document in sample),
+        document_tokens(sample, configured_vocabulary()).size,
+    )
+
+
+def _ratios(counts: list[tuple[int, int, int]]) -> tuple[float, float]:
+    """Returns characters and bytes a token, each language counting alike."""
+    characters = np.mean([chars / tokens for chars, _, tokens in counts])
+    return float(characters), float(np.mean([size / n for _, size, n in counts]))

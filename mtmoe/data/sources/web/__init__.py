@@ -1,0 +1,1 @@
+"""A folder of web text in whatever layout it has: docs/web_text.md."""

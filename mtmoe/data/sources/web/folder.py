@@ -1,0 +1,277 @@
+"""Recognises what a folder of web text holds, by the names of its files."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import gin
+import tensorflow as tf
+
+from mtmoe.data.sources.web import prepared
+from mtmoe.data.sources.web.layouts import (
+    ENGLISH_C4,
+    MULTILINGUAL,
+    PLAIN,
+    TFDS,
+    Layout,
+)
+from mtmoe.errors import CorpusError, nearest_names
+from mtmoe.languages import LANGUAGES, language
+
+VARIABLE = "MTMOE_WEB_TEXT"
+DATASETS = ("mc4", "c4")
+SPLITS = ("train", "validation")
+
+_DATA_ENDING = re.compile(
+    r"\.(?:parquet|(?:jsonl|ndjson)(?:\.gz|\.zst)?|json\.(?:gz|zst))$"
+)
+_ANY_C4_FILE = re.compile(r"(?:^|/)c4-[A-Za-z-]+\.[^/]*\.json\.gz$")
+_SHOWN = 5
+
+Files = Mapping[str, tuple[str, ...]]
+
+
+@gin.configurable
+def web_text_directory(path: str = "") -> str:
+    """Returns the folder that holds the user's web text.
+
+    Args:
+      path: the folder, local or `gs://...`; `$MTMOE_WEB_TEXT` if empty.
+
+    Raises:
+      CorpusError: neither is given.
+    """
+    directory = path or os.environ.get(VARIABLE, "")
+    if not directory:
+        raise CorpusError(
+            f"no folder of web text is given; set ${VARIABLE}, or in gin "
+            "web_text_directory.path; it may hold " + _layouts_wanted("mc4")
+        )
+    return directory.rstrip("/") or "/"
+
+
+@gin.configurable
+def web_text_part(name: str = "") -> str:
+    """Returns which part of a corpus is read where the folder has several.
+
+    Args:
+      name: MADLAD-400's `clean` or `noisy`, HPLT's `cleaned` or `deduplicated`; if
+        empty the part there is, and of several the clean one.
+    """
+    return name
+
+
+@dataclass(frozen=True)
+class WebTextFolder:
+    """What a folder holds.
+
+    Attributes:
+      directory: the folder.
+      layout: how its files are named.
+      part: which part of the corpus is read, "" if it has no parts.
+      files: files by mC4 code and split.
+      other_codes: the publisher's codes that are no language of mC4's.
+    """
+
+    directory: str
+    layout: Layout
+    part: str
+    files: Mapping[str, Files]
+    other_codes: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """The layout's name, with the part in use."""
+        return f"{self.layout.name} ({self.part})" if self.part else self.layout.name
+
+    def files_of(self, code: str) -> Files:
+        """Returns the files of a language by split.
+
+        Raises:
+          CorpusError: there are none; the message has the languages there are.
+        """
+        if code in self.files:
+            return self.files[code]
+        nearest = nearest_names(code, self.files)
+        raise CorpusError(
+            f"{self.directory}: {self.title} has no text in {code!r} "
+            f"({language(code).name}) here"
+            + (f"; nearest: {', '.join(nearest)}" if nearest else "")
+            + f"; languages of mC4 in it: {', '.join(self.files) or 'none'}"
+            + (
+                f"; other codes: {_some(self.other_codes, 20)}"
+                if self.other_codes
+                else ""
+            )
+        )
+
+
+def open_folder(directory: str, dataset: str = "mc4", part: str = "") -> WebTextFolder:
+    """Recognises a folder; the answer is kept for the life of the process.
+
+    Args:
+      directory: the folder, local or `gs://...`.
+      dataset: `mc4` (text in many languages) or `c4` (English C4).
+      part: see `web_text_part`.
+
+    Raises:
+      CorpusError: no such folder, a layout that is not known, or several at once.
+    """
+    if dataset not in DATASETS:
+        raise ValueError(f"dataset {dataset!r} is none of {', '.join(DATASETS)}")
+    return _open_folder(directory, dataset, part)
+
+
+@functools.lru_cache(maxsize=32)
+def _open_folder(directory: str, dataset: str, part: str) -> WebTextFolder:
+    names = _file_names(directory)
+    candidates = MULTILINGUAL if dataset == "mc4" else (ENGLISH_C4,)
+    found = {
+        layout.name: [name for name in names if layout.pattern.match(name)]
+        for layout in candidates
+    }
+    found = {name: matches for name, matches in found.items() if matches}
+    versions = prepared.versions(directory, names, dataset)
+    if versions:
+        found[TFDS.name] = versions
+    if not found and dataset == "mc4":
+        found = _plain_files(names)
+    if len(found) != 1 or len(versions) > 1:
+        raise CorpusError(_not_one(directory, dataset, names, found))
+    if versions:
+        files, others = prepared.files(directory, versions[0], TFDS)
+        return WebTextFolder(directory, TFDS, "", files, others)
+    ((layout_name, matches),) = found.items()
+    layout = next(x for x in (*candidates, PLAIN) if x.name == layout_name)
+    _refuse_strays(directory, layout, names, matches)
+    return _folder(directory, layout, matches, part)
+
+
+def _file_names(directory: str) -> list[str]:
+    """Returns the names of all files below a folder, relative to it, sorted."""
+    if not tf.io.gfile.isdir(directory):
+        raise CorpusError(f"{directory} is no folder (${VARIABLE} or gin give it)")
+    prefix = directory.rstrip("/") + "/"
+    names = []
+    for folder, _, files in tf.io.gfile.walk(directory):
+        inside = (folder.rstrip("/") + "/").removeprefix(prefix)
+        names += [inside + name for name in files]
+    return sorted(name for name in names if not re.search(r"(?:^|/)\.", name))
+
+
+def _plain_files(names: Iterable[str]) -> dict[str, list[str]]:
+    """Returns what a plain folder has, if one of its names is a language's."""
+    matches = [match for name in names if (match := PLAIN.pattern.match(name))]
+    if not any(PLAIN.language(_code(match)) for match in matches):
+        return {}
+    return {PLAIN.name: [match.string for match in matches]}
+
+
+def _refuse_strays(
+    directory: str, layout: Layout, names: Iterable[str], matches: Sequence[str]
+) -> None:
+    known = set(matches)
+    strays = [
+        name
+        for name in names
+        if name not in known
+        and _DATA_ENDING.search(name)
+        and not _ANY_C4_FILE.search(name)
+    ]
+    if strays:
+        raise CorpusError(
+            f"{directory} is mixed: {len(matches)} files are {layout.name} "
+            f"(such as {matches[0]}), {len(strays)} are not: {_some(strays, _SHOWN)}"
+        )
+
+
+def _folder(
+    directory: str, layout: Layout, names: Sequence[str], part: str
+) -> WebTextFolder:
+    matches = [match for name in names if (match := layout.pattern.match(name))]
+    part = _chosen_part(directory, layout, matches, part)
+    files: dict[str, dict[str, list[str]]] = {}
+    others: dict[str, None] = {}
+    for match in matches:
+        groups = match.groupdict()
+        if part and groups.get("part") != part:
+            continue
+        code = layout.language(_code(match))
+        if code is None:
+            others[_code(match)] = None
+            continue
+        split = (groups.get("split") or groups.get("stem_split") or "train").lstrip("-")
+        by_split = files.setdefault(code, {})
+        by_split.setdefault(split, []).append(f"{directory}/{match.string}")
+    ordered = {
+        entry.code: {split: tuple(paths) for split, paths in files[entry.code].items()}
+        for entry in LANGUAGES
+        if entry.code in files
+    }
+    return WebTextFolder(directory, layout, part, ordered, tuple(others))
+
+
+def _code(match: re.Match[str]) -> str:
+    """Returns the publisher's code in a file name; English C4 needs to name none."""
+    groups = match.groupdict()
+    return groups.get("code") or groups.get("stem") or "en"
+
+
+def _chosen_part(
+    directory: str, layout: Layout, matches: Sequence[re.Match[str]], part: str
+) -> str:
+    parts = sorted({match.groupdict().get("part") or "" for match in matches})
+    if part and part not in parts:
+        raise CorpusError(
+            f"{directory}: {layout.name} has no part {part!r} here; it has "
+            + (", ".join(filter(None, parts)) or "no parts")
+        )
+    if part or len(parts) == 1:
+        return part or parts[0]
+    if layout.preferred_part not in parts:
+        raise CorpusError(
+            f"{directory}: {layout.name} has the parts {', '.join(filter(None, parts))}"
+            " here; choose one with gin, web_text_part.name"
+        )
+    return layout.preferred_part
+
+
+def _not_one(
+    directory: str,
+    dataset: str,
+    names: Sequence[str],
+    found: Mapping[str, Sequence[str]],
+) -> str:
+    if not found:
+        return (
+            f"{directory}: no known layout of web text; looked for "
+            f"{_layouts_wanted(dataset)}; it has "
+            + (_some(names, _SHOWN) if names else "no files")
+        )
+    each = [f"{name} ({_some(files, 3)})" for name, files in found.items()]
+    return (
+        f"{directory} is mixed: it holds {' and '.join(each)}; give the folder of one"
+    )
+
+
+def _layouts_wanted(dataset: str) -> str:
+    wanted = (*MULTILINGUAL, PLAIN, TFDS) if dataset == "mc4" else (ENGLISH_C4, TFDS)
+    return "; ".join(
+        f"{layout.name}: "
+        + (
+            layout.example
+            if dataset == "mc4"
+            else layout.example.replace("multilingual", "en")
+        )
+        for layout in wanted
+    )
+
+
+def _some(names: Sequence[str], count: int) -> str:
+    shown = ", ".join(names[:count])
+    more = len(names) - count
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,163 @@
+"""The layouts in which web text is published: how files are named, what records hold.
+
+A layout is known by the names of its files, relative to the folder the user gives or to
+any folder below it, so that a whole repository and the part of it with the files will
+both do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from mtmoe.errors import UnknownNameError
+from mtmoe.languages import language
+
+_NOTHING: Mapping[str, str | None] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one publisher names files and fields.
+
+    Attributes:
+      name: what messages call it.
+      example: the name of one file.
+      pattern: what a file's name matches. Groups: `code`, the publisher's code of the
+        language; `split`, if names tell; `part`, if the same text comes in several.
+      preferred_part: the part that is read where there are several and none is chosen.
+      url_key: the field of a record with its URL, "" if there is none.
+      has_escaped_newlines: whether a line break stands as a backslash and an n.
+      codes: the publisher's codes that `mtmoe.languages` does not know, or knows as
+        another language: the mC4 code, or None if mC4 does not have the language.
+    """
+
+    name: str
+    example: str
+    pattern: re.Pattern[str]
+    preferred_part: str = ""
+    url_key: str = "url"
+    has_escaped_newlines: bool = False
+    codes: Mapping[str, str | None] = field(default_factory=lambda: _NOTHING)
+
+    def language(self, code: str) -> str | None:
+        """Returns the mC4 code of a publisher's code, None if mC4 has none."""
+        if code in self.codes:
+            return self.codes[code]
+        try:
+            return language(code).code
+        except UnknownNameError:
+            return None
+
+
+def _below_any_folder(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"^(?:.*?/)??{pattern}$")
+
+
+ALLENAI_301 = Layout(
+    "AllenAI's mC4 3.0.1",
+    "multilingual/c4-sw.tfrecord-00000-of-00032.json.gz",
+    _below_any_folder(
+        r"c4-(?P<code>[a-z]{2,3}(?:-Latn)?)(?P<split>-validation)?"
+        r"\.tfrecord-\d{5}-of-\d{5}\.json\.gz"
+    ),
+)
+
+# A file of that branch holds several shards, and its name lists them all.
+ALLENAI_310 = Layout(
+    "AllenAI's mC4 3.1.0",
+    "multilingual/c4-ar.00064-00065-00066-00067.json.gz",
+    _below_any_folder(
+        r"c4-(?P<code>[a-z]{2,3}(?:-Latn)?)(?P<split>-validation)?"
+        r"\.\d{5}(?:-\d{5})*\.json\.gz"
+    ),
+)
+
+MADLAD_400 = Layout(
+    "MADLAD-400",
+    "data/sw/sw_clean_0000.jsonl.gz",
+    _below_any_folder(
+        r"(?:[^/]+/)?(?P<code>[^/]+)_(?P<part>clean|noisy)_\d{4}\.jsonl\.gz"
+    ),
+    preferred_part="clean",
+    url_key="",
+    has_escaped_newlines=True,
+)
+
+# OSCAR, half of CulturaX, writes `als` for Alemannic; ISO 639-3 for Tosk Albanian.
+CULTURAX = Layout(
+    "CulturaX",
+    "sw/sw_part_00000.parquet",
+    _below_any_folder(r"(?:[^/]+/)?(?P<code>[^/]+)_part_\d{5}\.parquet"),
+    codes={"als": None},
+)
+
+HPLT_1 = Layout(
+    "HPLT 1.2",
+    "cleaned/sw/sw_1.jsonl.zst",
+    _below_any_folder(
+        r"(?:(?P<part>cleaned|deduplicated)/)?(?:[^/]+/)?"
+        r"(?P<code>[A-Za-z]{2,3}(?:[_-][A-Za-z]{4})?)_\d+\.jsonl\.zst"
+    ),
+    preferred_part="cleaned",
+)
+
+HPLT_2 = Layout(
+    "HPLT 2.0",
+    "swh_Latn/train-00000-of-00003.parquet",
+    _below_any_folder(
+        r"(?P<code>[a-z]{3}_[A-Z][a-z]{3})/(?P<split>train)-\d{5}-of-\d{5}\.parquet"
+    ),
+    url_key="u",
+)
+
+# `Hani` is Chinese in either script; what filters removed lies under `_removed`.
+FINEWEB_2 = Layout(
+    "FineWeb2",
+    "data/swh_Latn/train/000_00000.parquet",
+    _below_any_folder(
+        r"(?P<code>[a-z]{3}_[A-Z][a-z]{3}(?:_removed)?)/(?P<split>train|test)"
+        r"/\d{3}_\d{5}\.parquet"
+    ),
+    codes={"cmn_Hani": "zh"},
+)
+
+PLAIN = Layout(
+    "a plain folder",
+    "sw.jsonl.gz, sw-validation.txt or sw/anything.parquet",
+    re.compile(
+        r"^(?:(?P<code>[^/]+)/(?P<split>train|validation)?[^/]*"
+        r"|(?P<stem>[^/.]+?)(?P<stem_split>-train|-validation)?)"
+        r"\.(?:(?:txt|jsonl)(?:\.gz|\.zst)?|parquet)$"
+    ),
+)
+
+ENGLISH_C4 = Layout(
+    "AllenAI's C4",
+    "en/c4-train.00000-of-01024.json.gz",
+    re.compile(
+        r"^(?:(?:.*/)?en/)?c4-(?P<split>train|validation)\.\d{5}-of-\d{5}\.json\.gz$"
+    ),
+)
+
+TFDS = Layout(
+    "TensorFlow Datasets' c4",
+    "c4/multilingual/3.0.1/dataset_info.json",
+    re.compile(
+        r"^(?P<folder>(?:(?:c4/)?(?:multilingual|en)/)?(?:\d+\.\d+\.\d+/)?)"
+        r"dataset_info\.json$"
+    ),
+)
+
+MULTILINGUAL: tuple[Layout, ...] = (
+    ALLENAI_301,
+    ALLENAI_310,
+    MADLAD_400,
+    CULTURAX,
+    HPLT_1,
+    HPLT_2,
+    FINEWEB_2,
+)
+"""Published layouts of many languages; PLAIN fits what is left, TFDS has its own."""

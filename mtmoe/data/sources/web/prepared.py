@@ -1,0 +1,114 @@
+"""C4 and mC4 as TensorFlow Datasets prepares them: `c4/multilingual`, `c4/en`.
+
+The files of a prepared folder are read by what its `dataset_info.json` and
+`features.json` say, whatever the version: 3.0.1, which no current release of
+TensorFlow Datasets can build any more, reads like 3.1.0.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from mtmoe.data.sources.files import BadRecord, Record
+from mtmoe.data.sources.web.layouts import TFDS, Layout
+from mtmoe.errors import CorpusError
+
+_VALIDATION = "-validation"
+
+
+def versions(directory: str, names: Sequence[str], dataset: str) -> list[str]:
+    """Returns the folders of a data set's prepared versions, relative to `directory`.
+
+    Args:
+      directory: the folder.
+      names: all file names below it.
+      dataset: `mc4` or `c4`.
+    """
+    folders = [m["folder"] for name in names if (m := TFDS.pattern.match(name))]
+    return [
+        folder
+        for folder in folders
+        if ("train" in _builder(directory, folder).info.splits) == (dataset == "c4")
+    ]
+
+
+def files(
+    directory: str, folder: str, layout: Layout
+) -> tuple[dict[str, Mapping[str, tuple[str, ...]]], tuple[str, ...]]:
+    """Returns (files by mC4 code and split, codes of other languages)."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    others = []
+    for name, split in _builder(directory, folder).info.splits.items():
+        if name in ("train", "validation"):
+            code: str | None = "en"
+        else:
+            code = layout.language(name.removesuffix(_VALIDATION))
+        if code is None:
+            others.append(name)
+            continue
+        is_validation = name == "validation" or name.endswith(_VALIDATION)
+        paths = tuple(str(path) for path in split.filepaths)
+        found.setdefault(code, {})["validation" if is_validation else "train"] = paths
+    return dict(found), tuple(others)
+
+
+def read_prepared(
+    path: str, on_bad: Callable[[BadRecord], None]
+) -> Iterator[tuple[int, Record]]:
+    """Yields (record number from 1, record) of a prepared file.
+
+    Args:
+      path: the file; the folder it is in has the descriptions.
+      on_bad: called with each record that cannot be read.
+    """
+    directory, _, _ = path.rpartition("/")
+    builder = _builder(directory, "")
+    number = 0
+    try:
+        for serialized in _adapter(builder).make_tf_data(path).as_numpy_iterator():
+            number += 1
+            try:
+                example = builder.info.features.deserialize_example_np(serialized)
+                record = {key: _decoded(value) for key, value in example.items()}
+            except UnicodeDecodeError as error:
+                on_bad(BadRecord(path, number, f"not UTF-8: {error.reason}"))
+                continue
+            yield number, record
+    except (tf.errors.OpError, OSError, ValueError) as error:
+        reason = f"damaged: {str(error).splitlines()[0]}"
+        on_bad(BadRecord(path, number + 1, reason, ends_file=True))
+
+
+def _adapter(builder: Any) -> Any:
+    from tensorflow_datasets.core import file_adapters
+
+    return file_adapters.ADAPTER_FOR_FORMAT[builder.info.file_format]
+
+
+def _decoded(value: Any) -> Any:
+    return value.decode("utf-8") if isinstance(value, bytes) else value
+
+
+@functools.lru_cache(maxsize=32)
+def _builder(directory: str, folder: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    path = f"{directory}/{folder}".rstrip("/")
+    try:
+        builder = tfds.builder_from_directory(path)
+        adapter = _adapter(builder)
+    except (OSError, ValueError, KeyError, AssertionError) as error:
+        raise CorpusError(
+            f"{path} has a dataset_info.json, but TensorFlow Datasets cannot open it: "
+            f"{error}"
+        ) from error
+    if not adapter.SUPPORTS_TF_DATA:
+        raise CorpusError(
+            f"{path} is prepared as {builder.info.file_format.value}, which tf.data "
+            "cannot read; prepare it as tfrecord"
+        )
+    return builder

@@ -1,0 +1,208 @@
+"""A SeqIO source over a folder of web text: one language of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from mtmoe.data.cleaning.mc4_filter import LineOwners, Mc4Filter
+from mtmoe.data.sources.text import TextSource
+from mtmoe.data.sources.web.folder import (
+    SPLITS,
+    WebTextFolder,
+    open_folder,
+    web_text_directory,
+    web_text_part,
+)
+from mtmoe.data.sources.web.pages import WebPage
+from mtmoe.data.sources.web.problems import (
+    BadDataQuota,
+    ProblemCounter,
+    ReadingReport,
+)
+from mtmoe.data.sources.web.reading import read_pages
+from mtmoe.errors import CorpusError, UnknownNameError
+
+
+@gin.configurable
+def web_text_cleaning(mc4_filter: Mc4Filter | None = None) -> Mc4Filter | None:
+    """Returns how web text is cleaned as it is read.
+
+    Args:
+      mc4_filter: gin: `web_text_cleaning.mc4_filter = @Mc4Filter()`; None to take text
+        as it is.
+    """
+    return mc4_filter
+
+
+class WebTextSource(TextSource):
+    """The documents of one language in the user's folder of web text.
+
+    The folder is `web_text_directory()`; what layout it has is found out when text is
+    first asked for. Documents are streamed, in order of file names and lines, and never
+    held together. A layout without validation files gives one page of a thousand as
+    validation text, by mC4's rule, and never in `train`.
+
+    Attributes:
+      reports: what the last complete pass over each split met, by split.
+    """
+
+    def __init__(
+        self, language: str, dataset: str = "mc4", clean: Mc4Filter | None = None
+    ):
+        """Makes the source; reads nothing.
+
+        Args:
+          language: mC4 code.
+          dataset: `mc4` (text in many languages) or `c4` (English C4).
+          clean: how to clean; what gin says in `web_text_cleaning` if None.
+        """
+        super().__init__(self._web_documents, SPLITS, language)
+        self.reports: dict[str, ReadingReport] = {}
+        self._dataset_name = dataset
+        self._clean = clean
+        self._line_owners = functools.lru_cache(maxsize=1)(self._read_line_owners)
+        self._told: set[tuple[str, str]] = set()
+
+    def folder(self) -> WebTextFolder:
+        """Returns the folder as recognised.
+
+        Raises:
+          CorpusError: no folder is given, or its layout is not known.
+        """
+        return open_folder(web_text_directory(), self._dataset_name, web_text_part())
+
+    def pages(self, split: str, file_order: Sequence[int] = ()) -> Iterator[WebPage]:
+        """Yields the pages of a split; at the end, `reports[split]` says what it met.
+
+        Args:
+          split: `train` or `validation`.
+          file_order: numbers of the files in the order to read them; as named if empty.
+
+        Raises:
+          CorpusError: no text in the language, or too much that cannot be read.
+        """
+        folder = self.folder()
+        paths, is_derived = split_files(folder, self.language, split)
+        order = file_order or range(len(paths))
+        problems = self._problem_counter(folder)
+        pages = read_pages([paths[i] for i in order], folder.layout, problems)
+        if is_derived:
+            held_out = split == "validation"
+            pages = (page for page in pages if page.is_held_out == held_out)
+        mc4_filter = self._clean or web_text_cleaning()
+        cleaning: Counter[str] = Counter()
+        if mc4_filter is not None:
+            owners = self._line_owners(folder, mc4_filter)
+            pages = mc4_filter.clean(pages, self.language, owners, cleaning)
+        count = 0
+        for page in pages:
+            count += 1
+            yield page
+        if not count:
+            raise CorpusError(
+                f"{folder.directory}: {folder.title} has no text in {self.language!r} "
+                f"for {split!r} ({len(paths)} files"
+                + (
+                    ", one page of a thousand is validation text)"
+                    if is_derived
+                    else ")"
+                )
+            )
+        self._tell(
+            ReadingReport(
+                place=f"{folder.directory} ({folder.title})",
+                language=self.language,
+                split=split,
+                num_documents=count,
+                num_files=len(paths),
+                problems=dict(problems.counts),
+                examples={k: tuple(v) for k, v in problems.examples.items()},
+                cleaning=dict(cleaning),
+            )
+        )
+
+    def num_files(self, split: str) -> int:
+        """Returns how many files a split is read from."""
+        return len(split_files(self.folder(), self.language, split)[0])
+
+    def _web_documents(self, split: str) -> Collection[str]:
+        return _Documents(self, split)
+
+    def _dataset(
+        self, split: str, shuffle_files: bool, seed: int | None = None
+    ) -> tf.data.Dataset:
+        order: Sequence[int] = ()
+        if shuffle_files:
+            order = (
+                np.random.default_rng(seed).permutation(self.num_files(split)).tolist()
+            )
+
+        def encoded() -> Iterator[dict[str, Any]]:
+            for page in self.pages(split, order):
+                yield {"text": page.text.encode("utf-8")}
+
+        return tf.data.Dataset.from_generator(
+            encoded, output_signature={"text": tf.TensorSpec([], tf.string)}
+        )
+
+    def _problem_counter(self, folder: WebTextFolder) -> ProblemCounter:
+        return ProblemCounter(BadDataQuota(), f"{folder.directory}, {self.language!r}")
+
+    def _read_line_owners(
+        self, folder: WebTextFolder, mc4_filter: Mc4Filter
+    ) -> LineOwners:
+        """Reads all pages of the language, whatever their split, for equal lines."""
+        files = folder.files_of(self.language)
+        paths = [path for split in SPLITS for path in files.get(split, ())]
+        problems = self._problem_counter(folder)
+        return mc4_filter.line_owners(read_pages(paths, folder.layout, problems))
+
+    def _tell(self, report: ReadingReport) -> None:
+        """Keeps a report, and prints it if it has news and is the first of its kind."""
+        self.reports[report.split] = report
+        if report.has_news and (report.place, report.split) not in self._told:
+            self._told.add((report.place, report.split))
+            print(report, file=sys.stderr)
+
+
+def split_files(
+    folder: WebTextFolder, language: str, split: str
+) -> tuple[tuple[str, ...], bool]:
+    """Returns the files of a split, and whether they hold the other split too.
+
+    Raises:
+      UnknownNameError: there is no such split.
+      CorpusError: the folder has no text in the language.
+    """
+    if split not in SPLITS:
+        raise UnknownNameError("split of web text", split, SPLITS)
+    files = folder.files_of(language)
+    is_derived = "validation" not in files
+    paths = files.get("train" if is_derived else split, ())
+    return paths, is_derived
+
+
+@dataclasses.dataclass(frozen=True)
+class _Documents(Collection[str]):
+    """The texts of a split, read anew each time they are iterated over."""
+
+    source: WebTextSource
+    split: str
+
+    def __iter__(self) -> Iterator[str]:
+        return (page.text for page in self.source.pages(self.split))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, text: object) -> bool:
+        return any(text == other for other in self)

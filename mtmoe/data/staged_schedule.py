@@ -1,0 +1,115 @@
+"""A schedule that changes its rates at given rows, each task going on where it was.
+
+Legend: S stages, T tasks, N rows.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mtmoe.data.keys import fold, name_key
+from mtmoe.data.schedule import Int64Array, Schedule
+from mtmoe.errors import ConfigError
+
+_STAGE_KEY = name_key("schedule.stage")
+
+
+class StagedSchedule:
+    """Block-deterministic mixtures one after the other.
+
+    A stage's blocks begin at its first row, so that all that holds for a `Schedule`
+    holds inside a stage. With a single stage it is that `Schedule`, row for row.
+
+    Attributes:
+      task_names: the tasks of all stages, in the order of their numbers.
+      shares_ST: fraction of a stage's rows each task gets; rows sum to 1.
+    """
+
+    def __init__(self, stages: Sequence[tuple[int, Mapping[str, float]]], seed: int):
+        """Fixes the counts of every block.
+
+        Args:
+          stages: (first row, positive rate of each task), the first from row 0.
+          seed: keys the order inside blocks; each stage's differs.
+
+        Raises:
+          ConfigError: a rate that a `Schedule` refuses, or first rows that do not begin
+            at 0 and increase.
+        """
+        self._first_rows = [first_row for first_row, _ in stages]
+        if self._first_rows[:1] != [0] or sorted(set(self._first_rows)) != (
+            self._first_rows
+        ):
+            raise ConfigError(
+                f"stages begin at rows {self._first_rows}; needed: 0, then increasing"
+            )
+        self._schedules = [
+            Schedule(rates, seed if stage == 0 else int(fold(_STAGE_KEY, seed, stage)))
+            for stage, (_, rates) in enumerate(stages)
+        ]
+        names = {name: None for _, rates in stages for name in rates}
+        self.task_names = tuple(names if len(stages) == 1 else sorted(names))
+        number_of = {name: number for number, name in enumerate(self.task_names)}
+        self._numbers = [
+            np.array([number_of[name] for name in schedule.task_names], np.int64)
+            for schedule in self._schedules
+        ]
+        self.shares_ST = np.zeros((len(stages), len(names)))
+        self._rows_before_ST = np.zeros((len(stages), len(names)), np.int64)
+        for stage, schedule in enumerate(self._schedules):
+            self.shares_ST[stage, self._numbers[stage]] = schedule.shares_T
+            if stage:
+                self._rows_before_ST[stage] = self._rows_of(
+                    stage - 1, self._first_rows[stage]
+                )
+
+    def stage(self, row: int) -> int:
+        """Returns the number of the stage that row `row` is in."""
+        return bisect_right(self._first_rows, row) - 1
+
+    def rows(self, step: int, batch_size: int) -> tuple[Int64Array, Int64Array]:
+        """Returns the rows of one batch; cost does not depend on `step`.
+
+        Args:
+          step: training step, from 0.
+          batch_size: rows in a batch.
+
+        Returns:
+          tasks_B: number of the task that supplies each row.
+          counters_B: how many rows that task has supplied before it, in the whole run.
+        """
+        first, end = step * batch_size, (step + 1) * batch_size
+        parts = [
+            self._stage_rows(stage, first, end)
+            for stage in range(self.stage(first), self.stage(end - 1) + 1)
+        ]
+        tasks = np.concatenate([tasks_N for tasks_N, _ in parts])
+        return tasks, np.concatenate([counters_N for _, counters_N in parts])
+
+    def rows_before(self, row: int) -> Int64Array:
+        """Returns how many rows of each task [T] come before row `row`."""
+        return self._rows_of(self.stage(row), row)
+
+    def _stage_rows(
+        self, stage: int, first: int, end: int
+    ) -> tuple[Int64Array, Int64Array]:
+        """Returns tasks and counters of those of the rows that are in a stage."""
+        start = self._first_rows[stage]
+        if stage + 1 < len(self._first_rows):
+            end = min(end, self._first_rows[stage + 1])
+        tasks_N, counters_N = self._schedules[stage].row_range(
+            max(first - start, 0), end - start
+        )
+        tasks_N = self._numbers[stage][tasks_N]
+        return tasks_N, counters_N + self._rows_before_ST[stage][tasks_N]
+
+    def _rows_of(self, stage: int, end: int) -> Int64Array:
+        """Returns the rows of each task before row `end`, which a stage reaches."""
+        rows_T = self._rows_before_ST[stage].copy()
+        rows_T[self._numbers[stage]] += self._schedules[stage].rows_before(
+            end - self._first_rows[stage]
+        )
+        return rows_T

@@ -1,0 +1,173 @@
+"""Which language or script a text is in, and where languages are spoken.
+
+    embedded.language_id_paragraph.<code>   a paragraph of the Declaration -> Swahili
+    embedded.language_id_excerpt.<code>     50 characters of one
+    embedded.language_id_interface.<code>   a message of Django
+    embedded.language_id_words.<code>       eight function words
+    embedded.script_of_text.<code>          50 characters -> Cyrillic
+    embedded.language_script, language_regions   facts about 1,600 languages
+
+A task of one language has one right answer: what counts is how the tasks of a kind do
+together.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Iterator
+
+from t5.evaluation import metrics as t5_metrics
+
+from mtmoe.data.embedded_tasks import (
+    cldr_names,
+    declaration,
+    function_words,
+    interface,
+    language_facts,
+)
+from mtmoe.data.embedded_tasks.answers import label_set
+from mtmoe.data.embedded_tasks.registration import (
+    EmbeddedKind,
+    languages_except,
+    languages_of,
+    register_kinds,
+)
+from mtmoe.data.metrics.classification import multi_label_macro_f1
+from mtmoe.data.sources.pairs import TextExample
+from mtmoe.languages import language
+
+KeyedRows = Iterator[tuple[str, TextExample]]
+
+EXCERPT_CHARACTERS = 50
+EXCERPTS_PER_PARAGRAPH = 2
+WORDS_PER_ROW = 8
+ROWS_PER_WORD = 2
+
+_QUESTION = "language of this text: "
+
+
+def of_paragraphs(code: str) -> KeyedRows:
+    """Whole paragraphs of the Declaration."""
+    name = language(code).name
+    for paragraph in declaration.paragraphs(code):
+        yield paragraph.key, {"inputs": _QUESTION + paragraph.text, "targets": name}
+
+
+def of_excerpts(code: str) -> KeyedRows:
+    """Two cuts of 50 characters out of each paragraph."""
+    name = language(code).name
+    for key, text in _excerpts(code):
+        yield key, {"inputs": _QUESTION + text, "targets": name}
+
+
+def of_messages(code: str) -> KeyedRows:
+    """Interface messages of Django."""
+    name = language(code).name
+    for message in interface.django_messages(code):
+        yield message.key, {"inputs": _QUESTION + message.text, "targets": name}
+
+
+def of_function_words(code: str) -> KeyedRows:
+    """Eight words at a time, those of a split among themselves."""
+    name = language(code).name
+    for words in function_words.words_by_split(code).values():
+        for key, word in words:
+            others = [other for _, other in words if other != word]
+            for number in range(ROWS_PER_WORD):
+                generator = random.Random(f"{code}/{key}/{number}")
+                drawn = generator.sample(others, min(WORDS_PER_ROW - 1, len(others)))
+                text = " ".join(generator.sample([word, *drawn], len(drawn) + 1))
+                inputs = f"language of these words: {text}"
+                yield key, {"inputs": inputs, "targets": name}
+
+
+def scripts(code: str) -> KeyedRows:
+    """The script of the same cuts, by its English name."""
+    name = cldr_names.names("en", "scripts")[language(code).script]
+    for key, text in _excerpts(code):
+        yield key, {"inputs": f"script of this text: {text}", "targets": name}
+
+
+def language_scripts(_: str) -> KeyedRows:
+    """The script or scripts a language is written in."""
+    names = cldr_names.names("en", "scripts")
+    found: dict[tuple[str, str], set[str]] = {}
+    for facts in language_facts.language_facts():
+        if facts.script in names:
+            place = (facts.key, facts.language_name)
+            found.setdefault(place, set()).add(names[facts.script])
+    for (key, name), written in found.items():
+        inputs = f"scripts of this language: {name}"
+        yield key, {"inputs": inputs, "targets": ", ".join(sorted(written))}
+
+
+def language_regions(_: str) -> KeyedRows:
+    """ISO codes of the countries where a language is spoken."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for facts in language_facts.language_facts():
+        place = (facts.key, facts.language_name)
+        found.setdefault(place, set()).update(facts.regions)
+    for (key, name), regions in found.items():
+        if regions:
+            inputs = f"countries of this language: {name}"
+            yield key, {"inputs": inputs, "targets": ", ".join(sorted(regions))}
+
+
+def _excerpts(code: str) -> Iterator[tuple[str, str]]:
+    for key, number, text in declaration.paragraphs(code):
+        generator = random.Random(f"{code}/{key}/{number}")
+        last = max(0, len(text) - EXCERPT_CHARACTERS)
+        for _ in range(EXCERPTS_PER_PARAGRAPH if last else 1):
+            start = generator.randrange(last + 1)
+            yield key, text[start : start + EXCERPT_CHARACTERS].strip()
+
+
+_of_udhr = functools.partial(
+    EmbeddedKind,
+    family="language_id",
+    metrics=(t5_metrics.accuracy,),
+    scores=("accuracy",),
+    labels="gold",
+    origin=declaration.ORIGIN,
+    licence=declaration.LICENCE,
+    is_prose=True,
+    note="one answer a language: average over the languages' tasks",
+)
+_of_sets = functools.partial(
+    EmbeddedKind,
+    family="language_id",
+    metrics=(multi_label_macro_f1,),
+    scores=("multi_label_macro_f1",),
+    postprocess=label_set,
+    labels="rule",
+    origin=language_facts.ORIGIN,
+    licence=language_facts.LICENCE,
+)
+
+KINDS = (
+    _of_udhr("language_id_paragraph", UDHR_LANGUAGES, of_paragraphs),
+    _of_udhr("language_id_excerpt", UDHR_LANGUAGES, of_excerpts),
+    _of_udhr(
+        "language_id_interface",
+        DJANGO_LANGUAGES,
+        of_messages,
+        origin=interface.DJANGO_ORIGIN,
+        licence=interface.DJANGO_LICENCE,
+        is_prose=False,
+    ),
+    _of_udhr(
+        "language_id_words",
+        WORD_LANGUAGES,
+        of_function_words,
+        labels="rule",
+        origin=function_words.ORIGIN,
+        licence=function_words.LICENCE,
+        is_prose=False,
+    ),
+    _of_udhr("script_of_text", UDHR_LANGUAGES, scripts, labels="rule"),
+    _of_sets("language_script", ("",), language_scripts),
+    _of_sets("language_regions", ("",), language_regions),
+)
+
+TASKS = register_kinds(KINDS)

@@ -1,0 +1,87 @@
+"""The check of a task finds what is wrong with it."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+from t5.evaluation import metrics
+
+from mtmoe.data.objectives.span_corruption import SpanCorruption
+from mtmoe.data.registration import register_task, register_text_task
+from mtmoe.data.registry import get_task
+from mtmoe.data.sources.pairs import PairSource
+from mtmoe.data.sources.text import TextSource
+from mtmoe.data.task_card import TaskCard
+from mtmoe.data.verify import verify_task
+from mtmoe.errors import CorpusError, UnknownNameError
+
+pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry", "bytes_configured")
+
+GOOD = [("moja", "one"), ("mbili", "two"), ("tatu", "three")]
+CARD = TaskCard(family="translation", language="sw")
+
+
+def add(pairs, metric=metrics.accuracy, **arguments):
+    examples = [{"inputs": i, "targets": t, "word": i} for i, t in pairs]
+    source = PairSource(lambda split: examples, ["train"])
+    register_task("verified", source, CARD, metrics=[metric], **arguments)
+    return get_task("verified")
+
+
+def test_a_sound_task():
+    found = verify_task(add(GOOD), "train", lengths={"inputs": 16, "targets": 8})
+    assert found.problems == ()
+    assert found.scores == {"accuracy": 100.0}
+    assert found.num_examples == 3
+    assert found.inputs_lengths == (pytest.approx((5 + 6 + 5) / 3), 6)
+    assert found.targets_lengths[1] == 6
+
+
+def test_empty_targets():
+    [problem] = verify_task(add([*GOOD, ("nne", "")]), "train").problems
+    assert problem == "targets are empty in 1 of 4 examples, first in number 3"
+
+
+def test_targets_that_would_be_cut():
+    lengths = {"inputs": 16, "targets": 5}
+    [problem] = verify_task(add(GOOD), "train", lengths=lengths).problems
+    assert "1 of 3 examples are longer than 5" in problem
+
+
+def test_a_postprocessor_that_treats_targets_and_predictions_differently():
+    def postprocess(text, example, is_target):
+        return example["word"].decode() if is_target else text
+
+    [problem] = verify_task(add(GOOD, postprocess=postprocess), "train").problems
+    assert problem.startswith("accuracy is 0 when the targets are the predictions")
+
+
+def test_an_error_rate_is_perfect_at_zero():
+    def metric(targets, predictions):
+        wrong = sum(t != p for t, p in zip(targets, predictions, strict=True))
+        return {"character_error_rate": 100.0 * wrong}
+
+    assert verify_task(add(GOOD, metric), "train").problems == ()
+
+
+def test_self_supervised_tasks_are_run_at_the_lengths_of_a_batch():
+    source = TextSource(lambda split: ["watu wote wamezaliwa huru " * 20], ["train"])
+    register_text_task("verified.text", source, SpanCorruption(), CARD)
+    found = verify_task(
+        get_task("verified.text"), "train", lengths={"inputs": 64, "targets": 32}
+    )
+    assert found.problems == ()
+    assert found.inputs_lengths[1] <= 64
+
+
+def test_no_examples_and_no_such_split():
+    with pytest.raises(CorpusError, match="no examples"):
+        verify_task(add([]), "train")
+    with pytest.raises(UnknownNameError, match="did you mean train"):
+        verify_task(get_task("verified"), "trian")
+
+
+def test_registering_notes_the_statement():
+    place = functools.partial(add, GOOD)().source_info
+    assert place.file_path is None or place.line_number > 0
