@@ -10,8 +10,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import gin
+import hypothesis
 import pytest
 import tensorflow as tf
+
+# The same examples in every run: a change may break a test, a roll of dice may not.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],

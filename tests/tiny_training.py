@@ -7,6 +7,7 @@ import random
 
 import seqio
 
+from mtmoe.data.mixing.stages import register_staged_mixture
 from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
@@ -61,3 +62,4 @@ def _register(name: str, seed: int) -> str:
 seqio.MixtureRegistry.add(
     "tiny", [_register("tiny.a", 1), _register("tiny.b", 2)], default_rate=1.0
 )
+register_staged_mixture("tiny.staged", [(0, "tiny.a"), (6, "tiny")])

@@ -26,6 +26,7 @@ from mtmoe.errors import MtmoeError, UnknownNameError, nearest_names
 COMMANDS = {
     "doctor": "versions, shims in force, devices, corpora found",
     "tasks": "which tasks there are, what is in them, whether they are sound",
+    "mixture": "what a mixture will feed a model: shares, tokens, epochs",
     "check": "look for mistakes in a config, without training",
     "train": "train a model, or go on with one",
     "evaluate": "score a model in every language on held-out text",

@@ -85,7 +85,7 @@ def group_tasks(tasks: Iterable[seqio.Task]) -> tuple[TaskGroup, ...]:
     """Puts the languages of a task together."""
     members: dict[str, list[seqio.Task]] = {}
     for task in tasks:
-        members.setdefault(_stem(task), []).append(task)
+        members.setdefault(task_group(task), []).append(task)
     return tuple(
         TaskGroup(
             stem if len(group) > 1 else group[0].name,
@@ -94,6 +94,20 @@ def group_tasks(tasks: Iterable[seqio.Task]) -> tuple[TaskGroup, ...]:
         )
         for stem, group in members.items()
     )
+
+
+def task_group(task: seqio.Task) -> str:
+    """Returns a task's name with `<language>` in the place of its language's code."""
+    code = task_card(task).language.replace("-", "_")
+    head, _, tail = task.name.rpartition(".")
+    if code and tail.replace("-", "_") == code:
+        return f"{head}.<language>"
+    parts = task.name.split(".")
+    if code and code in (part.replace("-", "_") for part in parts):
+        return ".".join(
+            "<language>" if part.replace("-", "_") == code else part for part in parts
+        )
+    return task.name
 
 
 def canonical_language(code: str) -> str:
@@ -140,19 +154,6 @@ def mixtures_with(name: str) -> tuple[str, ...]:
         for mixture in sorted(seqio.MixtureRegistry.names())
         if any(task.name == name for task in seqio.MixtureRegistry.get(mixture).tasks)
     )
-
-
-def _stem(task: seqio.Task) -> str:
-    code = task_card(task).language.replace("-", "_")
-    head, _, tail = task.name.rpartition(".")
-    if code and tail.replace("-", "_") == code:
-        return f"{head}.<language>"
-    parts = task.name.split(".")
-    if code and code in (part.replace("-", "_") for part in parts):
-        return ".".join(
-            "<language>" if part.replace("-", "_") == code else part for part in parts
-        )
-    return task.name
 
 
 def _check(wanted: TaskFilter, cards: Iterable[TaskCard]) -> None:

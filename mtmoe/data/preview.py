@@ -116,10 +116,15 @@ def preview_packed(
     rates = task_rates(get_mixture_or_task(name))
     schedule = Schedule(rates, seed)
     vocabulary = get_task(schedule.task_names[0]).output_features["targets"].vocabulary
+    examples = _scheduled(schedule, split, lengths, num_rows)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: iter(examples),
+        output_signature={
+            name: tf.TensorSpec([None], tf.int32) for name in examples[0]
+        },
+    )
     packed = seqio.trim_and_pack_dataset(
-        _scheduled(schedule, split, lengths),
-        {**lengths, "task": lengths["targets"]},
-        use_custom_ops=False,
+        dataset, {**lengths, "task": lengths["targets"]}
     )
     rows = packed.take(num_rows).as_numpy_iterator()
     return tuple(_packed_row(row, schedule.task_names, vocabulary) for row in rows)
@@ -152,34 +157,29 @@ def _examples(
     yield from dataset.as_numpy_iterator()
 
 
-def _scheduled(schedule: Schedule, split: str, lengths: Lengths) -> tf.data.Dataset:
-    """Yields examples in the schedule's order of tasks, each task's from its first."""
+def _scheduled(
+    schedule: Schedule, split: str, lengths: Lengths, num_rows: int
+) -> list[dict[str, npt.NDArray[np.int32]]]:
+    """Returns examples in the schedule's order of tasks, each task's from its first.
 
-    def generate() -> Iterator[dict[str, npt.NDArray[np.int32]]]:
-        streams: dict[int, Iterator[Mapping[str, Any]]] = {}
-        for row in itertools.count():
-            number = int(schedule.rows(row, 1)[0][0])
-            if number not in streams:
-                task = get_task(schedule.task_names[number])
-                streams[number] = itertools.cycle(_examples(task, split, lengths))
-            example = next(streams[number], None)
-            if example is None:
-                raise CorpusError(
-                    f"task {schedule.task_names[number]!r} has no examples in split "
-                    f"{split!r}"
-                )
-            inputs = np.asarray(example["inputs"], np.int32)
-            targets = np.asarray(example["targets"], np.int32)
-            yield {
-                "inputs": inputs,
-                "targets": targets,
-                "task": np.full_like(targets, number + 1),
-            }
-
-    signature = {
-        name: tf.TensorSpec([None], tf.int32) for name in ("inputs", "targets", "task")
-    }
-    return tf.data.Dataset.from_generator(generate, output_signature=signature)
+    There are enough to fill `num_rows` however they fall: a packed row is left when the
+    next example does not fit, so it is more than half full, or holds one example.
+    """
+    streams: dict[int, Iterator[Mapping[str, Any]]] = {}
+    chosen: list[dict[str, npt.NDArray[np.int32]]] = []
+    room = {name: 2 * (num_rows + 1) * lengths[name] for name in PACKED_FEATURES}
+    while min(room.values()) > 0:
+        number = int(schedule.rows(len(chosen), 1)[0][0])
+        name = schedule.task_names[number]
+        if number not in streams:
+            streams[number] = itertools.cycle(_examples(get_task(name), split, lengths))
+        example = next(streams[number], None)
+        if example is None:
+            raise CorpusError(f"task {name!r} has no examples in split {split!r}")
+        cut = {name: np.asarray(example[name], np.int32) for name in PACKED_FEATURES}
+        room = {name: room[name] - len(cut[name]) for name in PACKED_FEATURES}
+        chosen.append(cut | {"task": np.full_like(cut["targets"], number + 1)})
+    return chosen
 
 
 def _packed_row(

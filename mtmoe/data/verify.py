@@ -11,7 +11,8 @@ from typing import Any
 import seqio
 
 from mtmoe.data.metrics.scale import perfect_score
-from mtmoe.data.token_store import check_split
+from mtmoe.data.objectives.language_model import LanguageModel
+from mtmoe.data.token_store import check_split, token_level_steps
 from mtmoe.errors import CorpusError
 
 _TOLERANCE = 1e-3
@@ -118,7 +119,7 @@ def _scores(
 def _empty(task: seqio.Task, examples: Sequence[Mapping[str, Any]]) -> list[str]:
     eos_id = task.output_features["targets"].vocabulary.eos_id
     problems = []
-    for feature in ("inputs", "targets"):
+    for feature in ("targets",) if _is_language_model(task) else ("inputs", "targets"):
         empty = [
             number
             for number, example in enumerate(examples)
@@ -130,6 +131,12 @@ def _empty(task: seqio.Task, examples: Sequence[Mapping[str, Any]]) -> list[str]
                 f"first in number {empty[0]}"
             )
     return problems
+
+
+def _is_language_model(task: seqio.Task) -> bool:
+    """Whether a task's inputs are the end mark alone, by its objective."""
+    steps = token_level_steps(task)
+    return steps is not None and isinstance(steps.objective, LanguageModel)
 
 
 def _too_long(sizes: Sequence[int], lengths: Mapping[str, int] | None) -> list[str]:

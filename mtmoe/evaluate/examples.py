@@ -6,8 +6,10 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import seqio
 from numpy.typing import NDArray
 
+from mtmoe.data.catalogue import task_group
 from mtmoe.data.evaluation_examples import (
     EvaluationExamples,
     evaluation_examples,
@@ -19,6 +21,7 @@ from mtmoe.data.registry import (
     task_language,
     tasks_of,
 )
+from mtmoe.data.task_card import task_card
 from mtmoe.data.task_rows import Lengths, load_task_rows
 from mtmoe.data.token_store import token_level_steps
 from mtmoe.errors import ConfigError
@@ -34,12 +37,14 @@ class Sampling:
     Attributes:
       lengths: `inputs` and `targets` lengths, as in training.
       num_noise_samples: maskings of each chunk.
-      seed: keys the masks.
+      seed: keys the masks, and the choice of examples.
+      max_examples: most examples of a supervised task, chosen by the seed; all if None.
     """
 
     lengths: Lengths
     num_noise_samples: int
     seed: int
+    max_examples: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +55,17 @@ class TaskExamples:
       task: the task's name, or `text_dir/` and the file's name.
       language: the language of its text.
       examples: what the model is given.
+      group: the task's name without its language.
+      family: the family of its card.
+      labels: `self`, `gold`, `rule` or "", as its card says.
     """
 
     task: str
     language: Language
     examples: EvaluationExamples
+    group: str
+    family: str
+    labels: str
 
 
 def mixture_examples(
@@ -67,20 +78,7 @@ def mixture_examples(
       ConfigError: a task names no language.
       CorpusError: a task has no held-out text.
     """
-    return tuple(
-        TaskExamples(
-            task.name,
-            language_of(task.name),
-            evaluation_examples(
-                task.name,
-                split,
-                sampling.lengths,
-                sampling.num_noise_samples,
-                sampling.seed,
-            ),
-        )
-        for task in tasks_of(mixture)
-    )
+    return tuple(_task_examples(task, split, sampling) for task in tasks_of(mixture))
 
 
 def folder_examples(
@@ -111,6 +109,9 @@ def folder_examples(
                 steps.objective,
                 task.output_features["targets"].vocabulary,
             ),
+            group="text_dir",
+            family="pretraining",
+            labels="self",
         )
         for file in read_text_folder(directory)
     )
@@ -120,6 +121,8 @@ def training_baselines(
     mixture: str, steps: int, lengths: Lengths, token_bytes_V: NDArray[np.int32]
 ) -> UnigramBaselines:
     """Fits the unigram baselines on what a mixture trains on, by language.
+
+    They are fitted on its self-supervised tasks, on all tasks if it has none.
 
     Args:
       mixture: the mixture the model was trained on.
@@ -155,3 +158,35 @@ def language_of(task_name: str) -> Language:
             "languages; give its TextSource a language"
         )
     return language(code)
+
+
+def _task_examples(task: seqio.Task, split: str, sampling: Sampling) -> TaskExamples:
+    examples = evaluation_examples(
+        task.name,
+        split,
+        sampling.lengths,
+        sampling.num_noise_samples,
+        sampling.seed,
+    )
+    if token_level_steps(task) is None and sampling.max_examples is not None:
+        examples = _some(examples, sampling.max_examples, sampling.seed)
+    card = task_card(task)
+    return TaskExamples(
+        task.name,
+        language_of(task.name),
+        examples,
+        group=task_group(task),
+        family=card.family,
+        labels=card.labels,
+    )
+
+
+def _some(
+    examples: EvaluationExamples, max_examples: int, seed: int
+) -> EvaluationExamples:
+    generator = np.random.Generator(np.random.Philox(key=seed))
+    order = generator.permutation(len(examples.targets))[:max_examples]
+    kept = np.sort(order)
+    return EvaluationExamples(
+        examples.inputs[kept], examples.targets[kept], examples.group[kept]
+    )

@@ -50,12 +50,14 @@ class EvaluationSettings:
       num_noise_samples: maskings of each chunk of text.
       seed: keys the masks and the bootstrap.
       num_resamples: bootstrap resamples.
+      max_examples: most examples of each supervised task; all if None.
     """
 
     split: str = "validation"
     num_noise_samples: int = 4
     seed: int = 0
     num_resamples: int = 1000
+    max_examples: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,21 +93,22 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
     settings = EvaluationSettings()
     mixture = request.mixture or run.mixture
     steps = chosen_steps(request.model_dir, request.checkpoint, run.mixture)
-    sampling = Sampling(run.lengths, settings.num_noise_samples, settings.seed)
+    sampling = Sampling(
+        run.lengths, settings.num_noise_samples, settings.seed, settings.max_examples
+    )
     if request.text_dir:
         tasks = folder_examples(request.text_dir, run.mixture, sampling)
     else:
         tasks = mixture_examples(mixture, settings.split, sampling)
     token_bytes_V = token_bytes(trained.vocabulary)
-    baselines = training_baselines(
-        run.mixture, run.steps, run.lengths, token_bytes_V
-    )
+    baselines = training_baselines(run.mixture, run.steps, run.lengths, token_bytes_V)
     bootstrap = Bootstrap(settings.num_resamples, seed=settings.seed)
     facts = {
         "mixture": mixture,
         "split": None if request.text_dir else settings.split,
         "text_dir": request.text_dir.name if request.text_dir else None,
         "num_noise_samples": settings.num_noise_samples,
+        "max_examples": settings.max_examples,
         "seed": settings.seed,
         "bootstrap": dataclasses.asdict(bootstrap),
         "batch_size": run.batch_size,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mtmoe.evaluate.bootstrap import Bootstrap
 from mtmoe.evaluate.examples import TaskExamples
+from mtmoe.evaluate.headline import headline_tasks
 from mtmoe.evaluate.losses import (
     TaskOutputs,
     dropped_fraction,
@@ -105,7 +106,8 @@ def summary_facts(
     confidence: float,
 ) -> dict[str, Any]:
     """Returns what evaluation.json says beyond the settings."""
-    mean = mean_bits_per_byte(scores, confidence)
+    headline = headline_tasks({task.task: task.labels for task in tasks})
+    mean = mean_bits_per_byte({name: scores[name] for name in headline}, confidence)
     return {
         "mean_bits_per_byte": mean.value,
         "mean_bits_per_byte_interval": (
@@ -118,6 +120,9 @@ def summary_facts(
                 "language": task.language.code,
                 "num_chunks": scores[task.task].num_groups,
                 "dropped_fraction": dropped_fraction([output]),
+                "group": task.group,
+                "family": task.family,
+                "labels": task.labels,
             }
             for task, output in zip(tasks, outputs, strict=True)
         },

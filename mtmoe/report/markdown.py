@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtmoe.report.folder import ModelFolder
+from mtmoe.report.supervised import HEADINGS, TITLES, SupervisedGroup, cells
 from mtmoe.report.tables import LanguageResult
 from mtmoe.report.wording import (
     DEFINITIONS,
@@ -22,7 +23,10 @@ _SPECIAL = "\\`*_{}[]<>#|"
 
 
 def markdown_page(
-    folder: ModelFolder, results: Sequence[LanguageResult], summary: Mapping[str, Any]
+    folder: ModelFolder,
+    results: Sequence[LanguageResult],
+    supervised: Sequence[SupervisedGroup],
+    summary: Mapping[str, Any],
 ) -> str:
     """Returns the text of report.md."""
     lines = [f"# {plain(folder.name)}: mtmoe language report", ""]
@@ -53,6 +57,11 @@ def markdown_page(
         [_language(result) for result in sorted(results, key=lambda r: r.name)],
         "llllrrrrrrr",
     )
+    for labels, title in TITLES.items():
+        groups = [group for group in supervised if group.labels == labels]
+        if groups:
+            lines += ["", f"## Supervised tasks: {title.lower()}", ""]
+            lines += _table(HEADINGS, [cells(group) for group in groups], "llrrrrll")
     lines += ["", "## How each number is defined", ""]
     lines += [f"* **{term}**: {plain(meaning)}" for term, meaning in DEFINITIONS]
     lines += ["", "## Provenance", ""]

@@ -11,6 +11,7 @@ import mtmoe
 from mtmoe.report import heatmap, plots
 from mtmoe.report.folder import ModelFolder
 from mtmoe.report.language_table import options, table_head, table_rows
+from mtmoe.report.supervised import SupervisedGroup, supervised_section
 from mtmoe.report.svg import escape
 from mtmoe.report.tables import LanguageResult
 from mtmoe.report.wording import (
@@ -31,7 +32,10 @@ _CURVES = (
 
 
 def html_page(
-    folder: ModelFolder, results: Sequence[LanguageResult], summary: Mapping[str, Any]
+    folder: ModelFolder,
+    results: Sequence[LanguageResult],
+    supervised: Sequence[SupervisedGroup],
+    summary: Mapping[str, Any],
 ) -> str:
     """Returns the text of report.html; every value in it is escaped."""
     return string.Template(_template("page.html")).substitute(
@@ -48,6 +52,7 @@ def html_page(
         family_options=options((r.family, r.family) for r in results),
         table_head=table_head(),
         table_rows=table_rows(results),
+        supervised=supervised_section(supervised),
         curves=_curves(folder.training),
         data_chart=plots.data_chart(results),
         experts=_experts(folder, results),

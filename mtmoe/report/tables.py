@@ -9,10 +9,12 @@ from typing import Any
 
 from mtmoe.errors import CheckpointError
 from mtmoe.evaluate.bootstrap import Interval
+from mtmoe.evaluate.headline import headline_tasks
 from mtmoe.evaluate.metrics import METRICS
 from mtmoe.evaluate.records import MetricRow
 from mtmoe.languages import language
 from mtmoe.report.folder import ModelFolder
+from mtmoe.report.supervised import supervised_groups
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +37,9 @@ class LanguageResult:
       share: of the training examples, None when the task was not trained on.
       epochs: times its training text was seen, None when it was not trained on.
       dropped_fraction: of its tokens, over all Switch layers; None when not recorded.
+      group: the task's name without its language.
+      task_family: family of the task.
+      labels: `self`, `gold`, `rule`, or "" where the task does not say.
     """
 
     language: str
@@ -52,6 +57,9 @@ class LanguageResult:
     share: float | None
     epochs: float | None
     dropped_fraction: float | None
+    group: str
+    task_family: str
+    labels: str
 
     @property
     def below_mixture(self) -> bool:
@@ -107,11 +115,23 @@ def _result(
         share=trained.get("share"),
         epochs=trained.get("epochs"),
         dropped_fraction=detail.get("dropped_fraction"),
+        group=detail.get("group", bits.task),
+        task_family=detail.get("family", ""),
+        labels=detail.get("labels", ""),
     )
 
 
-def summary(folder: ModelFolder, results: Sequence[LanguageResult]) -> dict[str, Any]:
+def headline_results(results: Sequence[LanguageResult]) -> list[LanguageResult]:
+    """Returns the results behind the headline numbers: tasks of one kind of labels."""
+    chosen = set(headline_tasks({result.task: result.labels for result in results}))
+    return [result for result in results if result.task in chosen]
+
+
+def summary(
+    folder: ModelFolder, all_results: Sequence[LanguageResult]
+) -> dict[str, Any]:
     """Returns the content of summary.json; docs/outputs.md explains every key."""
+    results = headline_results(all_results)
     last = folder.training[-1]
     tokens = training_tokens(folder.training)
     return {
@@ -142,7 +162,12 @@ def summary(folder: ModelFolder, results: Sequence[LanguageResult]) -> dict[str,
         "training_loss": last["loss"],
         "parameters": folder.provenance["parameters"],
         "seed": folder.provenance["seed"],
-        "per_language": {result.task: _language_entry(result) for result in results},
+        "supervised": [
+            dataclasses.asdict(group) for group in supervised_groups(all_results)
+        ],
+        "per_language": {
+            result.task: _language_entry(result) for result in all_results
+        },
     }
 
 

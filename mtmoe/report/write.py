@@ -9,7 +9,8 @@ from mtmoe.evaluate.files import write_together
 from mtmoe.report.folder import read_model_folder
 from mtmoe.report.markdown import markdown_page
 from mtmoe.report.page import html_page
-from mtmoe.report.tables import language_results, summary
+from mtmoe.report.supervised import supervised_groups
+from mtmoe.report.tables import headline_results, language_results, summary
 
 
 def write_report(model_dir: Path, output_dir: Path) -> Path:
@@ -27,15 +28,17 @@ def write_report(model_dir: Path, output_dir: Path) -> Path:
         names the command that makes it.
     """
     folder = read_model_folder(model_dir)
-    results = language_results(folder)
-    numbers = summary(folder, results)
+    all_results = language_results(folder)
+    numbers = summary(folder, all_results)
+    results = headline_results(all_results)
+    supervised = supervised_groups(all_results)
     write_together(
         output_dir,
         {
             "per_language.csv": folder.per_language_csv,
             "summary.json": json.dumps(numbers, indent=2, ensure_ascii=False) + "\n",
-            "report.md": markdown_page(folder, results, numbers),
-            "report.html": html_page(folder, results, numbers),
+            "report.md": markdown_page(folder, results, supervised, numbers),
+            "report.html": html_page(folder, results, supervised, numbers),
         },
     )
     return output_dir / "report.html"

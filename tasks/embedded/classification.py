@@ -1,18 +1,18 @@
 """Classification, matching and parsing: the Declaration, voice commands, dialogues.
 
-    embedded.udhr_topic.<code>             which of four rights a paragraph is about
-    embedded.udhr_same_article.<code>      does it say the same as an English one?
-    embedded.udhr_pick_translation.<code>  which of four is the translation?
-    embedded.command_intent, command_domain, command_parse .<code>   voice commands
-    embedded.dialogue_topic.<code>         topic of a conversation
-    embedded.word_is_misspelt.en           yes or no
+embedded.udhr_topic.<code>             which of four rights a paragraph is about
+embedded.udhr_same_article.<code>      does it say the same as an English one?
+embedded.udhr_pick_translation.<code>  which of four is the translation?
+embedded.command_intent, command_domain, command_parse .<code>   voice commands
+embedded.dialogue_topic.<code>         topic of a conversation
+embedded.word_is_misspelt.en           yes or no
 """
 
 from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from t5.evaluation import metrics as t5_metrics
 
@@ -24,12 +24,30 @@ from mtmoe.data.embedded_tasks.registration import (
     languages_of,
     register_kinds,
 )
-from mtmoe.data.embedded_tasks.splits import task_split
+from mtmoe.data.embedded_tasks.splits import held_out_guard, task_split
 from mtmoe.data.metrics.classification import macro_f1
 from mtmoe.data.metrics.qa import exact_match
 from mtmoe.data.metrics.spans import format_spans, slot_f1
 from mtmoe.data.sources.pairs import TextExample
 from mtmoe.languages import language
+
+UDHR_LANGUAGES = languages_except("fy sd")
+BESIDE_ENGLISH = languages_except("en fy sd")
+COMMAND_LANGUAGES = languages_except(
+    """
+    am az be ceb co eo fil fy gd ha haw hmn ht ig ja jv ka kk km ku ky la lo mg mi
+    mk mn mr mt my ny ps sd si sm sn so sq st su tg uz xh yi yo zu
+    """
+)
+DOMAIN_LANGUAGES = languages_except(
+    """
+    am az be ceb co eo fil fy gd ha haw hmn ht ig ja jv ka kk km ku ky la lo mg mi
+    mk mn mr mt my ny ps sd si sm sn so sq st su tg uz xh yi yo zu
+    """
+)
+DIALOGUE_LANGUAGES = languages_of(
+    "bn de en es fa fr hi id it iw ja ko mr nl pt ru sv tr uk yo zh"
+)
 
 KeyedRows = Iterator[tuple[str, TextExample]]
 
@@ -109,21 +127,29 @@ def udhr_same_article(code: str) -> KeyedRows:
 
 
 def udhr_pick_translation(code: str) -> KeyedRows:
-    """The translation of an English paragraph out of four, all cut to 120 characters."""
+    """The translation of an English paragraph out of four, all cut to 120 characters.
+
+    Wrong choices that repeat held-out prose are not offered in training.
+    """
     english = declaration.text_by_place("en")
-    own = declaration.text_by_place(code)
+    own = {
+        place: excerpt(text, EXCERPT_CHARACTERS)
+        for place, text in declaration.text_by_place(code).items()
+    }
+    guard = held_out_guard()
+    leaking = {place for place, text in own.items() if guard.leaks(text)}
     for (key, number), text in own.items():
         generator = random.Random(f"pick/{key}/{number}")
-        rivals = [p for p in _places(key) if p in own and p != (key, number)]
-        choices = [
-            text,
-            *(own[p] for p in generator.sample(rivals, min(3, len(rivals)))),
+        rivals = [
+            own[place]
+            for place in _places(key)
+            if place in own
+            and own[place] != text
+            and (_is_held_out(key) or place not in leaking)
         ]
+        choices = [text, *generator.sample(rivals, NUM_CHOICES - 1)]
         generator.shuffle(choices)
-        lettered = " ".join(
-            f"{letter}: {excerpt(choice, EXCERPT_CHARACTERS)}"
-            for letter, choice in zip(LETTERS, choices, strict=False)
-        )
+        lettered = " ".join(map("{}: {}".format, LETTERS, choices))
         source = excerpt(english[key, number], EXCERPT_CHARACTERS)
         inputs = f"translation into {language(code).name}? English: {source} {lettered}"
         yield key, {"inputs": inputs, "targets": LETTERS[choices.index(text)]}
@@ -182,3 +208,58 @@ def _places(key: str) -> Sequence[tuple[str, int]]:
         for place in declaration.text_by_place("en")
         if _is_held_out(place[0]) == _is_held_out(key)
     ]
+
+
+_of_udhr = functools.partial(
+    EmbeddedKind,
+    family="classification",
+    metrics=(t5_metrics.accuracy,),
+    scores=("accuracy",),
+    labels="gold",
+    origin=declaration.ORIGIN,
+    licence=declaration.LICENCE,
+    is_prose=True,
+)
+_of_commands = functools.partial(
+    EmbeddedKind,
+    family="classification",
+    metrics=(t5_metrics.accuracy, macro_f1),
+    scores=("accuracy", "macro_f1"),
+    labels="gold",
+    origin=commands.ORIGIN,
+    licence=commands.LICENCE,
+)
+
+KINDS = (
+    _of_udhr("udhr_topic", UDHR_LANGUAGES, udhr_topic),
+    _of_udhr("udhr_same_article", BESIDE_ENGLISH, udhr_same_article),
+    _of_udhr("udhr_pick_translation", BESIDE_ENGLISH, udhr_pick_translation),
+    _of_commands("command_intent", COMMAND_LANGUAGES, command_intent),
+    _of_commands("command_domain", DOMAIN_LANGUAGES, command_domain),
+    _of_commands(
+        "command_parse",
+        COMMAND_LANGUAGES,
+        command_parse,
+        family="semantic_parsing",
+        metrics=(slot_f1, exact_match),
+        scores=("slot_f1", "exact_match"),
+    ),
+    _of_commands(
+        "dialogue_topic",
+        DIALOGUE_LANGUAGES,
+        dialogue_topic,
+        origin=chatterbot.ORIGIN,
+        licence=chatterbot.LICENCE,
+    ),
+    _of_commands(
+        "word_is_misspelt",
+        ("en",),
+        word_is_misspelt,
+        metrics=(t5_metrics.accuracy,),
+        scores=("accuracy",),
+        origin=misspellings.ORIGIN,
+        licence=misspellings.LICENCE,
+    ),
+)
+
+TASKS = register_kinds(KINDS)

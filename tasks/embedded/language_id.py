@@ -30,12 +30,25 @@ from mtmoe.data.embedded_tasks.answers import label_set
 from mtmoe.data.embedded_tasks.registration import (
     EmbeddedKind,
     languages_except,
-    languages_of,
     register_kinds,
 )
-from mtmoe.data.metrics.classification import multi_label_macro_f1
+from mtmoe.data.metrics.classification import macro_f1, multi_label_macro_f1
 from mtmoe.data.sources.pairs import TextExample
 from mtmoe.languages import language
+
+UDHR_LANGUAGES = languages_except("fy sd")
+DJANGO_LANGUAGES = languages_except(
+    """
+    ceb co en fil fy gu ha haw hmn ht jv ku la lo mg mi mt ny ps sd si sm sn so st
+    su xh yi yo zu
+    """
+)
+WORD_LANGUAGES = languages_except(
+    """
+    am az be ceb co cy fy ga gd haw hmn ht ig is jv ka kk km kn ky lb lo mg mi mk ml
+    mn mt my ne ny pa ps sd si sm sn sq sr su ta te tg uz xh yi
+    """
+)
 
 KeyedRows = Iterator[tuple[str, TextExample]]
 
@@ -90,27 +103,20 @@ def scripts(code: str) -> KeyedRows:
 
 
 def language_scripts(_: str) -> KeyedRows:
-    """The script or scripts a language is written in."""
+    """The script of a language that is known in one script alone."""
     names = cldr_names.names("en", "scripts")
-    found: dict[tuple[str, str], set[str]] = {}
-    for facts in language_facts.language_facts():
-        if facts.script in names:
-            place = (facts.key, facts.language_name)
-            found.setdefault(place, set()).add(names[facts.script])
-    for (key, name), written in found.items():
-        inputs = f"scripts of this language: {name}"
-        yield key, {"inputs": inputs, "targets": ", ".join(sorted(written))}
+    for key, (facts, *others) in language_facts.facts_by_language().items():
+        if not others and facts.script in names:
+            inputs = f"script of this language: {facts.name}"
+            yield key, {"inputs": inputs, "targets": names[facts.script]}
 
 
 def language_regions(_: str) -> KeyedRows:
-    """ISO codes of the countries where a language is spoken."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for facts in language_facts.language_facts():
-        place = (facts.key, facts.language_name)
-        found.setdefault(place, set()).update(facts.regions)
-    for (key, name), regions in found.items():
+    """ISO codes of the countries where a language is spoken, in whatever script."""
+    for key, entries in language_facts.facts_by_language().items():
+        regions = {region for facts in entries for region in facts.regions}
         if regions:
-            inputs = f"countries of this language: {name}"
+            inputs = f"countries of this language: {entries[0].name}"
             yield key, {"inputs": inputs, "targets": ", ".join(sorted(regions))}
 
 
@@ -134,12 +140,10 @@ _of_udhr = functools.partial(
     is_prose=True,
     note="one answer a language: average over the languages' tasks",
 )
-_of_sets = functools.partial(
+_of_facts = functools.partial(
     EmbeddedKind,
+    languages=("",),
     family="language_id",
-    metrics=(multi_label_macro_f1,),
-    scores=("multi_label_macro_f1",),
-    postprocess=label_set,
     labels="rule",
     origin=language_facts.ORIGIN,
     licence=language_facts.LICENCE,
@@ -166,8 +170,19 @@ KINDS = (
         is_prose=False,
     ),
     _of_udhr("script_of_text", UDHR_LANGUAGES, scripts, labels="rule"),
-    _of_sets("language_script", ("",), language_scripts),
-    _of_sets("language_regions", ("",), language_regions),
+    _of_facts(
+        "language_script",
+        rows=language_scripts,
+        metrics=(t5_metrics.accuracy, macro_f1),
+        scores=("accuracy", "macro_f1"),
+    ),
+    _of_facts(
+        "language_regions",
+        rows=language_regions,
+        metrics=(multi_label_macro_f1,),
+        scores=("multi_label_macro_f1",),
+        postprocess=label_set,
+    ),
 )
 
 TASKS = register_kinds(KINDS)

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 from mtmoe.data.embedded_tasks import (
     cldr_names,
@@ -21,6 +20,7 @@ from mtmoe.data.embedded_tasks import (
     language_facts,
     subdivisions,
 )
+from mtmoe.data.embedded_tasks.answers import label_set
 from mtmoe.data.embedded_tasks.registration import (
     EmbeddedKind,
     languages_except,
@@ -32,6 +32,38 @@ from mtmoe.data.metrics.generation import chrf_plus_plus
 from mtmoe.data.metrics.qa import exact_match
 from mtmoe.data.sources.pairs import TextExample
 from mtmoe.languages import language
+
+TERRITORY_LANGUAGES = languages_except("ceb en fil haw hmn ht ny sm st su")
+TERRITORY_CODE_LANGUAGES = languages_except("ceb fil haw hmn ht ny sm st su")
+LANGUAGE_NAME_LANGUAGES = languages_except("ceb co en fil hmn ht ny sm su")
+CURRENCY_LANGUAGES = languages_except("ceb co en haw hmn ht la mt ny sm st su yi")
+SCRIPT_LANGUAGES = languages_except(
+    """
+    af ceb co cy en eo fil fy ga gd ha haw hmn ht id ig jv ku la lb mg ms mt nl ny
+    sm sn st su tr xh yi
+    """
+)
+CITY_LANGUAGES = languages_except(
+    """
+    af ceb co da en fil ha haw hmn ht ig la mg ms mt ny ro sl sm sn st su sw vi xh
+    yi yo
+    """
+)
+UNIT_LANGUAGES = languages_except(
+    "co en fy haw hmn ht la lo mg mt ny sm sn st su tg xh yi"
+)
+SUBDIVISION_LANGUAGES = languages_of(
+    """
+    az be bg ca cy da de el eo es et eu fr ga hi hu id it iw ja ka ko lo lt lv nl pl
+    ro ru sk sl sr sv ta th tr uk vi zh
+    """
+)
+HOLIDAY_LANGUAGES = languages_of(
+    """
+    ar az ca de en es fa fi fr hy id it ja km ko ky lo mk mn ms my ne nl pt si sk sq
+    sw th uk
+    """
+)
 
 KeyedRows = Iterator[tuple[str, TextExample]]
 
@@ -116,11 +148,6 @@ def holiday_countries(code: str) -> KeyedRows:
             yield holiday.key, {"inputs": inputs, "targets": holiday.country}
 
 
-def code_set(text: str, **_: Any) -> frozenset[str]:
-    """Returns the codes of a list, `sw, en`, whose order does not matter."""
-    return frozenset(part.strip() for part in text.split(",") if part.strip())
-
-
 def _territory_languages(territory: str) -> str:
     return ", ".join(cldr_names.official_languages().get(territory, ()))
 
@@ -129,10 +156,10 @@ def _territory_currency(territory: str) -> str:
     return cldr_names.currencies_in_use().get(territory, "")
 
 
-def _quantity(code: str, patterns: Any, number: int) -> str:
+def _quantity(code: str, patterns: Mapping[str, str], number: int) -> str:
     form = cldr_names.plural_form(code, number)
     pattern = patterns.get(form, patterns["other"])
-    return str(pattern.replace("{0}", str(number)))
+    return pattern.replace("{0}", str(number))
 
 
 _of_cldr = functools.partial(
@@ -191,7 +218,7 @@ KINDS = (
         about_territory("official languages of this country", _territory_languages),
         metrics=(multi_label_macro_f1,),
         scores=("multi_label_macro_f1",),
-        postprocess=code_set,
+        postprocess=label_set,
     ),
     _code(
         "subdivision_country",

@@ -43,9 +43,24 @@ TARGETS_PER_PARAGRAPH = 4
 UDHR_LANGUAGES = languages_except("en fy sd")
 """The languages whose Declaration is translated from and into English."""
 
-DJANGO_LANGUAGES = languages_of("sw zh ar iw yo")
-RESPONSE_LANGUAGES = languages_of("sw zh ar iw")
-HOLIDAY_LANGUAGES = languages_of("sw zh ar iw")
+DJANGO_LANGUAGES = languages_except(
+    """
+    ceb co en fil fy gu ha haw hmn ht jv ku la lo mg mi mt ny ps sd si sm sn so st
+    su xh yi yo zu
+    """
+)
+RESPONSE_LANGUAGES = languages_of(
+    """
+    af ar bg bn ca cs cy da de el es eu fa fi fr ga gl hi hy is it iw ko lb lt lv ml
+    ne nl no pa pl pt ro ru sk sl sr sv ta th uk vi zh
+    """
+)
+HOLIDAY_LANGUAGES = languages_of(
+    """
+    ar az bn ca de es fa fi fil fr gu hi hy id it ja km kn ko ky lo lv mk ml mn mr
+    ms my ne nl pa pt ro ru si sk sq sr sv sw ta te th tr uk ur zh
+    """
+)
 
 
 def translation(source: str, target: str, text: str, translated: str) -> TextExample:

@@ -5,8 +5,8 @@ fields `text` and `label` (class id, or the label word); the two stance rows als
 `target`, the topic the stance is about, which TweetEval tells by the subset's name.
 
 Which halves of the stance data ExMix meant by its two rows is not known. Here `a` is
-SemEval-2016 task 6 A (abortion, atheism, climate, feminism, Hillary Clinton: TweetEval's
-five subsets together) and `b` is task 6 B (Donald Trump).
+SemEval-2016 task 6 A (abortion, atheism, climate, feminism, Hillary Clinton: the five
+subsets of TweetEval together) and `b` is task 6 B (Donald Trump).
 """
 
 from __future__ import annotations

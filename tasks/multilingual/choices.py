@@ -218,7 +218,7 @@ SUITES = (
         name="multiblimp",
         hub="jumelet/multiblimp",
         licence="that of each Universal Dependencies treebank",
-        family="other",
+        family="classification",
         languages=variants(
             "abk aln amh apu aqz arb azz bel ben bho bor bre bua bul cat ces chu "
             "cym dan deu egy ell eng est eus fao fas fin fra frm fro gla gle glg "

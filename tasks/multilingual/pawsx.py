@@ -26,11 +26,10 @@ from t5.evaluation import metrics as t5_metrics
 
 from mtmoe.data.sources.joined import JoinedSource, Part
 from mtmoe.data.task_card import TaskCard
-from mtmoe.languages import language
 from mtmoe.tasks.multilingual.mt5_names import register_mt5_mixture, register_mt5_task
 
 LANGUAGES = tuple("de en es fr ja ko zh".split())
-"""PAWS-X's own codes."""
+"""PAWS-X's codes, which are mC4's too."""
 
 _LABELS = ["different_meaning", "paraphrase"]
 _TRAIN_EXAMPLES = 49401
@@ -66,7 +65,7 @@ def _register(
         source,
         TaskCard(
             family="paraphrase",
-            language=language(code).code if code else "",
+            language=code,
             metrics=("accuracy",),
             origin=f"TFDS {origin}:1.0.0",
             licence="free for any purpose, acknowledgement asked (PAWS, PAWS-X)",
@@ -93,7 +92,7 @@ def _register(
 
 def _dev_test(code: str) -> str:
     return _register(
-        f"dev_test.{language(code).code}",
+        f"dev_test.{code}",
         f"pawsx_dev_test.{code}",
         _people(code, "validation", "test"),
         f"paws_x_wiki/{code}",
@@ -114,7 +113,7 @@ def _all_languages() -> str:
 
 def _translate_train(code: str) -> str:
     return _register(
-        f"translate_train.{language(code).code}",
+        f"translate_train.{code}",
         f"pawsx_translate_train.{code}",
         seqio.TfdsDataSource(f"xtreme_pawsx/{code}:1.0.0", splits=("train",)),
         f"xtreme_pawsx/{code}",
@@ -126,7 +125,7 @@ def _translate_train(code: str) -> str:
 
 def _translate_train_original(code: str) -> str:
     return _register(
-        f"translate_train_original.{language(code).code}",
+        f"translate_train_original.{code}",
         f"pawsx_translate_train_original.{code}",
         _people(code, "train"),
         f"paws_x_wiki/{code}",

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mtmoe.errors import UnknownNameError
-from mtmoe.languages import language
+from mtmoe.languages import LANGUAGES
 
 WHERE_CHECKED = (
     "Names of files and fields as in public code that reads this data set, which was "
@@ -22,16 +21,20 @@ WHERE_CHECKED = (
 )
 """For the card of a suite that is read from files."""
 
+# As `mtmoe.languages.language`, without the search for similar names of its error.
+_CODES = {
+    name.casefold(): entry.code
+    for entry in LANGUAGES
+    for name in (entry.code, *entry.aliases)
+}
+
 
 def mc4_code(code: str) -> str:
     """Returns mC4's code of the language that any code stands for, or the code itself.
 
     That is what a card says: `zho_Hant` is in mC4's `zh`, `acm_Arab` in none of its.
     """
-    try:
-        return language(code).code
-    except UnknownNameError:
-        return code
+    return _CODES.get(code.replace("_", "-").casefold(), code)
 
 
 class Variant(NamedTuple):

@@ -5,8 +5,8 @@
     gem_wikilingua.<code>_en    17 languages: the same, summarised in English, as in GEM
     gem_mlsum.de, gem_mlsum.es  from TFDS: news
 
-All have the form of t5's summaries, `summarize: ...`, and are scored by ROUGE over words
-of the summary's own script.
+All have the form of t5's summaries, `summarize: ...`, and are scored by ROUGE over the
+words of the summary's own script.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""XNLI (Conneau et al. 2018): natural language inference in 15 languages, as mT5 has it.
+"""XNLI (Conneau et al. 2018): natural language inference in 15 languages, as in mT5.
 
     xnli.train                       English MultiNLI
     xnli.dev_test.<code>             XNLI, translated by people
@@ -22,11 +22,10 @@ import tensorflow as tf
 from t5.evaluation import metrics as t5_metrics
 
 from mtmoe.data.task_card import TaskCard
-from mtmoe.languages import language
 from mtmoe.tasks.multilingual.mt5_names import register_mt5_mixture, register_mt5_task
 
 LANGUAGES = tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())
-"""XNLI's own codes."""
+"""XNLI's codes, which are mC4's too."""
 
 _MULTI_NLI = "multi_nli:1.1.0"
 _XNLI = "xnli:1.1.0"
@@ -36,40 +35,46 @@ _MULTI_NLI_LICENCE = "OANC, CC BY and CC BY-SA by genre (MultiNLI)"
 
 def english_pairs(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Makes inputs and targets of MultiNLI's `premise`, `hypothesis` and `label`."""
-    return dataset.map(
-        lambda x: _pair(x["premise"], x["hypothesis"], x["label"]),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
+
+    def pair(x: Any) -> dict[str, tf.Tensor]:
+        return {
+            "inputs": _inputs(x["premise"], x["hypothesis"]),
+            "targets": tf.strings.as_string(x["label"]),
+        }
+
+    return dataset.map(pair, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def pairs_in(dataset: tf.data.Dataset, languages: Sequence[str]) -> tf.data.Dataset:
-    """Makes inputs and targets of XNLI's parallel examples, language after language.
+    """Makes inputs and targets of XNLI's parallel examples.
+
+    An example becomes one for each hypothesis in one of the languages, and these follow
+    each other. (Upstream reads the data set once for each language, so that the first
+    examples of many languages are all in one.)
 
     Args:
       dataset: examples with `premise` by language, `hypothesis` with the parallel lists
         `language` and `translation`, and `label`.
-      languages: XNLI's codes of those to take; premise and hypothesis are in the same.
+      languages: codes of those to take; premise and hypothesis are in the same.
     """
 
-    def in_one(x: Any, code: str) -> tf.data.Dataset:
-        hypotheses = tf.boolean_mask(
-            x["hypothesis"]["translation"], x["hypothesis"]["language"] == code
+    def pairs(x: Any) -> dict[str, tf.Tensor]:
+        spoken, hypotheses = x["hypothesis"]["language"], x["hypothesis"]["translation"]
+        inputs = tf.concat(
+            [
+                _inputs(x["premise"][code], tf.boolean_mask(hypotheses, spoken == code))
+                for code in languages
+            ],
+            axis=0,
         )
-        return tf.data.Dataset.from_tensor_slices(hypotheses).map(
-            lambda hypothesis: _pair(x["premise"][code], hypothesis, x["label"])
-        )
+        targets = tf.fill([tf.size(inputs)], tf.strings.as_string(x["label"]))
+        return {"inputs": inputs, "targets": targets}
 
-    parts = [dataset.flat_map(functools.partial(in_one, code=c)) for c in languages]
-    return functools.reduce(lambda done, part: done.concatenate(part), parts)
+    return dataset.map(pairs, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
 
 
-def _pair(premise: tf.Tensor, hypothesis: tf.Tensor, label: tf.Tensor) -> Any:
-    return {
-        "inputs": tf.strings.join(
-            ["xnli: premise: ", premise, " hypothesis: ", hypothesis]
-        ),
-        "targets": tf.strings.as_string(label),
-    }
+def _inputs(premise: tf.Tensor, hypothesis: tf.Tensor) -> tf.Tensor:
+    return tf.strings.join(["xnli: premise: ", premise, " hypothesis: ", hypothesis])
 
 
 def _register(
@@ -82,9 +87,8 @@ def _register(
     train_examples: int | None = None,
     note: str = "",
 ) -> str:
-    ours, dot, code = name.partition(".")
     return register_mt5_task(
-        f"xnli.{ours}{dot}{language(code).code if code in LANGUAGES else code}",
+        f"xnli.{name}",
         f"mt5_xnli_{name}",
         seqio.TfdsDataSource(tfds_name, splits=splits),
         TaskCard(
@@ -120,7 +124,7 @@ def _translate_train(code: str) -> str:
         _XTREME,
         ("train",),
         functools.partial(pairs_in, languages=(code,)),
-        language(code).code,
+        code,
         _MULTI_NLI_LICENCE,
         train_examples=392570,
         note="Translated by machine from English; labels are those of the original.",
@@ -133,7 +137,7 @@ _TRAIN = _register(
 _ZEROSHOT = [
     _TRAIN,
     _dev_test("all_langs", LANGUAGES, ""),
-    *(_dev_test(code, (code,), language(code).code) for code in LANGUAGES),
+    *(_dev_test(code, (code,), code) for code in LANGUAGES),
 ]
 register_mt5_mixture("xnli.zeroshot", "mt5_xnli_zeroshot", _ZEROSHOT)
 register_mt5_mixture(

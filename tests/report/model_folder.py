@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,15 @@ NUM_EXPERTS = 8
 STEP = 1200
 
 
-def write_model_folder(model_dir: Path) -> Path:
+SUPERVISED = {
+    "embedded.translate": ("translation", "gold", ("de", "sw", "iw")),
+    "embedded.lemma": ("morphology", "gold", ("de", "sw")),
+    "embedded.spell_number": ("numbers", "rule", ("de",)),
+}
+"""Kinds of supervised tasks: family, labels, languages."""
+
+
+def write_model_folder(model_dir: Path, supervised: bool = False) -> Path:
     """Writes a synthetic model folder and returns it; the same numbers every time."""
     model_dir.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(7)
@@ -23,6 +32,8 @@ def write_model_folder(model_dir: Path) -> Path:
     evaluation = model_dir / "evaluation" / f"step_{STEP}"
     evaluation.mkdir(parents=True)
     rows, tasks = metric_rows(generator)
+    if supervised:
+        add_supervised(rows, tasks)
     mean = float(np.mean([r.value for r in rows if r.metric == "bits_per_byte"]))
     (evaluation / "per_language.csv").write_text(metric_csv(rows))
     (evaluation / "experts.csv").write_text(expert_csv(expert_rows(generator)))
@@ -157,6 +168,34 @@ def metric_rows(
             "dropped_fraction": 0.01 + 0.01 * generator.random(),
         }
     return rows, tasks
+
+
+def add_supervised(rows: list[MetricRow], tasks: dict[str, object]) -> None:
+    """Adds tasks of `SUPERVISED`; the n-th language of one has accuracy n / 10."""
+    templates = {row.metric: row for row in rows if row.language == "en"}
+    for kind, (family, labels, codes) in SUPERVISED.items():
+        for number, code in enumerate(codes, start=1):
+            task = f"{kind}.{code}"
+            facts = language(code)
+            rows += [
+                replace(
+                    template,
+                    language=code,
+                    name=facts.name,
+                    script=facts.script,
+                    task=task,
+                    value=number / 10 if metric == "accuracy" else template.value,
+                )
+                for metric, template in templates.items()
+            ]
+            tasks[task] = {
+                "language": code,
+                "num_chunks": 12,
+                "dropped_fraction": 0.0,
+                "group": f"{kind}.<language>",
+                "family": family,
+                "labels": labels,
+            }
 
 
 def expert_rows(generator: np.random.Generator) -> list[ExpertRow]:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from etils import epath
 
 Example = dict[str, Any]
 
@@ -79,12 +80,28 @@ def dataset_of(
     features: tfds.features.FeaturesDict, examples: Sequence[Example]
 ) -> tf.data.Dataset:
     """Returns examples as TFDS would read them from its files."""
-    serialised = [
-        features.serialize_example(features.encode_example(example))
-        for example in examples
-    ]
+    serialised = [features.serialize_example(example) for example in examples]
     dataset = tf.data.Dataset.from_tensor_slices(serialised)
     return dataset.map(features.deserialize_example)
+
+
+def published_splits(builder: tfds.core.DatasetBuilder) -> set[str]:
+    """Returns the names of a builder's splits, as its own code lists them.
+
+    Raises:
+      OSError, tf.errors.NotFoundError: it opens a downloaded file to list them.
+    """
+    made = builder._split_generators(_NoDownloads())
+    return {str(split if isinstance(split, str) else split.name) for split in made}
+
+
+class _NoDownloads:
+    """A download manager that finds everything in a folder that is not there."""
+
+    def download_and_extract(self, wanted: Any) -> Any:
+        return tf.nest.map_structure(lambda _: epath.Path("/not/there"), wanted)
+
+    download = extract = download_and_extract
 
 
 def made_up_examples(builder: tfds.core.DatasetBuilder, number: int) -> list[Example]:
@@ -264,7 +281,9 @@ def _super_glue(example: Example, number: int, rng: random.Random) -> None:
 @depends("unified_qa")
 def _unified_qa(example: Example, number: int, rng: random.Random) -> None:
     choices = [f"{made_up_text('name', rng)} {letter}" for letter in "abc"]
-    options = " ".join(f"({letter}) {c}" for letter, c in zip("ABC", choices, strict=True))
+    options = " ".join(
+        f"({letter}) {c}" for letter, c in zip("ABC", choices, strict=True)
+    )
     question = made_up_text("question", rng)
     example["input"] = f"{question} \\n {options} \\n {made_up_text('passage', rng)}"
     example["output"] = choices[number % 3]

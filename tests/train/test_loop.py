@@ -105,6 +105,36 @@ def _tasks(provenance: dict) -> list[dict[str, float]]:
     return list(provenance["mixture"].values())
 
 
+def test_a_staged_mixture_is_recorded_and_goes_on_in_its_stage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    staged = ("train.mixture='tiny.staged'", "train.log_every=1")
+    once, twice = tmp_path / "once" / "model", tmp_path / "twice" / "model"
+    for folder in (once, twice):
+        folder.parent.mkdir()
+    run_tiny(once, *staged)
+    said = capsys.readouterr().err
+    assert "from step 0: tiny.a\n" in said and "from step 6: tiny\n" in said
+    run_tiny(twice, *staged, "train.steps=5")
+    assert "from step 6: tiny (not in this run)" in capsys.readouterr().err
+    provenance = json.loads((twice / "provenance.json").read_text())
+    assert [task["share"] for task in _tasks(provenance)] == [1.0, 0.0]
+    run_tiny(twice, *staged)
+    assert final_values(once) == final_values(twice)
+    assert [line["stage"] for line in logged(once)] == [0] * 6 + [1] * 6
+    for folder in (once, twice):
+        provenance = json.loads((folder / "provenance.json").read_text())
+        assert provenance["stages"] == [
+            {"start_step": 0, "mixture": "tiny.a", "shares": {"tiny.a": 1.0}},
+            {
+                "start_step": 6,
+                "mixture": "tiny",
+                "shares": {"tiny.a": 0.5, "tiny.b": 0.5},
+            },
+        ]
+        assert [task["share"] for task in _tasks(provenance)] == [0.75, 0.25]
+
+
 def test_a_finished_run_is_not_touched_again(
     whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,6 +76,9 @@ class Conversation(NamedTuple):
 def conversations(code: str) -> tuple[Conversation, ...]:
     """Returns the conversations of a language.
 
+    Those that open with a line of the English files were never translated, and are
+    left out.
+
     Raises:
       CorpusError: the package is missing.
     """
@@ -83,6 +86,7 @@ def conversations(code: str) -> tuple[Conversation, ...]:
 
     if code not in FOLDERS:
         return ()
+    english = frozenset() if code == "en" else _english_openings()
     root = python_package_root("chatterbot-corpus", "chatterbot_corpus")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found = []
@@ -90,8 +94,14 @@ def conversations(code: str) -> tuple[Conversation, ...]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
         topic = _TOPICS.get(path.stem, path.stem).replace("_", " ")
         for number, turns in enumerate(content["conversations"]):
-            lines = tuple(" ".join(str(t).split()) for t in turns if t is not None)
-            if len(lines) > 1 and all(lines):
+            # What YAML makes of an unquoted yes is no text.
+            lines = tuple(" ".join(t.split()) for t in turns if isinstance(t, str))
+            if len(lines) == len(turns) > 1 and all(lines) and lines[0] not in english:
                 key = f"chatterbot/{topic}/{number}"
                 found.append(Conversation(key, topic, lines))
     return tuple(found)
+
+
+@cache
+def _english_openings() -> frozenset[str]:
+    return frozenset(conversation.lines[0] for conversation in conversations("en"))

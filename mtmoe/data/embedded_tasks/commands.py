@@ -15,7 +15,7 @@ from mtmoe.data.embedded_tasks.packages import corpus_package_root
 ORIGIN = "home-assistant-intents"
 LICENCE = "Apache-2.0"
 
-MOST_COMMANDS = 2400
+MOST_COMMANDS = 1200
 MOST_SAMPLES = 8
 _LABEL_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 

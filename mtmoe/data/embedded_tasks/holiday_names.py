@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from mtmoe.data.embedded_tasks.catalogues import read_catalogue
 from mtmoe.data.embedded_tasks.packages import python_package_root
 
 ORIGIN = "holidays"
@@ -22,7 +23,7 @@ class Holiday(NamedTuple):
     """A holiday of one country in one language.
 
     Attributes:
-      key: `holidays/` and the English name, the same in every language.
+      key: `holiday names/` and the English name, the same in every language.
       country: ISO 3166 code.
       english: English name.
       text: name in the language.
@@ -75,7 +76,7 @@ def _of_country(country: str, folder: str) -> Iterator[Holiday]:
         # A catalogue without translations is that of the list's own language.
         is_native = not own
         if "%s" not in name and any(map(str.isalpha, text)):
-            key = f"holidays/{in_english}"
+            key = f"holiday names/{in_english}"
             yield Holiday(key, country, in_english, text, is_native)
 
 
@@ -90,13 +91,8 @@ def _native_names(country: str) -> tuple[str, ...]:
 
 @cache
 def _catalogue(country: str, folder: str) -> Mapping[str, str]:
-    from babel.messages.mofile import read_mo
-
     path = _root() / folder / "LC_MESSAGES" / f"{country}.mo"
-    if not path.is_file():
-        return {}
-    with path.open("rb") as file:
-        return {m.id: m.string for m in read_mo(file) if m.id and m.string}
+    return read_catalogue(path) if path.is_file() else {}
 
 
 def _folders(code: str) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -24,7 +25,6 @@ class LanguageFacts(NamedTuple):
     Attributes:
       key: as the embedded corpus calls the language, `cldr/languages/yo`.
       name: English name; of a script variant with the script, `Serbian, Cyrillic`.
-      language_name: English name without the script.
       autonym: its name in itself; "" if not known.
       script: ISO 15924 code.
       regions: ISO 3166 codes of where it is spoken.
@@ -32,7 +32,6 @@ class LanguageFacts(NamedTuple):
 
     key: str
     name: str
-    language_name: str
     autonym: str
     script: str
     regions: tuple[str, ...]
@@ -61,3 +60,15 @@ def language_facts() -> tuple[LanguageFacts, ...]:
             )
         )
     return tuple(found)
+
+
+@cache
+def facts_by_language() -> Mapping[str, tuple[LanguageFacts, ...]]:
+    """Returns the same by key: a language in all its scripts, shortest name first."""
+    found: dict[str, list[LanguageFacts]] = {}
+    for facts in language_facts():
+        found.setdefault(facts.key, []).append(facts)
+    return {
+        key: tuple(sorted(entries, key=lambda facts: len(facts.name)))
+        for key, entries in found.items()
+    }

@@ -6,10 +6,8 @@ import json
 import random
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 
 from mtmoe.data.embedded import home_assistant
-from mtmoe.data.embedded.cleaning import comparable
 from mtmoe.data.embedded_tasks.chatterbot import conversations
 from mtmoe.data.embedded_tasks.commands import SlotSampler
 from mtmoe.data.embedded_tasks.interface import responses
@@ -23,21 +21,13 @@ Row = tuple[str, TextExample]
 SAMPLES_PER_TEMPLATE = 2
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
-# What YAML makes of an unquoted yes or no: nobody says that.
-_NOT_SAID = frozenset({"True", "False"})
 
 
 def reply_rows(code: str) -> Iterator[Row]:
-    """Yields the next line of a conversation for each line but the last.
-
-    Conversations that were never translated from English are left out.
-    """
+    """Yields the next line of a conversation for each line but the last."""
     name = language(code).name
-    english = frozenset() if code == "en" else _english_lines()
     for key, _, lines in conversations(code):
         for line, reply in zip(lines, lines[1:], strict=False):
-            if comparable(line) in english or not _NOT_SAID.isdisjoint((line, reply)):
-                continue
             yield key, {"inputs": f"reply in {name}: {line}", "targets": reply}
 
 
@@ -83,12 +73,3 @@ def _filled(answer: str, command: str, slots: Mapping[str, str]) -> str:
     if any(name not in slots or slots[name] not in command for name in needed):
         return ""
     return _VARIABLE.sub(lambda match: slots[match[1]], answer)
-
-
-@cache
-def _english_lines() -> frozenset[str]:
-    return frozenset(
-        comparable(line)
-        for conversation in conversations("en")
-        for line in conversation.lines
-    )

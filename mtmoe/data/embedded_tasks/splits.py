@@ -35,7 +35,8 @@ def task_split(key: str) -> str:
         if key.startswith(_ARTICLE):
             is_test = int(key.removeprefix(_ARTICLE)) in TEST_ARTICLES
         else:
-            is_test = _fraction(f"test/{key}") < 0.5
+            # With this prefix most languages have commands and answers in both.
+            is_test = _fraction(f"halves/{key}") < 0.5
         return "test" if is_test else "validation"
     fraction = _fraction(key)
     if fraction < HELD_OUT_SHARE:

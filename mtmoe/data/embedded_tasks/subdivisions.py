@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from mtmoe.data.embedded_tasks.catalogues import read_catalogue
 from mtmoe.data.embedded_tasks.packages import python_package_root
 
 ORIGIN = "pycountry"
@@ -40,14 +41,11 @@ def subdivision_names(code: str) -> tuple[Subdivision, ...]:
     Raises:
       CorpusError: the package is missing.
     """
-    from babel.messages.mofile import read_mo
-
     folder = _root() / "locales" / _FOLDERS.get(code, code) / "LC_MESSAGES"
     path = folder / "iso3166-2.mo"
     if not path.is_file():
         return ()
-    with path.open("rb") as file:
-        translations = {m.id: m.string for m in read_mo(file) if m.id}
+    translations = read_catalogue(path)
     countries: dict[str, set[str]] = defaultdict(set)
     found = []
     for subdivision, name in _names().items():

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
+from itertools import islice
 
 from mtmoe.data.embedded.corpus import SPLITS, load_corpus
 from mtmoe.data.sources.pairs import TextExample
@@ -21,12 +22,14 @@ LEMMA_LICENCE = "MIT; dictionaries as their sources"
 HYPHEN_ORIGIN = "pyphen, words of the embedded corpus"
 HYPHEN_LICENCE = "GPL-2.0, LGPL-2.1 or MPL-1.1"
 
-SHORTEST_WORD = 3
+WORD_LENGTHS = range(3, 31)
+MOST_WORDS = 2400
+"""Most words of a language that rows are made of, those of its prose first."""
 
 # Dictionaries not called by mC4's code. That of Serbian mixes it with Croatian and
 # Bosnian; only words in mC4's script, Cyrillic, are looked up.
 _DICTIONARIES = {"fil": "tl", "iw": "he", "no": "nb", "sr": "hbs"}
-_PATTERNS = {"no": "nb_NO", "pt": "pt_PT", "en": "en_US", "de": "de_DE"}
+_PATTERNS = {"de": "de_DE", "en": "en_US", "no": "nb_NO", "pt": "pt_PT"}
 _APOSTROPHES = frozenset("'\u2019")
 
 
@@ -34,9 +37,8 @@ _APOSTROPHES = frozenset("'\u2019")
 def corpus_words(code: str) -> tuple[str, ...]:
     """Returns the words of a language's documents in order, each once.
 
-    Words of letters, marks and inner apostrophes, three characters or longer. Of words
-    that differ in case alone the first is kept, in lower case if that is how it ever
-    occurs.
+    Words of letters, marks and inner apostrophes. Of words that differ in case alone
+    one is kept, in lower case if it ever occurs so.
 
     Raises:
       CorpusError: a package of the corpus is missing or damaged.
@@ -46,7 +48,7 @@ def corpus_words(code: str) -> tuple[str, ...]:
         for document in load_corpus().documents(code, split):
             for token in document.split():
                 word = _stripped(token)
-                if len(word) < SHORTEST_WORD or not all(map(_is_of_words, word)):
+                if len(word) not in WORD_LENGTHS or not all(map(_is_of_words, word)):
                     continue
                 folded = word.lower()
                 if found.setdefault(folded, word) != folded and word == folded:
@@ -63,16 +65,20 @@ def lemma_rows(code: str) -> Iterator[Row]:
 
 
 def is_lemma_rows(code: str) -> Iterator[Row]:
-    """Yields whether one word is the dictionary form of another.
+    """Yields whether one word is the dictionary form of another, for inflected words.
 
-    As many are as are not. A wrong lemma is that of the next word with another, which
-    is near in the text, or in a list of words near in meaning.
+    Every other one is. A wrong one is that of the next word of another lemma in order
+    of the alphabet, so that the two begin alike.
     """
     name = language(code).name
-    pairs = [(w, lemma) for w, lemma in _lemmas(code).items() if w.lower() != lemma]
+    pairs = sorted(
+        (word, lemma)
+        for word, lemma in _lemmas(code).items()
+        if word.lower() != lemma.lower()
+    )
     for number, (word, lemma) in enumerate(pairs):
-        following = (*pairs[number + 1 :], *pairs[:number])
-        wrong = next((other for _, other in following if other != lemma), None)
+        following = (other for _, other in (*pairs[number + 1 :], *pairs[:number]))
+        wrong = next((other for other in following if other != lemma), None)
         is_right = number % 2 == 0
         shown = lemma if is_right else wrong
         if shown is not None:
@@ -83,9 +89,11 @@ def is_lemma_rows(code: str) -> Iterator[Row]:
 
 def hyphenation_rows(code: str) -> Iterator[Row]:
     """Yields each word that can be hyphenated, with hyphens at all such places."""
-    patterns = _hyphenation_patterns(code)
+    from pyphen import Pyphen
+
+    patterns = Pyphen(lang=_PATTERNS.get(code, code))
     name = language(code).name
-    for word in corpus_words(code):
+    for word in corpus_words(code)[:MOST_WORDS]:
         hyphenated = patterns.inserted(word)
         if hyphenated != word:
             question = f"hyphenate this {name} word: {word}"
@@ -94,31 +102,22 @@ def hyphenation_rows(code: str) -> Iterator[Row]:
 
 @lru_cache(maxsize=2)
 def _lemmas(code: str) -> Mapping[str, str]:
-    """The dictionary form of each word of the corpus that the dictionary has."""
+    """The dictionary form of words of the corpus that the dictionary has."""
     from simplemma.strategies.dictionaries import stream_dictionary_factory
 
-    name = _DICTIONARIES.get(code, code)
     factory = stream_dictionary_factory.StreamDictionaryFactory(cache_max_size=1)
-    dictionary = factory.get_dictionary(name)
-    found = {}
-    for word in corpus_words(code):
-        # Words at the beginning of a sentence have a capital that is not their own.
-        for form in (word.lower(), word):
-            lemma = dictionary.get(form)
-            if lemma is not None and all(map(_is_of_words, lemma)):
-                found[form] = lemma
-                break
-    return found
+    dictionary = factory.get_dictionary(_DICTIONARIES.get(code, code))
+    known = (pair for word in corpus_words(code) if (pair := _entry(dictionary, word)))
+    return dict(islice(known, MOST_WORDS))
 
 
-@cache
-def _hyphenation_patterns(code: str) -> "Pyphen":
-    from pyphen import LANGUAGES, Pyphen
-
-    name = _PATTERNS.get(code, code)
-    if name not in LANGUAGES:
-        (name,) = (n for n in LANGUAGES if n.split("_")[0] == code and "Latn" not in n)
-    return Pyphen(lang=name)
+def _entry(dictionary: Mapping[str, str], word: str) -> tuple[str, str] | None:
+    # A word that begins a sentence has a capital that is not its own.
+    for form in dict.fromkeys((word, word.lower())):
+        lemma = dictionary.get(form)
+        if lemma is not None and all(map(_is_of_words, lemma)):
+            return form, lemma
+    return None
 
 
 def _stripped(token: str) -> str:

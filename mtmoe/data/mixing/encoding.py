@@ -9,14 +9,21 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+import seqio
 
 from mtmoe.data.embedded.corpus import load_corpus
 from mtmoe.data.token_store import document_tokens
-from mtmoe.data.vocabularies import configured_vocabulary, vocabulary_fingerprint
+from mtmoe.data.vocabularies import (
+    configured_vocabulary,
+    token_bytes,
+    vocabulary_fingerprint,
+)
 from mtmoe.errors import ConfigError
 from mtmoe.languages import LANGUAGES, language
 
 _SAMPLE_CHARACTERS = 50_000
+_TOKEN_BYTES: dict[str, npt.NDArray[np.int32]] = {}  # by vocabulary fingerprint
 
 
 class Encoding(NamedTuple):
@@ -45,6 +52,22 @@ def language_encoding(code: str) -> Encoding:
       UnknownNameError: the code is not a language's.
     """
     return _encoding(vocabulary_fingerprint(configured_vocabulary()), code)
+
+
+def bytes_per_token(
+    vocabulary: seqio.Vocabulary, tokens: npt.NDArray[np.int32]
+) -> float:
+    """Returns the UTF-8 bytes that a token of text stands for in a list of tokens.
+
+    Args:
+      vocabulary: the tokens' vocabulary.
+      tokens: int32 [tokens]; ends and sentinels among them are not counted.
+    """
+    fingerprint = vocabulary_fingerprint(vocabulary)
+    if fingerprint not in _TOKEN_BYTES:
+        _TOKEN_BYTES[fingerprint] = token_bytes(vocabulary)
+    sizes = _TOKEN_BYTES[fingerprint][tokens]
+    return float(sizes.sum() / max(np.count_nonzero(sizes), 1))
 
 
 @functools.lru_cache(maxsize=4096)

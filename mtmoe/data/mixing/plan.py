@@ -17,6 +17,8 @@ from mtmoe.data.task_card import task_card
 from mtmoe.data.task_rows import Lengths, check_lengths
 from mtmoe.errors import ConfigError
 
+_SHOWN = 8  # members of a mixture, when its weights are told
+
 NO_LANGUAGE = "(none)"
 """Name of the row of tasks that name no language of their own."""
 
@@ -232,15 +234,14 @@ def _policies(
 
 
 def _policy(mixture: seqio.Mixture) -> str:
-    rates = list(mixture.rate_per_task_name.values())
-    if rates and all(isinstance(rate, PolicyRate) for rate in rates):
-        return str(rates[0].policy)
-    if any(callable(rate) for rate in rates):
-        return "rate functions"
-    total = sum(rates)
-    shown = [
-        f"{name} {rate / total:.1%}"
-        for name, rate in list(mixture.rate_per_task_name.items())[:8]
-    ]
-    more = len(rates) - len(shown)
-    return "weights " + ", ".join(shown) + (f" and {more} more" if more else "")
+    given = mixture.rate_per_task_name
+    for rate in given.values():
+        if isinstance(rate, PolicyRate):  # one for all members
+            return str(rate.policy)
+    weights = {
+        name: float(rate(get_task(name)) if callable(rate) else rate)
+        for name, rate in given.items()
+    }
+    shown = ", ".join(f"{name} {weights[name]:g}" for name in list(weights)[:_SHOWN])
+    more = len(weights) - _SHOWN
+    return f"weights {shown}" + (f" and {more} more" if more > 0 else "")

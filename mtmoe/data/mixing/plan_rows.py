@@ -121,12 +121,7 @@ class MixturePlan:
 
         A language with one task only is named with the task.
         """
-        only_task = {
-            row.language: row.name
-            for row in self.tasks
-            if row.language
-            and next(r for r in self.languages if r.name == row.language).num_tasks == 1
-        }
+        only_task = {row.name for row in self.languages if row.num_tasks == 1}
         lines = [
             (row.epochs or 0.0, f"language {row.name}")
             for row in self.languages
@@ -134,8 +129,9 @@ class MixturePlan:
         ] + [
             (
                 row.epochs or 0.0,
-                f"task {row.name}"
-                + (f", all of {row.language}" if row.language in only_task else ""),
+                f"language {row.language} (task {row.name})"
+                if row.language in only_task
+                else f"task {row.name}",
             )
             for row in self.tasks
             if self.is_repeated(row)

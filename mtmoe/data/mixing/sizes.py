@@ -5,8 +5,10 @@ from __future__ import annotations
 import seqio
 
 from mtmoe.data.mixing.encoding import language_encoding
+from mtmoe.data.pair_store import TokenPairs, is_task_of_pairs, token_pairs
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
+from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.task_card import task_card
 from mtmoe.data.token_store import task_tokens, token_level_steps
 from mtmoe.errors import ConfigError
@@ -41,15 +43,26 @@ def counts_text_at_hand(task: seqio.Task) -> bool:
     """Whether a task's tokens are counted, because it is text that is at hand."""
     return (
         isinstance(task.source, TextSource)
+        and not isinstance(task.source, WebTextSource)  # too much to count in passing
         and token_level_steps(task) is not None
         and not task_card(task).train_characters
     )
+
+
+def kept_pairs(task: seqio.Task) -> TokenPairs | None:
+    """Returns the training examples of a task whose tokens are kept on disk."""
+    if "train" not in task.splits or not is_task_of_pairs(task):
+        return None
+    return token_pairs(task, "train") if task.source.fingerprint else None
 
 
 def _examples(task: seqio.Task) -> float | None:
     card = task_card(task)
     if card.train_examples or "train" not in task.splits:
         return card.train_examples
+    pairs = kept_pairs(task)
+    if pairs is not None:
+        return len(pairs.targets)
     return task.source.num_input_examples("train")
 
 
@@ -70,6 +83,9 @@ def _characters(task: seqio.Task) -> float | None:
 def _tokens(task: seqio.Task) -> float | None:
     if counts_text_at_hand(task):
         return task_tokens(task, "train").size
+    pairs = kept_pairs(task)
+    if pairs is not None:
+        return pairs.inputs.tokens.size + pairs.targets.tokens.size
     characters, code = _characters(task), task_card(task).language
     if not characters or not code:
         return None

@@ -6,21 +6,27 @@ known by their card alone, and what nobody knows is None.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import seqio
 import tensorflow as tf
 
-from mtmoe.data.mixing.encoding import language_encoding
-from mtmoe.data.mixing.sizes import counts_text_at_hand
-from mtmoe.data.sources.pairs import PairSource
+from mtmoe.data.mixing.encoding import (
+    Encoding,
+    bytes_per_token,
+    language_encoding,
+)
+from mtmoe.data.mixing.sizes import counts_text_at_hand, kept_pairs
+from mtmoe.data.objectives.objective import TokenObjective
+from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.task_card import task_card
 from mtmoe.data.task_rows import Lengths
 from mtmoe.data.token_rows import cut_rows
 from mtmoe.data.token_store import TokenLevelSteps, task_tokens, token_level_steps
-from mtmoe.data.vocabularies import token_bytes
 from mtmoe.errors import ConfigError, CorpusError, UnknownNameError
 from mtmoe.languages import language
 
@@ -48,8 +54,7 @@ TYPICAL_TOKENS: Mapping[str, tuple[int, int]] = {
 """Tokens of inputs and targets, EOS included, that are typical of a family: orders of
 magnitude, for tasks whose data is not here and whose card says nothing."""
 
-_SAMPLE = 64
-_PLAIN_STEPS = (seqio.preprocessors.tokenize, seqio.preprocessors.append_eos_after_trim)
+_SAMPLE = 64  # examples
 
 
 @dataclass(frozen=True)
@@ -85,165 +90,128 @@ def task_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts:
     steps = token_level_steps(task)
     if steps is not None:
         return _text_facts(task, steps, lengths)
-    sample = _sample(task, lengths)
-    if sample is not None:
-        return _sampled_facts(task, sample)
-    return _stated_facts(task, lengths)
+    return _data_facts(task, lengths) or _stated_facts(task, lengths)
 
 
 def _text_facts(
     task: seqio.Task, steps: TokenLevelSteps, lengths: Lengths
 ) -> TaskFacts:
-    raw_length, targets_length = steps.objective.lengths(lengths["inputs"])
+    """Returns the facts of a task whose rows are cut to fill the inputs."""
+    raw_length, targets_length = steps.objective.lengths(
+        lengths["inputs"], lengths["targets"]
+    )
     if lengths["targets"] < targets_length:
         raise ConfigError(
             f"lengths: inputs of {lengths['inputs']} need targets of {targets_length} "
             f"with {steps.objective} (task {task.name!r}), got {lengths['targets']}"
         )
-    full_row = float(lengths["inputs"] + targets_length)
+    full_row = _full_row(steps.objective, raw_length)
     if counts_text_at_hand(task):
         tokens = task_tokens(task, "train")
         rows = cut_rows(tokens, raw_length, raw_length // 4)
-        sizes_V = token_bytes(task.output_features["targets"].vocabulary)
         return TaskFacts(
             full_row * rows.tokens.size / (len(rows) * raw_length),
             float(len(rows)),
-            float(sizes_V[tokens].sum() / tokens.size),
+            bytes_per_token(_vocabulary(task), tokens),
             _bases("measured", "measured", "measured"),
         )
-    card = task_card(task)
-    encoding = language_encoding(card.language) if _known(card.language) else None
+    card, encoding = task_card(task), _encoding(task)
     if encoding is None or not card.train_characters:
-        size, basis = (
-            (None, "unknown")
-            if encoding is None
-            else (encoding.bytes_per_token, encoding.basis)
-        )
-        return TaskFacts(full_row, None, size, _bases("filled", "unknown", basis))
-    rows_in_epoch = card.train_characters / encoding.characters_per_token / raw_length
+        num_rows, basis = None, "unknown"
+    else:
+        tokens_in_epoch = card.train_characters / encoding.characters_per_token
+        num_rows, basis = max(tokens_in_epoch / raw_length, 1.0), "card"
     return TaskFacts(
         full_row,
-        max(rows_in_epoch, 1.0),
-        encoding.bytes_per_token,
-        _bases("filled", "card", encoding.basis),
+        num_rows,
+        encoding.bytes_per_token if encoding else None,
+        _bases("filled", basis, encoding.basis if encoding else "unknown"),
     )
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """Token counts of some examples, and bytes of text of them all."""
+@functools.lru_cache(maxsize=256)
+def _full_row(objective: TokenObjective, raw_length: int) -> float:
+    """Returns tokens of inputs and targets, EOS included, of a row of full length."""
+    row = tf.fill([raw_length], 3)
+    inputs, targets = objective.corrupt(row, tf.constant([0, 0]), 2**20)
+    return float(inputs.shape[0] + 1 + targets.shape[0] + 1)
 
-    tokens_per_example: float
-    bytes_per_token: float
-    num_examples: int | None  # of all there are
 
-
-def _sample(task: seqio.Task, lengths: Lengths) -> _Sample | None:
-    """Measures some of a task's examples, if they are here; otherwise None."""
-    source = task.source
+def _data_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts | None:
+    """Measures a supervised task's examples, if they are here; otherwise None."""
     try:
-        if isinstance(source, PairSource) and _is_plain(task):
-            examples = source.examples("train")
-            chosen = examples[:: max(len(examples) // _SAMPLE, 1)]
-            tokens = [_encoded(task, example, lengths) for example in chosen]
-            return _counted(task, tokens, len(examples))
-        if not _is_here(source):
+        pairs = kept_pairs(task)
+        if pairs is not None:
+            sizes = [
+                np.minimum(np.diff(rows.bounds) + 1, lengths[name])
+                for name, rows in (("inputs", pairs.inputs), ("targets", pairs.targets))
+            ]
+            tokens = np.concatenate([pairs.inputs.tokens, pairs.targets.tokens])
+            return TaskFacts(
+                float(np.mean(sizes[0] + sizes[1])),
+                float(len(pairs.targets)),
+                bytes_per_token(_vocabulary(task), tokens),
+                _bases("measured", "measured", "measured"),
+            )
+        if not _is_here(task.source):
             return None
-        dataset = task.get_dataset(
-            sequence_length=dict(lengths),
-            split="train",
-            use_cached=False,
-            shuffle=False,
-            num_epochs=1,
-            try_in_mem_cache=False,
-        )
-        tokens = [
-            np.concatenate([example["inputs"], example["targets"]])
-            for example in dataset.take(_SAMPLE).as_numpy_iterator()
-        ]
-        return _counted(task, tokens, source.num_input_examples("train"))
+        sample = _sample(task, lengths)
+        stated = task_card(task).train_examples
+        counted = task.source.num_input_examples("train") or stated
     except CorpusError:
         return None  # a file of the user's that is not here
+    if not sample:
+        raise CorpusError(f"task {task.name!r} has no training examples")
+    return TaskFacts(
+        float(np.mean([tokens.size for tokens in sample])),
+        float(counted) if counted else None,
+        bytes_per_token(_vocabulary(task), np.concatenate(sample)),
+        _bases("sampled", "measured" if counted else "unknown", "sampled"),
+    )
+
+
+def _sample(task: seqio.Task, lengths: Lengths) -> list[npt.NDArray[np.int32]]:
+    """Returns the tokens, inputs and targets together, of the first examples."""
+    dataset = task.get_dataset(
+        sequence_length=dict(lengths),
+        split="train",
+        use_cached=False,
+        shuffle=False,
+        num_epochs=1,
+        try_in_mem_cache=False,
+    )
+    return [
+        np.concatenate([example["inputs"], example["targets"]])
+        for example in dataset.take(_SAMPLE).as_numpy_iterator()
+    ]
 
 
 def _is_here(source: seqio.DataSource) -> bool:
-    if isinstance(source, seqio.FunctionDataSource):
-        return True
+    """Whether a source can be read without a download."""
     if isinstance(source, seqio.FileDataSource):
         pattern = source._split_to_filepattern["train"]
         patterns = [pattern] if isinstance(pattern, str) else pattern
         return all(tf.io.gfile.glob(one) for one in patterns)
-    return False
-
-
-def _is_plain(task: seqio.Task) -> bool:
-    """Whether the task's only steps are those that make tokens of text."""
-    steps = [
-        step
-        for step in task.preprocessors
-        if not isinstance(step, seqio.CacheDatasetPlaceholder)
-    ]
-    return tuple(steps) == _PLAIN_STEPS
-
-
-def _encoded(
-    task: seqio.Task, example: Mapping[str, str | Sequence[str]], lengths: Lengths
-) -> np.ndarray:
-    vocabulary = task.output_features["targets"].vocabulary
-    return np.concatenate(
-        [
-            np.append(
-                np.asarray(vocabulary.encode(example[name]), np.int32)[: length - 1],
-                vocabulary.eos_id,
-            )
-            for name, length in lengths.items()
-        ]
-    )
-
-
-def _counted(
-    task: seqio.Task, tokens: Sequence[np.ndarray], num_examples: int | None
-) -> _Sample:
-    if not tokens:
-        raise CorpusError(f"task {task.name!r} has no examples")
-    sizes_V = token_bytes(task.output_features["targets"].vocabulary)
-    joined = np.concatenate(tokens)
-    text = np.count_nonzero(sizes_V[joined])
-    return _Sample(
-        joined.size / len(tokens),
-        float(sizes_V[joined].sum() / max(text, 1)),
-        num_examples,
-    )
-
-
-def _sampled_facts(task: seqio.Task, sample: _Sample) -> TaskFacts:
-    stated = task_card(task).train_examples
-    examples = sample.num_examples or stated
-    return TaskFacts(
-        sample.tokens_per_example,
-        float(examples) if examples else None,
-        sample.bytes_per_token,
-        _bases(
-            "sampled",
-            "measured" if sample.num_examples else "card" if stated else "unknown",
-            "sampled",
-        ),
-    )
+    if isinstance(source, JoinedSource):
+        return all(_is_here(part.source) for part in source.parts)
+    return isinstance(source, seqio.FunctionDataSource)
 
 
 def _stated_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts:
-    card = task_card(task)
-    encoding = language_encoding(card.language) if _known(card.language) else None
+    """Returns what a supervised task's card says, and what is typical of its family."""
+    card, encoding = task_card(task), _encoding(task)
     if encoding and card.train_examples and card.train_characters:
         characters = card.train_characters / card.train_examples
-        tokens = characters / encoding.characters_per_token + 2
-        length, basis = min(tokens, sum(lengths.values())), "card"
+        tokens = characters / encoding.characters_per_token + 2  # EOS on both sides
+        length, basis = min(tokens, float(sum(lengths.values()))), "card"
     else:
         inputs, targets = TYPICAL_TOKENS[card.family]
-        length = min(inputs, lengths["inputs"]) + min(targets, lengths["targets"])
+        length = float(
+            min(inputs, lengths["inputs"]) + min(targets, lengths["targets"])
+        )
         basis = "family"
     return TaskFacts(
-        float(length),
+        length,
         float(card.train_examples) if card.train_examples else None,
         encoding.bytes_per_token if encoding else None,
         _bases(
@@ -254,12 +222,17 @@ def _stated_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts:
     )
 
 
-def _known(code: str) -> bool:
-    """Whether a task's language is one of mC4's."""
+def _encoding(task: seqio.Task) -> Encoding | None:
+    """Returns how the vocabulary writes a task's language, if that is one of mC4's."""
+    code = task_card(task).language
     try:
-        return bool(code and language(code))
+        return language_encoding(code) if code and language(code) else None
     except UnknownNameError:
-        return False
+        return None
+
+
+def _vocabulary(task: seqio.Task) -> seqio.Vocabulary:
+    return task.output_features["targets"].vocabulary
 
 
 def _bases(length: str, epochs: str, size: str) -> dict[str, str]:

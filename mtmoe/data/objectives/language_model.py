@@ -9,14 +9,14 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from mtmoe.data.objectives.span_corruption import set_by_seqio
+from mtmoe.data.objectives.objective import set_by_seqio
 from mtmoe.errors import ConfigError
 
 
 @gin.configurable(denylist=["sequence_length", "output_features"])
 @dataclass(frozen=True)
 class LanguageModel:
-    """Empty inputs; the targets are the row of text (Raffel et al. 2020, section 3.2.3).
+    """Empty inputs, text as targets (Raffel et al. 2020, section 3.2.3).
 
     t5's `lm` by the convention for encoder-decoders: the inputs are EOS alone, so the
     encoder is given one token that is always the same and the decoder models the text.

@@ -10,7 +10,7 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from mtmoe.data.objectives.span_corruption import set_by_seqio
+from mtmoe.data.objectives.objective import set_by_seqio
 from mtmoe.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,12 +12,8 @@ import gin
 import numpy as np
 import tensorflow as tf
 
+from mtmoe.data.objectives.objective import set_by_seqio
 from mtmoe.errors import ConfigError
-
-
-def set_by_seqio() -> Any:
-    """A field by which SeqIO passes what a step that is a dataclass needs to run."""
-    return field(default=None, compare=False, repr=False)
 
 
 @gin.configurable(denylist=["sequence_length", "output_features"])

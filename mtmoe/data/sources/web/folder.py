@@ -40,18 +40,10 @@ def web_text_directory(path: str = "") -> str:
     """Returns the folder that holds the user's web text.
 
     Args:
-      path: the folder, local or `gs://...`; `$MTMOE_WEB_TEXT` if empty.
-
-    Raises:
-      CorpusError: neither is given.
+      path: the folder, local or `gs://...`; `$MTMOE_WEB_TEXT` if empty, "" if neither
+        is given.
     """
-    directory = path or os.environ.get(VARIABLE, "")
-    if not directory:
-        raise CorpusError(
-            f"no folder of web text is given; set ${VARIABLE}, or in gin "
-            "web_text_directory.path; it may hold " + _layouts_wanted("mc4")
-        )
-    return directory.rstrip("/") or "/"
+    return path or os.environ.get(VARIABLE, "")
 
 
 @gin.configurable
@@ -114,16 +106,21 @@ def open_folder(directory: str, dataset: str = "mc4", part: str = "") -> WebText
     """Recognises a folder; the answer is kept for the life of the process.
 
     Args:
-      directory: the folder, local or `gs://...`.
+      directory: the folder, local or `gs://...`; empty if none is given.
       dataset: `mc4` (text in many languages) or `c4` (English C4).
       part: see `web_text_part`.
 
     Raises:
-      CorpusError: no such folder, a layout that is not known, or several at once.
+      CorpusError: no folder, a layout that is not known, or several at once.
     """
     if dataset not in DATASETS:
         raise ValueError(f"dataset {dataset!r} is none of {', '.join(DATASETS)}")
-    return _open_folder(directory, dataset, part)
+    if not directory:
+        raise CorpusError(
+            f"no folder of web text is given; set ${VARIABLE}, or in gin "
+            f"web_text_directory.path; it may hold {_layouts_wanted(dataset)}"
+        )
+    return _open_folder(directory.rstrip("/") or "/", dataset, part)
 
 
 @functools.lru_cache(maxsize=32)

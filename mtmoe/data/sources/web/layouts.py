@@ -10,15 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from mtmoe.errors import UnknownNameError
 from mtmoe.languages import language
 
-_NOTHING: Mapping[str, str | None] = MappingProxyType({})
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """How one publisher names files and fields.
 
@@ -40,7 +37,7 @@ class Layout:
     preferred_part: str = ""
     url_key: str = "url"
     has_escaped_newlines: bool = False
-    codes: Mapping[str, str | None] = field(default_factory=lambda: _NOTHING)
+    codes: Mapping[str, str | None] = field(default_factory=dict)
 
     def language(self, code: str) -> str | None:
         """Returns the mC4 code of a publisher's code, None if mC4 has none."""

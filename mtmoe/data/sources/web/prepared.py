@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from mtmoe.data.sources.files import BadRecord, Record
 from mtmoe.data.sources.web.layouts import TFDS, Layout
 from mtmoe.errors import CorpusError
 
 _VALIDATION = "-validation"
+_TEXT = "text"
 
 
 def versions(directory: str, names: Sequence[str], dataset: str) -> list[str]:
@@ -66,31 +68,40 @@ def read_prepared(
       on_bad: called with each record that cannot be read.
     """
     directory, _, _ = path.rpartition("/")
-    builder = _builder(directory, "")
+    records = _adapter(_builder(directory, "")).make_tf_data(path)
     number = 0
     try:
-        for serialized in _adapter(builder).make_tf_data(path).as_numpy_iterator():
+        for serialized in records.as_numpy_iterator():
             number += 1
             try:
-                example = builder.info.features.deserialize_example_np(serialized)
-                record = {key: _decoded(value) for key, value in example.items()}
+                yield number, _record(serialized)
             except UnicodeDecodeError as error:
-                on_bad(BadRecord(path, number, f"not UTF-8: {error.reason}"))
-                continue
-            yield number, record
-    except (tf.errors.OpError, OSError, ValueError) as error:
-        reason = f"damaged: {str(error).splitlines()[0]}"
-        on_bad(BadRecord(path, number + 1, reason, ends_file=True))
+                byte = error.object[error.start]
+                reason = (
+                    f"not UTF-8: byte {byte:#04x} at offset {error.start} of {_TEXT}"
+                )
+                on_bad(BadRecord(path, number, reason))
+    except (tf.errors.OpError, OSError, DecodeError) as error:
+        # What TensorFlow says is wrong stands between names of its operations.
+        said = str(error).splitlines()[0].rpartition("}} ")[2].partition(" [Op:")[0]
+        line = number if isinstance(error, DecodeError) else number + 1
+        on_bad(BadRecord(path, line, f"damaged: {said}", ends_file=True))
+
+
+def _record(serialized: bytes) -> Record:
+    """Returns the texts of an example: C4 has no other features."""
+    features = tf.train.Example.FromString(serialized).features.feature
+    return {
+        name: features[name].bytes_list.value[0].decode("utf-8")
+        for name in (_TEXT, "url")
+        if name in features and features[name].bytes_list.value
+    }
 
 
 def _adapter(builder: Any) -> Any:
     from tensorflow_datasets.core import file_adapters
 
     return file_adapters.ADAPTER_FOR_FORMAT[builder.info.file_format]
-
-
-def _decoded(value: Any) -> Any:
-    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 @functools.lru_cache(maxsize=32)

@@ -70,7 +70,7 @@ class WebTextSource(TextSource):
         self._dataset_name = dataset
         self._clean = clean
         self._line_owners = functools.lru_cache(maxsize=1)(self._read_line_owners)
-        self._told: set[tuple[str, str]] = set()
+        self._told: set[tuple[str, ...]] = set()
 
     def folder(self) -> WebTextFolder:
         """Returns the folder as recognised.
@@ -127,7 +127,8 @@ class WebTextSource(TextSource):
                 problems=dict(problems.counts),
                 examples={k: tuple(v) for k, v in problems.examples.items()},
                 cleaning=dict(cleaning),
-            )
+            ),
+            paths,
         )
 
     def num_files(self, split: str) -> int:
@@ -166,11 +167,11 @@ class WebTextSource(TextSource):
         problems = self._problem_counter(folder)
         return mc4_filter.line_owners(read_pages(paths, folder.layout, problems))
 
-    def _tell(self, report: ReadingReport) -> None:
-        """Keeps a report, and prints it if it has news and is the first of its kind."""
+    def _tell(self, report: ReadingReport, paths: tuple[str, ...]) -> None:
+        """Keeps a report, and prints it if it has news and is the files' first."""
         self.reports[report.split] = report
-        if report.has_news and (report.place, report.split) not in self._told:
-            self._told.add((report.place, report.split))
+        if report.has_news and paths not in self._told:
+            self._told.add(paths)
             print(report, file=sys.stderr)
 
 

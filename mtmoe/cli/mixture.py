@@ -1,0 +1,201 @@
+"""Shows what a mixture will feed a model, before an hour is spent on it.
+
+    mtmoe mixture plan embedded.span_corruption --tokens=1e8
+    mtmoe mixture plan mc4 --tokens=1e12 --output_file=mc4.csv --output_file=mc4.html
+    mtmoe mixture plan --gin_file=runs/quickstart.gin
+
+Share of examples and of tokens, epochs, bytes a token, by language and by task, for a
+budget of tokens (inputs and targets, padding left out). With a --gin_file that sets
+them, mixture, lengths, batch size and steps are those of the run. `~` marks estimates,
+`?` what nobody knows; docs/mixing.md says what each number rests on.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from mtmoe.cli.quiet import import_tensorflow
+from mtmoe.cli.terminal import one_line, table
+from mtmoe.errors import MtmoeError, UnknownNameError
+from mtmoe.report.wording import compact, percent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mtmoe.data.mixing.plan_rows import MixturePlan, PlanRow
+
+FLAGS = flags.FLAGS
+ACTIONS = ("plan",)
+DEFAULT_TOKENS = 1e9
+_HEADINGS = (
+    "of examples",
+    "of tokens",
+    "tokens",
+    "tokens/example",
+    "epochs",
+    "bytes/token",
+)
+
+
+def define_flags() -> None:
+    """Defines the flags of `mtmoe mixture`."""
+    flags.DEFINE_multi_string("gin_file", [], "gin file; may be repeated")
+    flags.DEFINE_multi_string("gin_param", [], "one binding; may be repeated")
+    flags.DEFINE_multi_string(
+        "task_module", [], "dotted name of a module of yours; may be repeated"
+    )
+    flags.DEFINE_float(
+        "tokens", None, "the budget; by default the run's steps, or 1e9 without a run"
+    )
+    flags.DEFINE_integer("inputs", None, "length of inputs; the run's, or 512")
+    flags.DEFINE_integer("targets", None, "length of targets; the run's, or 114")
+    flags.DEFINE_integer("batch_size", None, "examples in a step; the run's by default")
+    flags.DEFINE_float("max_epochs", 4.0, "warn of data repeated more than this")
+    flags.DEFINE_integer("rows", 20, "rows of a table; 0 for all", lower_bound=0)
+    flags.DEFINE_multi_string(
+        "output_file", [], "write it all as .csv or as .html; may be repeated"
+    )
+
+
+def run(argv: list[str]) -> int:
+    """Prints the plan of a mixture, and writes its files.
+
+    Raises:
+      MtmoeError: a flag, a name or a rate cannot be used.
+    """
+    action, *names = argv[1:] or [""]
+    usage = "usage: mtmoe mixture plan [NAME] [--tokens=1e9] [--output_file=F.csv]"
+    if not action or len(names) > 1:
+        raise MtmoeError(usage)
+    if action not in ACTIONS:
+        raise UnknownNameError("action of mtmoe mixture", action, ACTIONS)
+    for name in FLAGS.output_file:
+        if Path(name).suffix not in (".csv", ".html"):
+            raise MtmoeError(f"--output_file={name}: allowed are .csv and .html")
+    import_tensorflow()
+    configured = _configure()
+    name = names[0] if names else configured.get("mixture")
+    if not name:
+        raise MtmoeError(f"{usage}; NAME may be left out if a --gin_file sets it")
+    plan = _plan(name, configured)
+    _print(plan)
+    for output in map(Path, FLAGS.output_file):
+        _write(plan, output)
+        print(output)
+    for warning in plan.warnings:
+        print(f"mtmoe: warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def _configure() -> dict[str, Any]:
+    """Loads config and tasks; returns what the config says of the run."""
+    from mtmoe.config.load import load_config
+    from mtmoe.data.registry import BUILT_IN_TASK_MODULES, register
+
+    configured: dict[str, Any] = {}
+    if FLAGS.gin_file or FLAGS.gin_param:
+        config = load_config(FLAGS.gin_file, FLAGS.gin_param)
+        for key in ("mixture", "lengths", "batch_size", "steps"):
+            if f"train.{key}" in config.bindings:
+                configured[key] = ast.literal_eval(config.bindings[f"train.{key}"])
+    register((*BUILT_IN_TASK_MODULES, *FLAGS.task_module))
+    register()  # and the modules that the configuration names
+    return configured
+
+
+def _plan(name: str, configured: dict[str, Any]) -> MixturePlan:
+    from mtmoe.data.mixing.plan import mixture_plan
+
+    lengths = {"inputs": 512, "targets": 114, **configured.get("lengths", {})}
+    for feature in lengths:
+        if FLAGS[feature].value is not None:
+            lengths[feature] = FLAGS[feature].value
+    steps = configured.get("steps") if FLAGS.tokens is None else None
+    tokens = DEFAULT_TOKENS if FLAGS.tokens is None and steps is None else FLAGS.tokens
+    return mixture_plan(
+        name,
+        lengths,
+        tokens=tokens,
+        batch_size=FLAGS.batch_size or configured.get("batch_size"),
+        steps=steps,
+        max_epochs=FLAGS.max_epochs,
+    )
+
+
+def _print(plan: MixturePlan) -> None:
+    lengths = f"{plan.lengths['inputs']} inputs and {plan.lengths['targets']} targets"
+    print(
+        f"{plan.mixture}: {plan.total.num_tasks:,} tasks, {plan.total.tokens:,.0f} "
+        f"tokens in {plan.total.examples:,.0f} examples of at most {lengths}"
+    )
+    for mixture, policy in plan.policies.items():
+        print(f"  {mixture}: {one_line(policy, 150)}")
+    if len(plan.stages) > 1:
+        for stage in plan.stages:
+            reached = f"{stage.steps:,.0f} steps, {stage.tokens:,.0f} tokens"
+            print(
+                f"  from step {stage.start_step:,}: {stage.mixture}, "
+                + (reached if stage.tokens else "not reached with this budget")
+            )
+    print()
+    print(_table("language", plan.languages, plan.total))
+    if len(plan.tasks) > 1:
+        print()
+        print(_table("task", plan.tasks, plan.total))
+    unknown = plan.unknown_epochs
+    if unknown:
+        shown = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
+        tasks = "1 task" if len(unknown) == 1 else f"{len(unknown):,} tasks"
+        print(f"\nhow much there is of {tasks} is not known: {shown}")
+
+
+def _table(kind: str, rows: Sequence[PlanRow], total: PlanRow) -> str:
+    """Returns the first rows, what is left out in one row, and the total."""
+    shown = rows[: FLAGS.rows or None]
+    cells = [[one_line(row.name, 44), *_cells(row)] for row in shown]
+    left_out = len(rows) - len(shown)
+    if left_out:
+        cells.append(
+            [
+                f"... {left_out:,} more",
+                percent(sum(r.share_of_examples for r in rows[len(shown) :]), 2),
+                percent(sum(r.share_of_tokens for r in rows[len(shown) :]), 2),
+                compact(sum(r.tokens for r in rows[len(shown) :])),
+                *[""] * 3,
+            ]
+        )
+    cells.append(["total", *_cells(total)])
+    return table([kind, *_HEADINGS], cells, right=range(1, len(_HEADINGS) + 1))
+
+
+def _cells(row: PlanRow) -> list[str]:
+    return [
+        percent(row.share_of_examples, 2),
+        percent(row.share_of_tokens, 2),
+        compact(round(row.tokens)),
+        _number(row, "tokens_per_example", 0),
+        _number(row, "epochs", 2),
+        _number(row, "bytes_per_token", 2),
+    ]
+
+
+def _number(row: PlanRow, name: str, decimals: int) -> str:
+    value = getattr(row, name)
+    if value is None:
+        return "?"
+    text = f"{value:.2g}" if decimals and value < 1 else f"{value:,.{decimals}f}"
+    return ("~" if row.is_estimate(name) else "") + text
+
+
+def _write(plan: MixturePlan, path: Path) -> None:
+    from mtmoe.report.mixture_page import mixture_page
+    from mtmoe.report.mixture_table import mixture_csv
+
+    text = mixture_csv(plan) if path.suffix == ".csv" else mixture_page(plan)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="")

@@ -1,0 +1,223 @@
+"""The plan of a mixture as one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import importlib.resources
+import math
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import mtmoe
+from mtmoe.data.mixing.plan_rows import BASES, MixturePlan, PlanRow
+from mtmoe.languages import LANGUAGES
+from mtmoe.report import svg
+from mtmoe.report.svg import escape
+from mtmoe.report.wording import compact, percent
+
+_LANGUAGES = {entry.code: entry.name for entry in LANGUAGES}
+_ROW = 17.0
+_TOP = 40.0
+_NAME_END, _SHARE_END = 260.0, 610.0
+_EPOCHS_START, _WIDTH = 660.0, 1000.0
+_LETTERS = 40
+_ANCHOR_END = 'text-anchor="end"'
+_ANCHOR_MIDDLE = 'text-anchor="middle"'
+
+
+def mixture_page(plan: MixturePlan) -> str:
+    """Returns the text of the page; every value in it is escaped."""
+    return string.Template(_template("mixture.html")).substitute(
+        title=escape(f"{plan.mixture}: mtmoe mixture plan"),
+        style=_template("style.css"),
+        heading=escape(plan.mixture),
+        lede=escape(_lede(plan)),
+        meta=escape(_meta(plan)),
+        cards=_cards(plan),
+        limit=escape(f"{plan.max_epochs:g}"),
+        languages=_chart(plan, plan.languages, "Share and epochs by language"),
+        tasks=_chart(plan, plan.tasks, "Share and epochs by task"),
+        warnings=_warnings(plan),
+        policies=_definitions(_mixing(plan)),
+        bases=_definitions(BASES.items()),
+        version=escape(mtmoe.__version__),
+    )
+
+
+def _template(name: str) -> str:
+    folder = importlib.resources.files("mtmoe.report").joinpath("templates")
+    return folder.joinpath(name).read_text(encoding="utf-8")
+
+
+def _lede(plan: MixturePlan) -> str:
+    repeated = sum(map(plan.is_repeated, plan.tasks))
+    if not repeated:
+        seen = f"No task is known to be seen more than {plan.max_epochs:g} times."
+    else:
+        verb = "is" if repeated == 1 else "are"
+        seen = (
+            f"{repeated:,} of {plan.total.num_tasks:,} tasks {verb} seen more than "
+            f"{plan.max_epochs:g} times."
+        )
+    return f"{compact(round(plan.total.tokens))} tokens of {plan.mixture}. {seen}"
+
+
+def _meta(plan: MixturePlan) -> str:
+    return (
+        f"Tokens are those of inputs (at most {plan.lengths['inputs']}) and targets "
+        f"(at most {plan.lengths['targets']}) in a batch, without padding."
+    )
+
+
+def _cards(plan: MixturePlan) -> str:
+    total = plan.total
+    cards = (
+        (f"{total.num_tasks:,}", "tasks", f"in {len(plan.languages):,} languages"),
+        (compact(total.examples), "examples", _per_example(total)),
+        (_known(total.epochs, "{:.2f}"), "epochs over all of it", _unknown(plan)),
+        (_known(total.bytes_per_token, "{:.2f}"), "bytes a token", ""),
+    )
+    return "\n".join(
+        f'<div class="card"><b>{escape(value)}</b><span>{escape(label)}</span>'
+        f"<i>{escape(detail)}</i></div>"
+        for value, label, detail in cards
+    )
+
+
+def _per_example(row: PlanRow) -> str:
+    return f"of {row.tokens_per_example:.0f} tokens on average"
+
+
+def _unknown(plan: MixturePlan) -> str:
+    count = len(plan.unknown_epochs)
+    return f"size of {count:,} tasks unknown" if count else ""
+
+
+def _known(value: float | None, form: str) -> str:
+    return "unknown" if value is None else form.format(value)
+
+
+@dataclass(frozen=True)
+class _EpochScale:
+    """Passes over the data on a logarithmic axis of whole powers of ten."""
+
+    low: int
+    high: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> _EpochScale:
+        positive = [value for value in values if value > 0] or [1.0]
+        low = math.floor(math.log10(min(positive)))
+        high = math.ceil(math.log10(max(positive)))
+        return cls(low, max(high, low + 1))
+
+    def __call__(self, value: float) -> float:
+        scale = svg.Scale(self.low, self.high, _EPOCHS_START, _WIDTH - 40)
+        return scale(math.log10(value))
+
+
+def _chart(plan: MixturePlan, rows: Sequence[PlanRow], title: str) -> str:
+    bottom = _TOP + _ROW * len(rows)
+    largest = max(max(row.share_of_tokens, row.share_of_examples) for row in rows)
+    share = svg.Scale(0.0, 100 * largest, _NAME_END, _SHARE_END)
+    known = [row.epochs for row in rows if row.epochs is not None]
+    epochs = _EpochScale.of([*known, plan.max_epochs])
+    body = [
+        svg.text(_NAME_END, 14, "Share, %", "panel-title"),
+        svg.text(_EPOCHS_START, 14, "Epochs", "panel-title"),
+    ]
+    for value in svg.ticks(0.0, 100 * largest, 5):
+        body += _grid(share(value), bottom, svg.tick_label(value))
+    for power in range(epochs.low, epochs.high + 1):
+        body += _grid(epochs(10.0**power), bottom, svg.tick_label(10.0**power))
+    limit = epochs(plan.max_epochs)
+    body.append(svg.line(limit, _TOP - 4, limit, bottom, "limit"))
+    for number, row in enumerate(rows):
+        body += _row(plan, row, _TOP + _ROW * number, share, epochs)
+    return svg.drawing(_WIDTH, bottom + 6, body, title, "bars")
+
+
+def _grid(x: float, bottom: float, label: str) -> list[str]:
+    return [
+        svg.line(x, _TOP - 4, x, bottom, "grid"),
+        svg.text(x, _TOP - 9, label, "label", _ANCHOR_MIDDLE),
+    ]
+
+
+def _row(
+    plan: MixturePlan, row: PlanRow, top: float, share: svg.Scale, epochs: _EpochScale
+) -> list[str]:
+    middle = top + _ROW / 2
+    x, across = share(100 * row.share_of_tokens), share(100 * row.share_of_examples)
+    pale = " estimate" if row.is_estimate("tokens_per_example") else ""
+    body = [
+        svg.text(_NAME_END - 8, middle + 4, _label(row.name), "name", _ANCHOR_END),
+        f'<rect class="bar share{pale}" x="{svg.number(_NAME_END)}" '
+        f'y="{svg.number(top + 3)}" width="{svg.number(x - _NAME_END)}" '
+        f'height="{svg.number(_ROW - 6)}"/>',
+        svg.line(across, top + 1.5, across, top + _ROW - 1.5, "share-examples"),
+    ]
+    if row.epochs is None:
+        body.append(svg.text(_EPOCHS_START, middle + 4, "unknown", "label"))
+    elif row.epochs > 0:
+        kind = " repeated" if plan.is_repeated(row) else ""
+        pale = " estimate" if row.is_estimate("epochs") else ""
+        dot = epochs(row.epochs)
+        body += [
+            svg.line(_EPOCHS_START, middle, dot, middle, f"epochs-line{kind}"),
+            f'<circle class="epochs-dot{kind}{pale}" cx="{svg.number(dot)}" '
+            f'cy="{svg.number(middle)}" r="4"/>',
+        ]
+    body.append(
+        f'<rect class="hover" x="0" y="{svg.number(top)}" '
+        f'width="{svg.number(_WIDTH)}" height="{svg.number(_ROW)}">'
+        f"<title>{escape(_tooltip(row))}</title></rect>"
+    )
+    return body
+
+
+def _label(name: str) -> str:
+    """Returns a language's name and code, or the end of a task's long name."""
+    if name in _LANGUAGES:
+        return f"{_LANGUAGES[name]} · {name}"
+    return name if len(name) <= _LETTERS else "…" + name[1 - _LETTERS :]
+
+
+def _tooltip(row: PlanRow) -> str:
+    return (
+        f"{row.name}: {percent(row.share_of_examples, 2)} of the examples, "
+        f"{percent(row.share_of_tokens, 2)} of the tokens ({compact(row.tokens)}); "
+        f"{row.tokens_per_example:.0f} tokens an example "
+        f"({BASES[row.bases['tokens_per_example']]}); epochs "
+        f"{_known(row.epochs, '{:,.2f}')} ({BASES[row.bases['epochs']]}); bytes a "
+        f"token {_known(row.bytes_per_token, '{:.2f}')} "
+        f"({BASES[row.bases['bytes_per_token']]})"
+    )
+
+
+def _warnings(plan: MixturePlan) -> str:
+    if not plan.warnings:
+        return "<p>None that is known to be.</p>"
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in plan.warnings)
+    return f'<ul class="warnings">{items}</ul>'
+
+
+def _mixing(plan: MixturePlan) -> list[tuple[str, str]]:
+    facts = list(plan.policies.items())
+    if len(plan.stages) > 1:
+        facts += [
+            (
+                f"From step {stage.start_step:,}",
+                f"{stage.mixture}: {compact(round(stage.tokens))} tokens"
+                if stage.tokens
+                else f"{stage.mixture}: not reached with this budget",
+            )
+            for stage in plan.stages
+        ]
+    return facts
+
+
+def _definitions(facts: Iterable[tuple[str, str]]) -> str:
+    return "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(meaning)}</dd>" for name, meaning in facts
+    )

@@ -1,0 +1,150 @@
+"""Supervised tasks in a report: a line a task, its languages put together.
+
+Scores of tasks labelled by people and of tasks made by a rule stand in tables of their
+own and are never averaged together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mtmoe.report.svg import escape
+from mtmoe.report.wording import percent
+
+if TYPE_CHECKING:
+    from mtmoe.report.tables import LanguageResult
+
+TITLES = {
+    "gold": "Written or labelled by people",
+    "rule": "Made by a rule, or out of curated locale data",
+}
+HEADINGS = (
+    "Task",
+    "Family",
+    "Languages",
+    "Examples",
+    "Bits per byte",
+    "Token accuracy",
+    "Best",
+    "Worst",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class SupervisedGroup:
+    """One supervised task in all its languages, each weighing the same.
+
+    Attributes:
+      name: the task's name without its language.
+      family: family of the task.
+      labels: `gold` or `rule`.
+      languages: number of languages.
+      num_examples: examples behind the numbers.
+      mean_bits_per_byte: mean over languages.
+      mean_accuracy: of text tokens, the true ones before them given; mean over
+        languages.
+      best: code of the language with the highest accuracy.
+      best_accuracy: that accuracy.
+      worst: code of the language with the lowest accuracy.
+      worst_accuracy: that accuracy.
+    """
+
+    name: str
+    family: str
+    labels: str
+    languages: int
+    num_examples: int
+    mean_bits_per_byte: float
+    mean_accuracy: float
+    best: str
+    best_accuracy: float
+    worst: str
+    worst_accuracy: float
+
+
+def supervised_groups(
+    results: Sequence[LanguageResult],
+) -> tuple[SupervisedGroup, ...]:
+    """Returns the supervised tasks, gold before rule, by family and name."""
+    members: dict[tuple[str, str, str], list[LanguageResult]] = {}
+    for result in results:
+        if result.labels in TITLES:
+            key = (result.labels, result.task_family, result.group)
+            members.setdefault(key, []).append(result)
+    return tuple(_group(*key, members[key]) for key in sorted(members))
+
+
+def supervised_section(groups: Sequence[SupervisedGroup]) -> str:
+    """Returns the section of the page; empty without supervised tasks."""
+    if not groups:
+        return ""
+    tables = "".join(
+        f"<h3>{escape(title)}</h3>{_table([g for g in groups if g.labels == labels])}"
+        for labels, title in TITLES.items()
+        if any(group.labels == labels for group in groups)
+    )
+    return (
+        '<section id="tasks" class="panel-box">\n<h2>Supervised tasks</h2>\n'
+        '<p class="note">Targets of held-out examples, the true tokens before each '
+        "given; means over languages, each weighing the same. The two kinds are never "
+        f"averaged together.</p>\n{tables}\n</section>"
+    )
+
+
+def cells(group: SupervisedGroup) -> tuple[str, ...]:
+    """Returns a group's line, under `HEADINGS`."""
+    return (
+        group.name,
+        group.family.replace("_", " "),
+        str(group.languages),
+        f"{group.num_examples:,}",
+        f"{group.mean_bits_per_byte:.2f}",
+        percent(group.mean_accuracy, 1),
+        f"{group.best} {percent(group.best_accuracy, 0)}",
+        f"{group.worst} {percent(group.worst_accuracy, 0)}",
+    )
+
+
+def _group(
+    labels: str, family: str, name: str, results: Sequence[LanguageResult]
+) -> SupervisedGroup:
+    best = max(results, key=lambda result: (result.accuracy, result.language))
+    worst = min(results, key=lambda result: (result.accuracy, result.language))
+    return SupervisedGroup(
+        name=name,
+        family=family,
+        labels=labels,
+        languages=len(results),
+        num_examples=sum(result.num_examples for result in results),
+        mean_bits_per_byte=sum(r.bits_per_byte.value for r in results) / len(results),
+        mean_accuracy=sum(r.accuracy for r in results) / len(results),
+        best=best.language,
+        best_accuracy=best.accuracy,
+        worst=worst.language,
+        worst_accuracy=worst.accuracy,
+    )
+
+
+def _table(groups: Sequence[SupervisedGroup]) -> str:
+    head = "".join(
+        f"<th{_style(number)}>{title}</th>" for number, title in enumerate(HEADINGS)
+    )
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{_style(number)}>{escape(cell)}</td>"
+            for number, cell in enumerate(cells(group))
+        )
+        + "</tr>"
+        for group in groups
+    )
+    return (
+        '<div class="scroll" tabindex="0"><table class="plain"><thead><tr>'
+        f"{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _style(number: int) -> str:
+    return ' class="num"' if 2 <= number <= 5 else ""

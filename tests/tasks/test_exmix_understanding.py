@@ -1,0 +1,731 @@
+"""The ExMix rows that ask for a label, a choice or an answer.
+
+Each is run on examples of exactly its builder's features, or on files in its published
+layout; for many the text is compared with what it should be.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import textwrap
+
+import gin
+import pytest
+import seqio
+import tensorflow_datasets as tfds
+from tfds_mocking import mocked_tfds, published_splits
+
+from mtmoe.data.registry import get_task
+from mtmoe.data.sources.joined import JoinedSource
+from mtmoe.data.task_card import task_card
+from mtmoe.data.verify import verify_task
+from mtmoe.errors import CorpusError
+from mtmoe.tasks.exmix.classification import GO_EMOTIONS
+from mtmoe.tasks.exmix.rows import ROWS
+
+MODULES = (
+    "classification tweet_eval nli paraphrase commonsense closed_book_qa kilt "
+    "reading_comprehension"
+).split()
+REGISTERING = [importlib.import_module(f"mtmoe.tasks.exmix.{m}") for m in MODULES]
+FILES = {module.__file__ for module in REGISTERING}
+
+NUMBERS = [
+    *map(str, [*range(1, 25), *range(26, 32), *range(46, 54), *range(60, 65)]),
+    *map(str, [69, 70, 77, 78, *range(80, 102)]),
+    *(f"x{n}" for n in (*range(1, 15), 21, 37, 41)),
+]
+TASKS = {
+    row.name: get_task(row.task_name) for row in ROWS.values() if row.number in NUMBERS
+}
+BUILT = [name for name, task in TASKS.items() if task_card(task).verified == "mocked"]
+BROUGHT = [name for name in TASKS if name not in BUILT]
+
+# One of each form; all of them run in the slow sweep.
+REPRESENTATIVE = (
+    "glue_cola glue_stsb goemotions civil_comments movie_rationales anli esnli "
+    "super_glue_wsc_dpr arc_challenge trivia_qa_open super_glue_multirc "
+    "super_glue_record race_high wiki_table_questions"
+).split()
+
+# T5's lengths; a byte vocabulary has about four tokens where T5's has one.
+LENGTHS = {"inputs": 4 * 512, "targets": 4 * 114}
+
+_ARTICLE = "The mill burned down in 1911. It was rebuilt of brick."
+
+HAND_WRITTEN = {
+    "glue_mnli": (
+        "glue/mnli",
+        {"premise": "It rains.", "hypothesis": "It is dry.", "label": 2, "idx": 7},
+        [("mnli hypothesis: It is dry. premise: It rains.", "contradiction")],
+    ),
+    "super_glue_copa": (
+        "super_glue/copa",
+        {
+            "premise": "The glass fell.",
+            "choice1": "It broke.",
+            "choice2": "It sang.",
+            "question": "effect",
+            "label": 0,
+            "idx": 1,
+        },
+        [
+            (
+                "copa choice1: It broke. choice2: It sang. premise: The glass fell. "
+                "question: effect",
+                "choice1",
+            )
+        ],
+    ),
+    "glue_stsb": (
+        "glue/stsb",
+        {"sentence1": "A cat.", "sentence2": "A dog.", "label": 1.73, "idx": 0},
+        [("stsb sentence1: A cat. sentence2: A dog.", "1.8")],
+    ),
+    "sentiment140": (
+        "sentiment140",
+        {
+            "text": "what a day",
+            "polarity": 4,
+            "date": "Mon",
+            "query": "NO_QUERY",
+            "user": "x",
+        },
+        [("sentiment140 text: what a day", "positive")],
+    ),
+    "wiki_toxicity": (
+        "wikipedia_toxicity_subtypes",
+        {
+            "text": "Thank you.",
+            "id": "1",
+            "language": "en",
+            **dict.fromkeys(
+                "identity_attack insult obscene severe_toxicity threat".split(), 0.0
+            ),
+            "toxicity": 0.49,
+        },
+        [("wiki_toxicity text: Thank you.", "not toxic")],
+    ),
+    "esnli": (
+        "esnli",
+        {
+            "premise": "A man sleeps.",
+            "hypothesis": "A man is awake.",
+            "label": 2,
+            "explanation_1": "Who sleeps is not awake.",
+            "explanation_2": "Sleeping is the opposite.",
+            "explanation_3": "",
+        },
+        [
+            (
+                "explain nli hypothesis: A man is awake. premise: A man sleeps.",
+                "contradiction explanation: Who sleeps is not awake.",
+            )
+        ],
+    ),
+    "rainbow_winogrande": (
+        "winogrande",
+        {
+            "sentence": "The cup did not fit the shelf as the _ was tall.",
+            "option1": "cup",
+            "option2": "shelf",
+            "label": 0,
+        },
+        [
+            (
+                "winogrande sentence: The cup did not fit the shelf as the _ was tall. "
+                "choices: (A) cup (B) shelf",
+                "A",
+            )
+        ],
+    ),
+    "qasc": (
+        "qasc",
+        {
+            "question": "What makes tides?",
+            "choices": [
+                {"label": "A", "text": "wind"},
+                {"label": "B", "text": "the moon"},
+                {"label": "C", "text": "fish"},
+            ],
+            "answerKey": "B",
+            **dict.fromkeys("combinedfact fact1 fact2 formatted_question".split(), "x"),
+            "id": "1",
+        },
+        [
+            (
+                "qasc question: What makes tides? "
+                "choices: (A) wind (B) the moon (C) fish",
+                "B",
+            )
+        ],
+    ),
+    "race_middle": (
+        "race/middle",
+        {
+            "article": f"{_ARTICLE}\n It stands.",
+            "questions": ["When did it burn?", "It is of _ ."],
+            "options": [["1900", "1911", "1920", "1930"], ["wood", "clay", "x", "y"]],
+            "answers": ["B", "A"],
+            "example_id": "middle1.txt",
+        },
+        [
+            (
+                "race question: When did it burn? choices: (A) 1900 (B) 1911 (C) 1920 "
+                f"(D) 1930 article: {_ARTICLE} It stands.",
+                "B",
+            ),
+            (
+                "race question: It is of _ . choices: (A) wood (B) clay (C) x (D) y "
+                f"article: {_ARTICLE} It stands.",
+                "A",
+            ),
+        ],
+    ),
+    "coqa": (
+        "coqa",
+        {
+            "story": _ARTICLE,
+            "source": "wikipedia",
+            "questions": ["What burned?", "When?", "Rebuilt of wood?", "Of what?"],
+            "answers": [
+                {"input_text": text, "answer_start": 0, "answer_end": 1}
+                for text in ("the mill", "1911", "no", "brick")
+            ],
+        },
+        [
+            (f"coqa question: What burned? history: story: {_ARTICLE}", "the mill"),
+            (
+                "coqa question: When? history: Q: What burned? A: the mill "
+                f"story: {_ARTICLE}",
+                "1911",
+            ),
+            (
+                "coqa question: Rebuilt of wood? history: Q: What burned? A: the mill "
+                f"Q: When? A: 1911 story: {_ARTICLE}",
+                "no",
+            ),
+            (
+                "coqa question: Of what? history: Q: When? A: 1911 "
+                f"Q: Rebuilt of wood? A: no story: {_ARTICLE}",
+                "brick",
+            ),
+        ],
+    ),
+    "squad_v2": (
+        "squad/v2.0",
+        {
+            "id": "1",
+            "title": "Mill",
+            "context": _ARTICLE,
+            "question": "Who burned it?",
+            "answers": [],
+            "plausible_answers": [],
+            "is_impossible": True,
+        },
+        [
+            (
+                "question: Who burned it ? context: The mill burned down in 1911 . "
+                "It was rebuilt of brick . ",
+                "unanswerable",
+            )
+        ],
+    ),
+    "drop": (
+        "drop",
+        {
+            "passage": _ARTICLE,
+            "question": "How many bricks?",
+            "answer": "",
+            "validated_answers": ["12", "12"],
+            "query_id": "1",
+        },
+        [(f"drop question: How many bricks? passage: {_ARTICLE}", "12")],
+    ),
+    "quac": (
+        "quac",
+        {
+            "context": f"{_ARTICLE} CANNOTANSWER",
+            "question": "Who rebuilt it?",
+            "title": "Mill",
+            "section_title": "Fire",
+            "background": "A mill.",
+            "answers": [{"text": "CANNOTANSWER", "answer_start": 55}],
+            "orig_answer": {"text": "CANNOTANSWER", "answer_start": 55},
+            "yesno": "x",
+            "followup": "n",
+        },
+        [
+            (
+                "quac question: Who rebuilt it? title: Mill section: Fire "
+                f"context: {_ARTICLE} CANNOTANSWER",
+                "CANNOTANSWER",
+            )
+        ],
+    ),
+    "wiki_table_questions": (
+        "wiki_table_questions",
+        {
+            "input_text": {
+                "context": "who won in 1990 and 1991?",
+                "table": [
+                    {"column_header": header, "row_number": row, "content": content}
+                    for row, header, content in (
+                        (0, "year", "1990"),
+                        (0, "winner", "Berg"),
+                        (1, "year", "1991"),
+                        (1, "winner", "Holm"),
+                    )
+                ],
+            },
+            "target_text": "Berg|Holm",
+        },
+        [
+            (
+                "wiki_table_questions question: who won in 1990 and 1991? table: "
+                "col : year | winner row 1 : 1990 | Berg row 2 : 1991 | Holm",
+                "Berg|Holm",
+            )
+        ],
+    ),
+    "goemotions": (
+        "goemotions",
+        {
+            "comment_text": "So  glad, thanks!",
+            **{name: name in ("joy", "gratitude") for name in GO_EMOTIONS},
+        },
+        [("goemotions text: So glad, thanks!", "gratitude, joy")],
+    ),
+}
+
+
+# row | published records | expected inputs, targets and, after them, the metrics' view
+_QUESTION = {"input": "who painted it?", "output": [{"answer": "Holm"}]}
+FILE_ROWS = {
+    **{
+        f"kilt_{name}": (
+            [
+                {
+                    "id": "1",
+                    "input": "who  painted it?",
+                    "output": [
+                        {"provenance": [{"title": "Holm"}]},
+                        {"answer": "Holm"},
+                        {"answer": "A. Holm"},
+                        {"answer": "Holm", "provenance": []},
+                    ],
+                }
+            ],
+            [(f"{prompt}: who painted it?", "Holm")],
+        )
+        for name, prompt in (
+            ("nq", "nq question"),
+            ("hotpotqa", "hotpotqa question"),
+            ("triviaqa", "trivia_qa question"),
+            ("eli5", "eli5 question"),
+            ("trex", "trex"),
+            ("structured_zeroshot", "zeroshot_re"),
+        )
+    },
+    "kilt_fever": (
+        [
+            {"input": "Oslo is a city.", "output": [{"answer": "SUPPORTS"}]},
+            {"input": "Oslo is a river.", "output": [{"answer": "REFUTES"}]},
+        ],
+        [
+            ("fever claim: Oslo is a city.", "SUPPORTS"),
+            ("fever claim: Oslo is a river.", "REFUTES"),
+        ],
+    ),
+    "kilt_aidayago2": (
+        [
+            {
+                "input": "x" * 2000 + " [START_ENT] Oslo [END_ENT] won. " + "y" * 2000,
+                "output": [{"answer": "Oslo FK"}],
+            }
+        ],
+        [
+            (
+                f"aidayago2 text: {'x' * 699} [START_ENT] Oslo [END_ENT] won. "
+                + "y" * 694,
+                "Oslo FK",
+            )
+        ],
+    ),
+    **{
+        f"tweet_eval_{name}": (
+            [{"text": "so  good", "label": 0}, {"text": "so bad", "label": 1}],
+            [
+                (f"tweet_eval_{name} text: so good", labels[0]),
+                (f"tweet_eval_{name} text: so bad", labels[1]),
+            ],
+        )
+        for name, labels in (
+            ("emoji", ("red heart", "smiling face with hearteyes")),
+            ("emotion", ("anger", "joy")),
+            ("hate", ("not hate", "hate")),
+            ("irony", ("not irony", "irony")),
+            ("offensive", ("not offensive", "offensive")),
+            ("sentiment", ("negative", "neutral")),
+        )
+    },
+    **{
+        f"tweet_eval_stance_{part}": (
+            [
+                {"target": "Atheism", "text": "Yes!", "label": 2},
+                {"target": "Atheism", "text": "No!", "label": "against"},
+            ],
+            [
+                (f"tweet_eval_stance_{part} target: Atheism text: Yes!", "favor"),
+                (f"tweet_eval_stance_{part} target: Atheism text: No!", "against"),
+            ],
+        )
+        for part in "ab"
+    },
+    "rainbow_anli": (
+        [
+            {
+                "observation_1": "Ann left early.",
+                "observation_2": "She was late.",
+                "hypothesis_1": "She ran.",
+                "hypothesis_2": "The train stopped.",
+                "label": 2,
+            }
+        ],
+        [
+            (
+                "rainbow_anli beginning: Ann left early. end: She was late. "
+                "choices: (A) She ran. (B) The train stopped.",
+                "B",
+            )
+        ],
+    ),
+    "ukp_argument": (
+        [
+            {"topic": "school", "sentence": "It helps.", "annotation": "Argument_for"},
+            {"topic": "school", "sentence": "It is.", "annotation": "NoArgument"},
+        ],
+        [
+            ("ukp_argument topic: school sentence: It helps.", "for"),
+            ("ukp_argument topic: school sentence: It is.", "none"),
+        ],
+    ),
+    "tweetqa": (
+        [
+            {
+                "Question": "what fell?",
+                "Tweet": "The tree\nfell!",
+                "Answer": ["the tree", "a tree"],
+                "qid": "1",
+            }
+        ],
+        [("tweetqa question: what fell? tweet: The tree fell!", "the tree")],
+    ),
+}
+
+BAD_RECORDS = {
+    "has an answer": ("kilt_nq", {"input": "who?", "output": [{"answer": ""}]}),
+    "KILT's script": ("kilt_triviaqa", {**_QUESTION, "input": " "}),
+    "no mention": ("kilt_aidayago2", _QUESTION),
+    "none of anger": ("tweet_eval_emotion", {"text": "so", "label": 4}),
+    "'target'": ("tweet_eval_stance_a", {"text": "so", "label": 1}),
+    "none of NoArgument": (
+        "ukp_argument",
+        {"topic": "x", "sentence": "y", "annotation": "maybe"},
+    ),
+    "of 2 choices": (
+        "rainbow_anli",
+        {
+            **dict.fromkeys("observation_1 observation_2".split(), "x"),
+            **dict.fromkeys("hypothesis_1 hypothesis_2".split(), "y"),
+            "label": 0,
+        },
+    ),
+    "`Answer` is empty": ("tweetqa", {"Question": "x", "Tweet": "y", "Answer": [" "]}),
+}
+
+
+@pytest.fixture(autouse=True)
+def _bytes_configured():
+    gin.parse_config(
+        "import mtmoe.data.vocabularies\n"
+        "configured_vocabulary.factory = @byte_vocabulary"
+    )
+
+
+@pytest.fixture
+def brought(tmp_path, monkeypatch):
+    """Writes records as the file of a row that the user brings."""
+    monkeypatch.setenv("MTMOE_DATA", str(tmp_path))
+
+    def write(name: str, records: list[dict], file: str = "train.jsonl") -> None:
+        path = tmp_path / "exmix" / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+    return write
+
+
+def texts(name: str, split: str = "train") -> list[tuple[str, str]]:
+    """Inputs and targets of a row."""
+    dataset = TASKS[name].get_dataset(
+        None, split, use_cached=False, shuffle=False, try_in_mem_cache=False
+    )
+    return [
+        (row["inputs_pretokenized"].decode(), row["targets_pretokenized"].decode())
+        for row in dataset.as_numpy_iterator()
+    ]
+
+
+def made(name: str, split: str = "train") -> list[tuple[str, str]]:
+    """Inputs and targets that a row makes of the user's files."""
+    examples = TASKS[name].source.examples(split)
+    return [(example["inputs"], example["targets"]) for example in examples]
+
+
+def check(name: str, split: str = "train") -> None:
+    task = TASKS[name]
+    found = verify_task(task, split, 50, LENGTHS)
+    assert found.problems == ()
+    assert set(found.scores) == set(task_card(task).metrics)
+
+
+def builders(name: str) -> list[seqio.TfdsDataSource]:
+    source = TASKS[name].source
+    if isinstance(source, JoinedSource):
+        return [part.source for part in source.parts]
+    return [source]
+
+
+def test_all_rows_are_registered_and_described():
+    assert len(TASKS) == len(NUMBERS) == 86
+    assert {task.source_info.file_path for task in TASKS.values()} == FILES
+    assert sorted(BROUGHT) == sorted([*FILE_ROWS, "gpt2_deepfake"])
+    for task in TASKS.values():
+        card = task_card(task)
+        assert card.origin and card.licence and card.metrics and card.certainty
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVE)
+def test_examples_of_the_builders_features(name):
+    with mocked_tfds(5):
+        check(name)
+
+
+@pytest.mark.parametrize("name", HAND_WRITTEN)
+def test_text_of_hand_written_examples(name):
+    builder, record, expected = HAND_WRITTEN[name]
+    with mocked_tfds(records={builder: [record]}):
+        assert texts(name) == expected
+
+
+@pytest.mark.parametrize("name", FILE_ROWS)
+def test_rows_from_files(name, brought):
+    records, expected = FILE_ROWS[name]
+    brought(name, records)
+    assert made(name) == expected
+    check(name)
+
+
+def test_human_and_machine_by_turns(brought):
+    for part in ("train", "valid"):
+        for model in ("webtext", "xl-1542M"):
+            records = [{"id": n, "text": f"{model}\n {n}"} for n in range(2)]
+            brought("gpt2_deepfake", records, f"{model}.{part}.jsonl")
+    assert made("gpt2_deepfake", "validation") == [
+        ("gpt2_deepfake text: webtext 0", "human"),
+        ("gpt2_deepfake text: xl-1542M 0", "machine"),
+        ("gpt2_deepfake text: webtext 1", "human"),
+        ("gpt2_deepfake text: xl-1542M 1", "machine"),
+    ]
+    check("gpt2_deepfake")
+
+
+@pytest.mark.parametrize("reason", BAD_RECORDS)
+def test_bad_records_are_named_by_line_and_reason(reason, brought):
+    name, record = BAD_RECORDS[reason]
+    brought(name, [FILE_ROWS[name][0][0], record])
+    with pytest.raises(CorpusError, match=r"train\.jsonl:2: ") as error:
+        made(name)
+    assert reason in str(error.value)
+
+
+def test_a_missing_file_says_what_to_bring(brought):
+    with pytest.raises(CorpusError, match=r"tweetqa/train\.jsonl.*`Question`"):
+        made("tweetqa")
+
+
+def test_the_metrics_see_all_answers(brought):
+    brought("kilt_nq", FILE_ROWS["kilt_nq"][0])
+    task = TASKS["kilt_nq"]
+    (example,) = task.get_dataset(
+        None, "train", use_cached=False, shuffle=False, try_in_mem_cache=False
+    ).as_numpy_iterator()
+    target = task.postprocess_fn("Holm", example=example, is_target=True)
+    assert target == ["Holm", "A. Holm"]
+    (metric,) = task.metric_fns
+    assert metric([target], ["a holm"]) == {"em": 100, "f1": 100}
+    assert metric([target], ["Berg"]) == {"em": 0, "f1": 0}
+
+
+def test_snli_leaves_out_pairs_without_a_label():
+    pair = {"premise": "It rains.", "hypothesis": "It pours."}
+    records = [{**pair, "label": -1}, {**pair, "label": 1}]
+    with mocked_tfds(records={"snli": records}):
+        assert texts("snli") == [
+            ("snli hypothesis: It pours. premise: It rains.", "neutral")
+        ]
+
+
+def test_pronouns_are_scored_by_the_referent_as_t5_scores_them():
+    sentence = "Ann thanked the old doctor because she had helped ."
+    wsc = {
+        "text": sentence,
+        "span1_text": "the old doctor",
+        "span1_index": 2,
+        "span2_text": "she",
+        "span2_index": 6,
+        "label": 1,
+        "idx": 0,
+    }
+    wrong = {**wsc, "span1_text": "Ann", "span1_index": 0, "label": 0}
+    dpr = {
+        "sentence": "Ann called Eve, but she slept.",
+        "pronoun": "she",
+        "candidates": ["Ann", "Eve"],
+        "label": 1,
+    }
+    marked = "wsc: Ann thanked the old doctor because *she* had helped ."
+    records = {"super_glue": [wsc, wrong], "definite_pronoun_resolution": [dpr]}
+    with mocked_tfds(records=records):
+        assert texts("super_glue_wsc_dpr") == [
+            (marked, "the old doctor"),
+            ("wsc: Ann called Eve, but *she* slept.", "Eve"),
+        ]
+        task = TASKS["super_glue_wsc_dpr"]
+        examples = list(
+            task.get_dataset(
+                None, "validation", use_cached=False, try_in_mem_cache=False, seed=0
+            ).as_numpy_iterator()
+        )
+    by_label = {int(example["label"]): example for example in examples}
+    assert by_label[0]["targets_pretokenized"] == b"<unk>"
+    answer = task.postprocess_fn
+    assert answer("A doctor", example=by_label[1], is_target=False) == 1
+    assert answer("Ann", example=by_label[1], is_target=False) == 0
+    assert answer("Ann", example=by_label[0], is_target=False) == 1
+    assert answer("x", example=by_label[0], is_target=True) == 0
+
+
+def test_explanations_are_scored_beside_the_label():
+    task = TASKS["esnli"]
+    example = {"explanations": [b"It rains.", b"Rain falls."]}
+    target = task.postprocess_fn("neutral", example=example, is_target=True)
+    assert target == {"label": "neutral", "explanations": ["It rains.", "Rain falls."]}
+    accuracy, bleu = task.metric_fns
+    for text, expected in (
+        ("neutral explanation: Rain falls.", (100, 100)),
+        ("entailment explanation: Rain falls.", (0, 100)),
+        ("neutral", (100, 0)),
+    ):
+        answer = task.postprocess_fn(text, example=example, is_target=False)
+        scores = {**accuracy([target], [answer]), **bleu([target], [answer])}
+        assert (scores["accuracy"], scores["bleu"]) == pytest.approx(expected)
+
+
+def test_tables_are_answered_in_any_order():
+    denotation = TASKS["wiki_table_questions"].postprocess_fn
+    assert denotation("Holm | berg") == denotation("Berg|Holm") != denotation("Berg")
+
+
+def test_rounds_of_anli_are_one_task():
+    records = {
+        f"anli/r{number}": [
+            {"context": f"c{number}", "hypothesis": "h", "label": 2, "uid": "1"}
+        ]
+        for number in (1, 2, 3)
+    }
+    with mocked_tfds(records=records):
+        assert texts("anli") == [
+            (f"anli hypothesis: h context: c{number}", "contradiction")
+            for number in (1, 2, 3)
+        ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in BUILT if n not in REPRESENTATIVE])
+def test_every_built_row(name):
+    with mocked_tfds(5):
+        check(name)
+
+
+@pytest.mark.slow
+def test_builders_have_the_names_versions_splits_and_labels_used():
+    with mocked_tfds():
+        for name in BUILT:
+            for source in builders(name):
+                builder = tfds.builder(source.tfds_dataset.name)
+                assert source.tfds_dataset.name.endswith(f":{builder.version}")
+                used = {source.tfds_dataset._map_split(s) for s in source.splits}
+                # These two open a downloaded file to list their splits.
+                if builder.name not in ("paws_wiki", "cos_e"):
+                    assert used <= published_splits(builder), name
+                label = builder.info.features.get("label")
+                labels = _labels(name)
+                if isinstance(label, tfds.features.ClassLabel) and labels:
+                    assert len(labels) == label.num_classes, name
+                    if name not in _OWN_WORDS:
+                        assert labels == tuple(label.names), name
+
+
+# Rows whose labels we spell out where the builder abbreviates or numbers them.
+_OWN_WORDS = ("imdb", "yelp_polarity", "trec", "anli")
+
+
+def _labels(name: str) -> tuple[str, ...]:
+    keywords = getattr(TASKS[name].postprocess_fn, "keywords", None) or {}
+    labels = keywords.get("label_classes", ())
+    return () if labels[:2] == ("A", "B") else labels
+
+
+@pytest.mark.slow
+def test_importing_reads_no_file_and_opens_no_connection():
+    script = f"""
+        import importlib, sys, time
+        import tensorflow as tf
+        import seqio
+        from t5.data import preprocessors
+        from t5.evaluation import metrics
+
+        seen = []
+
+        def hook(event, args):
+            if event == "open" and not str(args[0]).endswith((".py", ".pyc", ".so")):
+                seen.append(args)
+            if event.startswith("socket."):
+                seen.append((event, *args))
+
+        def refuse(*args, **kwargs):
+            raise AssertionError(f"file system: {{args}}")
+
+        for name in ("GFile", "glob", "exists", "listdir", "isdir"):
+            setattr(tf.io.gfile, name, refuse)
+        before = time.process_time()
+        sys.addaudithook(hook)
+        for module in {MODULES!r}:
+            importlib.import_module(f"mtmoe.tasks.exmix.{{module}}")
+        taken = time.process_time() - before
+        assert not seen, seen
+        assert len(seqio.TaskRegistry.names()) == {len(NUMBERS)}
+        assert taken < 5, taken
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
