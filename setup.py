@@ -86,6 +86,7 @@ DEVELOPMENT = [
     "mypy>=1.10",
     "pytest>=8.0",
     "pytest-cov>=5.0",
+    "pytest-xdist>=3.5",
     "ruff>=0.5",
     "setuptools>=77",
 ]

@@ -217,3 +217,19 @@ def language(code_or_alias: str) -> Language:
         valid = [entry.code for entry in LANGUAGES]
         valid += [alias for entry in LANGUAGES for alias in entry.aliases]
         raise UnknownNameError("language code", code_or_alias, valid) from None
+
+
+SEVERAL_LANGUAGES = Language("mul", "Several languages", "Zyyy", "Several", ())
+"""Stands in tables for a task in several languages at once (ISO 639-2 `mul`)."""
+
+
+def row_language(code: str) -> Language:
+    """Returns the language of a table's row, `SEVERAL_LANGUAGES` among them.
+
+    Args:
+      code: a code as `language` takes it, or `mul`.
+
+    Raises:
+      UnknownNameError: neither.
+    """
+    return SEVERAL_LANGUAGES if code == SEVERAL_LANGUAGES.code else language(code)

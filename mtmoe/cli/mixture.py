@@ -129,9 +129,10 @@ def _plan(name: str, configured: dict[str, Any]) -> MixturePlan:
 
 def _print(plan: MixturePlan) -> None:
     lengths = f"{plan.lengths['inputs']} inputs and {plan.lengths['targets']} targets"
+    about = _mark(plan.total, "tokens_per_example")
     print(
         f"{plan.mixture}: {plan.total.num_tasks:,} tasks, {plan.total.tokens:,.0f} "
-        f"tokens in {plan.total.examples:,.0f} examples of at most {lengths}"
+        f"tokens in {about}{plan.total.examples:,.0f} examples of at most {lengths}"
     )
     for mixture, policy in plan.policies.items():
         print(f"  {mixture}: {one_line(policy, 150)}")
@@ -157,27 +158,30 @@ def _print(plan: MixturePlan) -> None:
 def _table(kind: str, rows: Sequence[PlanRow], total: PlanRow) -> str:
     """Returns the first rows, what is left out in one row, and the total."""
     shown = rows[: FLAGS.rows or None]
-    cells = [[one_line(row.name, 44), *_cells(row)] for row in shown]
-    left_out = len(rows) - len(shown)
+    about = _mark(total, "tokens_per_example")
+    cells = [[one_line(row.name, 44), *_cells(row, about)] for row in shown]
+    left_out = rows[len(shown) :]
     if left_out:
+        of_examples = sum(row.share_of_examples for row in left_out)
+        of_tokens = sum(row.share_of_tokens for row in left_out)
         cells.append(
             [
-                f"... {left_out:,} more",
-                percent(sum(r.share_of_examples for r in rows[len(shown) :]), 2),
-                percent(sum(r.share_of_tokens for r in rows[len(shown) :]), 2),
-                compact(sum(r.tokens for r in rows[len(shown) :])),
+                f"... {len(left_out):,} more",
+                percent(of_examples, 2),
+                about + percent(of_tokens, 2),
+                about + compact(sum(row.tokens for row in left_out)),
                 *[""] * 3,
             ]
         )
-    cells.append(["total", *_cells(total)])
+    cells.append(["total", *_cells(total, "")])
     return table([kind, *_HEADINGS], cells, right=range(1, len(_HEADINGS) + 1))
 
 
-def _cells(row: PlanRow) -> list[str]:
+def _cells(row: PlanRow, about: str) -> list[str]:
     return [
         percent(row.share_of_examples, 2),
-        percent(row.share_of_tokens, 2),
-        compact(round(row.tokens)),
+        about + percent(row.share_of_tokens, 2),
+        about + compact(round(row.tokens)),
         _number(row, "tokens_per_example", 0),
         _number(row, "epochs", 2),
         _number(row, "bytes_per_token", 2),
@@ -189,7 +193,11 @@ def _number(row: PlanRow, name: str, decimals: int) -> str:
     if value is None:
         return "?"
     text = f"{value:.2g}" if decimals and value < 1 else f"{value:,.{decimals}f}"
-    return ("~" if row.is_estimate(name) else "") + text
+    return _mark(row, name) + text
+
+
+def _mark(row: PlanRow, number: str) -> str:
+    return "~" if row.is_estimate(number) else ""
 
 
 def _write(plan: MixturePlan, path: Path) -> None:

@@ -15,8 +15,31 @@ from mtmoe.errors import ConfigError, UnknownNameError
 
 EMBEDDED_TASK_MODULES = ("mtmoe.tasks.embedded.span_corruption",)
 
-BUILT_IN_TASK_MODULES = ("mtmoe.tasks.embedded.span_corruption",)
-"""Every module of tasks that comes with mtmoe, in an order in which they import."""
+BUILT_IN_TASK_MODULES = (
+    "mtmoe.tasks.pretraining.c4",
+    "mtmoe.tasks.pretraining.mc4",
+    "mtmoe.tasks.exmix.mixtures",
+    "mtmoe.tasks.multilingual.choices",
+    "mtmoe.tasks.multilingual.classification",
+    "mtmoe.tasks.multilingual.flores",
+    "mtmoe.tasks.multilingual.mgsm",
+    "mtmoe.tasks.multilingual.mlqa",
+    "mtmoe.tasks.multilingual.mt5_english",
+    "mtmoe.tasks.multilingual.pawsx",
+    "mtmoe.tasks.multilingual.summarization",
+    "mtmoe.tasks.multilingual.tagging",
+    "mtmoe.tasks.multilingual.translation",
+    "mtmoe.tasks.multilingual.tydiqa",
+    "mtmoe.tasks.multilingual.wiki40b",
+    "mtmoe.tasks.multilingual.wikiann",
+    "mtmoe.tasks.multilingual.xnli",
+    "mtmoe.tasks.multilingual.xquad",
+    "mtmoe.tasks.embedded.multitask",
+)
+"""Every module of tasks that comes with mtmoe, in an order in which they import.
+
+`exmix.mixtures` and `embedded.multitask` import the modules whose tasks they mix.
+"""
 
 _imported: list[str] = []  # task modules, in the order they were asked for
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,7 +123,7 @@ def _plain_text_key(offline: tuple[Callable[..., Any], ...]) -> str | None:
     return rekey.keywords["key_map"].get("targets")
 
 
-def _documents(task: seqio.Task, split: str, text_key: str) -> Collection[str]:
+def _documents(task: seqio.Task, split: str, text_key: str) -> Iterable[str]:
     if isinstance(task.source, TextSource) and text_key == "text":
         return task.source.documents(split)
     dataset = task.source.get_dataset(split=split, shuffle=False)
@@ -136,7 +136,7 @@ def _documents(task: seqio.Task, split: str, text_key: str) -> Collection[str]:
 
 
 def _cached_tokens(
-    task: seqio.Task, split: str, documents: Collection[str]
+    task: seqio.Task, split: str, documents: Iterable[str]
 ) -> Int32Array:
     vocabulary = task.output_features["targets"].vocabulary
     path = _cache_path(task, split, documents, vocabulary)
@@ -156,7 +156,7 @@ def _cached_tokens(
 def _cache_path(
     task: seqio.Task,
     split: str,
-    documents: Collection[str],
+    documents: Iterable[str],
     vocabulary: seqio.Vocabulary,
 ) -> Path:
     digest = hashlib.sha256(_FORMAT_VERSION)

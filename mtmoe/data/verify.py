@@ -51,7 +51,7 @@ def verify_task(
 
     Problems are: a split without examples, empty inputs or targets, targets longer than
     their place in a batch, a token outside the vocabulary, and a metric that is not
-    perfect when the targets are the predictions.
+    perfect when the targets are the predictions. A language model's inputs are empty.
 
     Args:
       task: any task with the features `inputs` and `targets`.

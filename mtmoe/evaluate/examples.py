@@ -18,7 +18,6 @@ from mtmoe.data.evaluation_examples import (
 from mtmoe.data.mixing.rates import mean_rates
 from mtmoe.data.registry import (
     get_task,
-    task_language,
     tasks_of,
 )
 from mtmoe.data.task_card import task_card
@@ -27,7 +26,7 @@ from mtmoe.data.token_store import token_level_steps
 from mtmoe.errors import ConfigError
 from mtmoe.evaluate.text_folder import read_text_folder
 from mtmoe.evaluate.unigram import UnigramBaselines, fit_unigrams
-from mtmoe.languages import Language, language
+from mtmoe.languages import SEVERAL_LANGUAGES, Language, language
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,18 +145,20 @@ def training_baselines(
 
 
 def language_of(task_name: str) -> Language:
-    """Returns a task's language.
+    """Returns a task's language, `SEVERAL_LANGUAGES` for a supervised task without one.
 
     Raises:
-      ConfigError: the task names none.
+      ConfigError: a self-supervised task names none.
     """
-    code = task_language(task_name)
-    if not code:
-        raise ConfigError(
-            f"task {task_name!r} names no language, so it has no row in a table of "
-            "languages; give its TextSource a language"
-        )
-    return language(code)
+    card = task_card(get_task(task_name))
+    if card.language:
+        return language(card.language)
+    if card.labels in ("gold", "rule"):
+        return SEVERAL_LANGUAGES
+    raise ConfigError(
+        f"task {task_name!r} names no language, so it has no row in a table of "
+        "languages; give its card or its TextSource a language"
+    )
 
 
 def _task_examples(task: seqio.Task, split: str, sampling: Sampling) -> TaskExamples:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import mtmoe
 from mtmoe.data.mixing.plan_rows import BASES, MixturePlan, PlanRow
-from mtmoe.languages import LANGUAGES
+from mtmoe.languages import LANGUAGES, SEVERAL_LANGUAGES
 from mtmoe.report import svg
 from mtmoe.report.svg import escape
 from mtmoe.report.wording import compact, percent
 
-_LANGUAGES = {entry.code: entry.name for entry in LANGUAGES}
+_LANGUAGES = {entry.code: entry.name for entry in (*LANGUAGES, SEVERAL_LANGUAGES)}
 _ROW = 17.0
 _TOP = 40.0
 _NAME_END, _SHARE_END = 260.0, 610.0
@@ -72,7 +72,7 @@ def _meta(plan: MixturePlan) -> str:
 def _cards(plan: MixturePlan) -> str:
     total = plan.total
     cards = (
-        (f"{total.num_tasks:,}", "tasks", f"in {len(plan.languages):,} languages"),
+        (f"{total.num_tasks:,}", "tasks", _languages(plan)),
         (compact(total.examples), "examples", _per_example(total)),
         (_known(total.epochs, "{:.2f}"), "epochs over all of it", _unknown(plan)),
         (_known(total.bytes_per_token, "{:.2f}"), "bytes a token", ""),
@@ -84,13 +84,19 @@ def _cards(plan: MixturePlan) -> str:
     )
 
 
+def _languages(plan: MixturePlan) -> str:
+    count = len(plan.languages)
+    return "in 1 language" if count == 1 else f"in {count:,} languages"
+
+
 def _per_example(row: PlanRow) -> str:
     return f"of {row.tokens_per_example:.0f} tokens on average"
 
 
 def _unknown(plan: MixturePlan) -> str:
     count = len(plan.unknown_epochs)
-    return f"size of {count:,} tasks unknown" if count else ""
+    tasks = "1 task" if count == 1 else f"{count:,} tasks"
+    return f"size of {tasks} unknown" if count else ""
 
 
 def _known(value: float | None, form: str) -> str:

@@ -12,7 +12,7 @@ from mtmoe.evaluate.bootstrap import Interval
 from mtmoe.evaluate.headline import headline_tasks
 from mtmoe.evaluate.metrics import METRICS
 from mtmoe.evaluate.records import MetricRow
-from mtmoe.languages import language
+from mtmoe.languages import row_language
 from mtmoe.report.folder import ModelFolder
 from mtmoe.report.supervised import supervised_groups
 
@@ -103,7 +103,7 @@ def _result(
         language=bits.language,
         name=bits.name,
         script=bits.script,
-        family=language(bits.language).family,
+        family=row_language(bits.language).family,
         task=bits.task,
         bits_per_byte=Interval(bits.value, bits.ci_low, bits.ci_high),
         mixture_unigram_bits_per_byte=rows["mixture_unigram_bits_per_byte"].value,

@@ -158,7 +158,6 @@ KINDS = (
         of_messages,
         origin=interface.DJANGO_ORIGIN,
         licence=interface.DJANGO_LICENCE,
-        is_prose=False,
     ),
     _of_udhr(
         "language_id_words",

@@ -77,15 +77,22 @@ def translation(source: str, target: str, text: str, translated: str) -> TextExa
     return {"inputs": inputs, "targets": translated}
 
 
+def udhr_pairs(code: str) -> Iterator[tuple[str, str, str]]:
+    """Yields (key, text, English text) of each comparable paragraph of a language."""
+    english = text_by_place("en")
+    for key, number, text in comparable_paragraphs(code):
+        yield key, text, english[key, number]
+
+
 def udhr_to_en(code: str) -> KeyedRows:
     """Paragraphs of the Declaration in a language, into English."""
-    for place, text, english in _udhr_pairs(code):
+    for place, text, english in udhr_pairs(code):
         yield place, translation(code, "en", text, english)
 
 
 def udhr_from_en(code: str) -> KeyedRows:
     """The same paragraphs out of English."""
-    for place, text, english in _udhr_pairs(code):
+    for place, text, english in udhr_pairs(code):
         yield place, translation("en", code, english, text)
 
 
@@ -128,12 +135,6 @@ def holiday_to_en(code: str) -> KeyedRows:
             yield holiday.key, translation(code, "en", holiday.text, holiday.english)
 
 
-def _udhr_pairs(code: str) -> Iterator[tuple[str, str, str]]:
-    english = text_by_place("en")
-    for key, number, text in comparable_paragraphs(code):
-        yield key, text, english[key, number]
-
-
 _translation = functools.partial(EmbeddedKind, family="translation", labels="gold")
 _of_udhr = functools.partial(
     _translation,
@@ -149,6 +150,7 @@ _of_django = functools.partial(
     scores=("chrf++", "bleu"),
     origin=interface.DJANGO_ORIGIN,
     licence=interface.DJANGO_LICENCE,
+    is_prose=True,
 )
 _of_phrases = functools.partial(
     _translation,

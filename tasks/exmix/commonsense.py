@@ -32,6 +32,7 @@ from mtmoe.tasks.exmix.forms import (
     mapped,
     register_asked,
     register_labelled,
+    tfds_origin,
     tfds_source,
 )
 from mtmoe.tasks.exmix.rows import register_row
@@ -279,7 +280,7 @@ register_row(
         ]
     ),
     family="other",
-    origin=f"TFDS {_WSC}, {_DPR}",
+    origin=tfds_origin(_WSC, _DPR),
     licence="CC BY 4.0 (WSC), unknown (DPR)",
     metrics=ACCURACY.functions,
     metric_names=ACCURACY.names,

@@ -13,12 +13,15 @@ from t5.evaluation import metrics as t5_metrics
 
 from mtmoe.data.metrics.alignment import check_aligned
 from mtmoe.tasks.exmix.rows import register_row
-from mtmoe.tasks.exmix.text_steps import Features, labelled
+from mtmoe.tasks.exmix.text_steps import Features, labelled, per_example
 
 NEITHER = "neither"
+"""The target where the pronoun means none of the two names."""
+
+_TO_THE_END = 2**31 - 1
 
 
-@seqio.map_over_dataset  # type: ignore[untyped-decorator]
+@per_example
 def _marked_pronoun(example: Features) -> dict[str, tf.Tensor]:
     text, pronoun = example["Text"], example["Pronoun"]
     start = example["Pronoun-offset"]
@@ -39,9 +42,6 @@ def _marked_pronoun(example: Features) -> dict[str, tf.Tensor]:
         ),
         "targets": tf.where(example["A-coref"], example["A"], neither_or_b),
     }
-
-
-_TO_THE_END = 2**31 - 1
 
 
 def gap_f1(targets: Sequence[str], predictions: Sequence[str]) -> dict[str, float]:

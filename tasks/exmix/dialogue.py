@@ -17,7 +17,6 @@ Of clinc_oos the questions out of scope are left out, as in DialoGLUE.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 
 import seqio
 import tensorflow as tf
@@ -35,6 +34,7 @@ from mtmoe.tasks.exmix.text_steps import (
     drop_blank,
     labelled,
     one_line,
+    per_example,
     reference_texts,
     references,
     text_pair,
@@ -84,7 +84,7 @@ register_row(
     ),
     family="dialogue",
     origin="JSONL of KILT: Wizard of Wikipedia",
-    licence="CC BY 4.0",
+    licence="unknown (KILT itself is MIT)",
     postprocess=reference_texts,
     metrics=(rouge, token_f1),
     metric_names=(*ROUGE_KEYS, "f1"),
@@ -93,7 +93,7 @@ register_row(
 )
 
 
-@seqio.map_over_dataset  # type: ignore[untyped-decorator]
+@per_example
 def _schema_guided_reply(example: Features) -> dict[str, tf.Tensor]:
     acts = example["dialog_acts"]
     # One act: INFORM(cuisine=Mexican, Italian); no slot: GOODBYE.
@@ -142,31 +142,31 @@ register_row(
 )
 
 
-def next_turns(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Makes an example of each turn of a dialogue but its first.
+@per_example
+def _turns(example: Features) -> dict[str, tf.Tensor]:
+    """Makes inputs and targets of all turns of a dialogue but its first.
 
     Args:
-      dataset: dialogues with `utterances`, string [turns], whose speakers alternate,
-        and `first_speaker`, 0 the user and 1 the system.
+      example: `utterances`, string [turns], whose speakers alternate, and
+        `first_speaker`, 0 the user and 1 the system.
     """
+    said = one_line(example["utterances"])
+    speaker = tf.cast(example["first_speaker"], tf.int32) + tf.range(tf.size(said))
+    names = tf.gather(["user", "system"], speaker % 2)
+    marked = tf.strings.join([names, said], separator=": ")
+    # Row i: the turns before turn i.
+    before = tf.gather(marked, tf.ragged.range(tf.range(tf.size(said) - 1)))
+    history = tf.strings.reduce_join(before, axis=1, separator=" ")
+    return {
+        "inputs": tf.strings.join(
+            ["schema_guided_dialogue turn: ", marked[:-1], " before: ", history]
+        ),
+        "targets": said[1:],
+    }
 
-    def turns(example: Features) -> dict[str, tf.Tensor]:
-        said = tf.map_fn(one_line, example["utterances"])
-        speaker = tf.cast(example["first_speaker"], tf.int32) + tf.range(tf.size(said))
-        names = tf.gather(["user", "system"], speaker % 2)
-        marked = tf.strings.join([names, said], separator=": ")
-        # Row i: the turns before turn i + 1.
-        before = tf.gather(marked, tf.ragged.range(tf.range(tf.size(said) - 1)))
-        history = tf.strings.reduce_join(before, axis=1, separator=" ")
-        return {
-            "inputs": tf.strings.join(
-                ["schema_guided_dialogue turn: ", marked[:-1], " before: ", history]
-            ),
-            "targets": said[1:],
-        }
 
-    dialogues = dataset.filter(lambda example: tf.size(example["utterances"]) > 1)
-    return dialogues.map(turns, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+def _next_turns(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    return _turns(drop_blank(dataset, ("utterances",))).unbatch()
 
 
 register_row(
@@ -178,14 +178,14 @@ register_row(
     family="dialogue",
     origin="TFDS schema_guided_dialogue 1.0.0",
     licence="CC BY-SA 4.0",
-    preprocessors=(next_turns, functools.partial(drop_blank, keys=("targets",))),
+    preprocessors=(_next_turns, functools.partial(drop_blank, keys=("targets",))),
     metrics=_REPLY_METRICS,
     metric_names=_REPLY_METRIC_NAMES,
     note="An example a turn, of either speaker; the count is one of dialogues.",
 )
 
 
-@seqio.map_over_dataset  # type: ignore[untyped-decorator]
+@per_example
 def _rewritten_question(example: Features) -> dict[str, tf.Tensor]:
     before = tf.strings.reduce_join(example["context"], separator=" ")
     parts = {"question": example["question"], "before": before}
@@ -211,7 +211,7 @@ register_row(
 )
 
 
-@seqio.map_over_dataset  # type: ignore[untyped-decorator]
+@per_example
 def _safety(example: Features) -> dict[str, tf.Tensor]:
     parts = {"speaker": example["speaker_to_eval"], "text": example["text"]}
     return {
@@ -255,7 +255,7 @@ def intent(record: Record, name: str) -> dict[str, str]:
 
 for _name, _intents, _licence in (
     ("banking77", 77, "CC BY 4.0"),
-    ("hwu64", 64, "CC BY-SA 3.0"),
+    ("hwu64", 64, "CC BY 4.0"),
 ):
     register_row(
         f"dialoglue_{_name}",
@@ -275,12 +275,10 @@ for _name, _intents, _licence in (
     )
 
 
-def _spaced_intent(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    def spaced(example: Features) -> Mapping[str, tf.Tensor]:
-        name = tf.strings.regex_replace(example["intent_name"], "_", " ")
-        return {"text": example["text"], "intent": name}
-
-    return dataset.map(spaced, num_parallel_calls=tf.data.AUTOTUNE)
+@per_example
+def _spaced_intent(example: Features) -> dict[str, tf.Tensor]:
+    name = tf.strings.regex_replace(example["intent_name"], "_", " ")
+    return {"text": example["text"], "intent": name}
 
 
 register_row(
@@ -329,9 +327,9 @@ def slots(record: Record, name: str) -> dict[str, str]:
     }
 
 
-for _name, _folders in (
-    ("restaurant8k", "restaurant8k"),
-    ("dstc8_sgd", "dstc8/{Buses_1,Events_1,Homes_1,RentalCars_1}"),
+for _name, _folders, _licence in (
+    ("restaurant8k", "restaurant8k", "CC BY 4.0"),
+    ("dstc8_sgd", "dstc8/{Buses_1,Events_1,Homes_1,RentalCars_1}", "CC BY-SA 4.0"),
 ):
     register_row(
         f"dialoglue_{_name}",
@@ -345,7 +343,7 @@ for _name, _folders in (
         ),
         family="dialogue",
         origin=f"JSONL of DialoGLUE: {_name}",
-        licence="CC BY 4.0",
+        licence=_licence,
         metrics=(slot_f1,),
         metric_names=("slot_f1",),
         verified="layout",

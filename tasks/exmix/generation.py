@@ -30,6 +30,7 @@ from mtmoe.tasks.exmix.text_steps import (
     drop_blank,
     labelled,
     one_line,
+    per_example,
     reference_texts,
     references,
     text_pair,
@@ -83,7 +84,7 @@ def _register(
     )
 
 
-@seqio.map_over_dataset  # type: ignore[untyped-decorator]
+@per_example
 def _data_to_text(
     example: Features, head: str, data: Callable[[Features], tf.Tensor], target: str
 ) -> dict[str, tf.Tensor]:
@@ -211,7 +212,7 @@ def _register_simplification(
     )
 
 
-@seqio.map_over_dataset  # type: ignore[untyped-decorator]
+@per_example
 def _simplification(
     example: Features, source: str, target: str
 ) -> dict[str, tf.Tensor]:

@@ -138,7 +138,7 @@ for _task in _TASKS:
             "KILT's files (`input`, `output`) under these names, see the module",
         ),
         family=_task.family,
-        origin="files: KILT",
+        origin=f"JSONL of KILT: {_task.name.removeprefix('kilt_')}",
         licence=_task.licence,
         metrics=_task.scores.functions,
         metric_names=_task.scores.names,

@@ -15,13 +15,14 @@ from mtmoe.tasks.exmix.text_steps import (
     drop_blank,
     labelled,
     one_line,
+    per_example,
     text_pair,
 )
 
 _ANSWER_MARK = "####"
 
 
-@seqio.map_over_dataset  # type: ignore[untyped-decorator]
+@per_example
 def _worked_problem(example: Features) -> dict[str, tf.Tensor]:
     # <<48/2=24>> are notes for a calculator.
     worked = tf.strings.regex_replace(example["answer"], "<<[^>]*>>", "")

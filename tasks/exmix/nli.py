@@ -36,6 +36,7 @@ from mtmoe.tasks.exmix.forms import (
     letter_id,
     mapped,
     register_labelled,
+    tfds_origin,
     tfds_source,
 )
 from mtmoe.tasks.exmix.rows import register_row
@@ -54,7 +55,7 @@ _MNLI_SPLITS = {
     "test_mismatched": "test_mismatched",
 }
 # Training examples of each round.
-_ANLI_ROUNDS = {"r1": 16946, "r2": 45460, "r3": 100459}
+_ANLI_ROUNDS = {"anli/r1:0.1.0": 16946, "anli/r2:0.1.0": 45460, "anli/r3:0.1.0": 100459}
 
 _TASKS = (
     Labelled(
@@ -134,12 +135,12 @@ register_row(
     "anli",
     JoinedSource(
         [
-            Part(tfds_source(f"anli/{name}:0.1.0", ALL_SPLITS), weight=examples)
-            for name, examples in _ANLI_ROUNDS.items()
+            Part(tfds_source(builder, ALL_SPLITS), weight=examples)
+            for builder, examples in _ANLI_ROUNDS.items()
         ]
     ),
     family=FAMILY,
-    origin="TFDS anli/r1:0.1.0, anli/r2:0.1.0, anli/r3:0.1.0",
+    origin=tfds_origin(*_ANLI_ROUNDS),
     licence="CC BY-NC 4.0",
     metrics=ACCURACY.functions,
     metric_names=ACCURACY.names,
@@ -178,7 +179,7 @@ register_row(
     "esnli",
     tfds_source("esnli:0.1.0", ALL_SPLITS),
     family=FAMILY,
-    origin="TFDS esnli:0.1.0",
+    origin="TFDS esnli 0.1.0",
     licence="unknown (SNLI's texts: CC BY-SA 4.0)",
     metrics=(label_accuracy, explanation_bleu),
     metric_names=("accuracy", "bleu"),
@@ -205,7 +206,7 @@ register_row(
     "rainbow_anli",
     user_files("rainbow_anli", _abduction, _ART),
     family=FAMILY,
-    origin=f"files: {_ART}",
+    origin="JSONL of aNLI (ART)",
     licence="unknown",
     metrics=ACCURACY.functions,
     metric_names=ACCURACY.names,

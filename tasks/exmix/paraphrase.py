@@ -73,7 +73,7 @@ register_row(
     "glue_stsb",
     tfds_source("glue/stsb:2.0.0", ALL_SPLITS),
     family=FAMILY,
-    origin="TFDS glue/stsb:2.0.0",
+    origin="TFDS glue/stsb 2.0.0",
     licence="mixed, mostly CC BY-SA",
     metrics=(t5_metrics.pearson_corrcoef, t5_metrics.spearman_corrcoef),
     metric_names=("pearson_corrcoef", "spearman_corrcoef"),

@@ -110,7 +110,7 @@ register_row(
     "super_glue_multirc",
     tfds_source("super_glue/multirc:1.0.2", ALL_SPLITS),
     family=FAMILY,
-    origin="TFDS super_glue/multirc:1.0.2",
+    origin="TFDS super_glue/multirc 1.0.2",
     licence="unknown",
     metrics=(
         t5_metrics.multirc_f1_over_all_answers,
@@ -133,7 +133,7 @@ register_row(
     "super_glue_record",
     tfds_source("super_glue/record:1.0.2", ALL_SPLITS),
     family=FAMILY,
-    origin="TFDS super_glue/record:1.0.2",
+    origin="TFDS super_glue/record 1.0.2",
     licence="unknown (news text by CNN and Daily Mail)",
     metrics=(t5_metrics.deduplicate_metric(t5_metrics.squad),),
     metric_names=("em", "f1"),
@@ -207,7 +207,8 @@ _ANSWERED = (
         _SHARE_ALIKE,
         scores=ANSWERS,
         splits={"train": "train", "validation": "dev"},
-        note="Scored as SQuAD is; the official measure aligns several spans.",
+        note="Scored as SQuAD is; the official measure aligns several spans. "
+        "Questions without any answer are left out.",
     ),
 )
 
@@ -308,7 +309,7 @@ register_row(
     "tweetqa",
     user_files("tweetqa", _tweet_question, _TWEET_QA),
     family=FAMILY,
-    origin=f"files: {_TWEET_QA}",
+    origin="JSONL of TweetQA",
     licence=_SHARE_ALIKE,
     metrics=(bleu, *_ROUGE_L.functions),
     metric_names=("bleu", *_ROUGE_L.names),

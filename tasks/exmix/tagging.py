@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+
 import seqio
 import tensorflow as tf
 
 from mtmoe.data.metrics.spans import DELIMITER, NO_SPANS, span_f1
 from mtmoe.tasks.exmix.rows import register_row
-from mtmoe.tasks.exmix.text_steps import Features
+from mtmoe.tasks.exmix.text_steps import Features, drop_blank, per_example
 
 # Of TFDS's tags O, B-PER, I-PER, B-ORG ...: tag t is of type (t + 1) // 2, 0 for none.
 _TYPES = ("", "PER", "ORG", "LOC", "MISC")
 
 
-@seqio.map_over_dataset  # type: ignore[untyped-decorator]
+@per_example
 def _entities(example: Features) -> dict[str, tf.Tensor]:
     """Writes tagged spans as text.
 
@@ -42,11 +44,6 @@ def _entities(example: Features) -> dict[str, tf.Tensor]:
     }
 
 
-def _with_tokens(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    # The builder ends a file with a sentence of no tokens.
-    return dataset.filter(lambda example: tf.size(example["tokens"]) > 0)
-
-
 register_row(
     "conll2003_ner",
     seqio.TfdsDataSource(
@@ -56,7 +53,8 @@ register_row(
     family="tagging",
     origin="TFDS conll2003/conll2003 1.0.0",
     licence="research only (Reuters corpus)",
-    preprocessors=(_with_tokens, _entities),
+    # The builder ends a file with a sentence of no tokens.
+    preprocessors=(functools.partial(drop_blank, keys=("tokens",)), _entities),
     metrics=(span_f1,),
     metric_names=("span_f1",),
 )

@@ -66,7 +66,7 @@ _TASKS: tuple[tuple[str, tuple[str, ...], Scores], ...] = (
 )
 
 _SOURCES = {
-    "tweet_eval_stance_a": "TweetEval's five stance subsets together, with `target`",
+    "tweet_eval_stance_a": "TweetEval: the five stance subsets together, with `target`",
     "tweet_eval_stance_b": "SemEval-2016 task 6 B, with `target`",
 }
 
@@ -81,13 +81,13 @@ def _tweet(name: str, labels: Sequence[str], record: Record) -> TextExample:
 
 def _register(name: str, labels: tuple[str, ...], scores: Scores) -> str:
     subset = name.removeprefix("tweet_eval_")
-    origin = _SOURCES.get(name, f"TweetEval, subset {subset}")
+    origin = _SOURCES.get(name, f"TweetEval: {subset}")
     make: Callable[[Record], TextExample] = functools.partial(_tweet, name, labels)
     return register_row(
         name,
         user_files(name, make, f"{origin}: `text`, `label` (class id) in each record"),
         family="classification",
-        origin=f"files: {origin}",
+        origin=f"JSONL of {origin}",
         licence="unknown (tweets: X's terms)",
         metrics=scores.functions,
         metric_names=scores.names,

@@ -24,25 +24,20 @@ MACHINE = "Translated by machine from English."
 
 def question_and_context(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Makes inputs and targets of SQuAD's features, and keeps `id` and `answers`."""
+    return dataset.map(answered, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def pair(x: Any) -> dict[str, tf.Tensor]:
-        answers = pad_punctuation(x["answers"]["text"])
-        inputs = tf.strings.join(
-            [
-                "question: ",
-                pad_punctuation(x["question"]),
-                " context: ",
-                pad_punctuation(x["context"]),
-            ]
-        )
-        return {
-            "inputs": tf.strings.regex_replace(inputs, r"\s+", " "),
-            "targets": answers[0],
-            "answers": answers,
-            "id": x["id"],
-        }
 
-    return dataset.map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+def answered(x: Any) -> dict[str, tf.Tensor]:
+    """Returns the text of one example of SQuAD's features."""
+    answers = pad_punctuation(x["answers"]["text"])
+    question, context = pad_punctuation(x["question"]), pad_punctuation(x["context"])
+    inputs = tf.strings.join(["question: ", question, " context: ", context])
+    return {
+        "inputs": tf.strings.regex_replace(inputs, r"\s+", " "),
+        "targets": answers[0],
+        "answers": answers,
+        "id": x["id"],
+    }
 
 
 def pad_punctuation(text: tf.Tensor) -> tf.Tensor:

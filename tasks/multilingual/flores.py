@@ -1,7 +1,7 @@
 """FLORES-200 (Costa-jussà et al. 2022): the same sentences in 204 languages.
 
-    flores200.en_<code>, flores200.<code>_en    95 languages of mC4, both directions
-    register_pair("swh_Latn", "fra_Latn")       any other pair: flores200.sw_fr
+    flores200.en.<code>, flores200.<code>.en    95 languages of mC4, both directions
+    register_pair("swh_Latn", "fra_Latn")       any other pair: flores200.sw.fr
 
 Read from the published archive, `$MTMOE_DATA/flores200/dev/swh_Latn.dev` and
 `devtest/swh_Latn.devtest`, a sentence a line; or, if those are not there, from the hub
@@ -154,10 +154,10 @@ def register_pair(source: str, target: str) -> str:
       target: that of the targets' language.
 
     Returns:
-      The task's name, e.g. `flores200.sw_fr`; registered only once.
+      The task's name, e.g. `flores200.sw.fr`; registered only once.
     """
     pair = [_flores_code(code) for code in (source, target)]
-    name = f"{SUITE}.{_task_code(pair[0])}_{_task_code(pair[1])}"
+    name = f"{SUITE}.{_task_code(pair[0])}.{_task_code(pair[1])}"
     if name in seqio.TaskRegistry.names():
         return name
     return register_task(
@@ -165,6 +165,7 @@ def register_pair(source: str, target: str) -> str:
         FloresSource(*pair),
         TaskCard(
             family="translation",
+            language=_language_beside_english(*pair),
             metrics=("chrf++", "spbleu"),
             origin=f"FLORES-200, {pair[0]} to {pair[1]}",
             licence="CC-BY-SA-4.0",
@@ -204,6 +205,12 @@ def _flores_code(code: str) -> str:
 
 def _task_code(code: str) -> str:
     return _MAIN[code].name if code in _MAIN else code
+
+
+def _language_beside_english(source: str, target: str) -> str:
+    if "eng_Latn" not in (source, target):
+        return ""
+    return mc4_code(target if source == "eng_Latn" else source)
 
 
 def _name(code: str) -> str:

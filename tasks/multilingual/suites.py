@@ -3,7 +3,8 @@
 A task is named `<suite>.<code>`: mC4's code where mC4 has the language, else the
 suite's own. Of two codes of a suite that mean one language of mC4 (`zho_Hans` and
 `zho_Hant`) the first listed gets mC4's code, the other keeps its own. SeqIO allows no
-hyphen in a name: `hi-Latn` becomes `hi_Latn`, and a pair of languages is `en_sw`.
+hyphen in a name: `hi-Latn` becomes `hi_Latn`, and a pair of languages is `en.sw`. The
+card of a pair with English names the other language.
 
 Files are looked for in `$MTMOE_DATA/<suite>/`, in the layout they are published in.
 """

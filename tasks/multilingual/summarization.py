@@ -2,7 +2,7 @@
 
     xlsum.<code>                45 languages, from files: news and their first sentence
     gem_wikilingua.<code>       18 languages, from TFDS: instructions and their headings
-    gem_wikilingua.<code>_en    17 languages: the same, summarised in English, as in GEM
+    gem_wikilingua.<code>.en    17 languages: the same, summarised in English, as in GEM
     gem_mlsum.de, gem_mlsum.es  from TFDS: news
 
 All have the form of t5's summaries, `summarize: ...`, and are scored by ROUGE over the
@@ -116,6 +116,7 @@ def _register_gem(
     name: str,
     config: str,
     language: str,
+    summary_language: str,
     preprocessor: Callable[[tf.data.Dataset], tf.data.Dataset],
     licence: str,
     note: str,
@@ -136,7 +137,7 @@ def _register_gem(
             note=note,
         ),
         preprocessors=[preprocessor],
-        metrics=[multilingual_rouge(language or "en")],
+        metrics=[multilingual_rouge(summary_language)],
     )
 
 
@@ -159,6 +160,7 @@ for _variant in WIKILINGUA:
         f"gem_wikilingua.{_variant.name}",
         _config,
         _variant.language,
+        _variant.language,
         _in_english
         if _variant.language == "en"
         else within_language(_variant.own.rpartition("_")[2]),
@@ -167,9 +169,10 @@ for _variant in WIKILINGUA:
     )
     if _variant.language != "en":
         _register_gem(
-            f"gem_wikilingua.{_variant.name}_en",
+            f"gem_wikilingua.{_variant.name}.en",
             _config,
-            "",
+            _variant.language,
+            "en",
             _in_english,
             _licence,
             "Ladhak et al. 2020. Summaries in English, GEM's setting.",
@@ -179,6 +182,7 @@ for _code in ("de", "es"):
     _register_gem(
         f"gem_mlsum.{_code}",
         f"mlsum_{_code}",
+        _code,
         _code,
         _summarize("text"),
         "research only",

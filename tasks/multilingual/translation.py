@@ -1,8 +1,8 @@
 """Translation and its retrieval, from TFDS: WMT, Tatoeba, BUCC.
 
-    wmt13 ... wmt19, wmt_t2t        `wmt14.de_en`, `wmt14.en_de`: every pair, both ways
-    tatoeba.<code>_en, .en_<code>   36 languages, the sentences of XTREME's retrieval
-    bucc.<code>_en, .en_<code>       4 languages
+    wmt13 ... wmt19, wmt_t2t        `wmt14.de.en`, `wmt14.en.de`: every pair, both ways
+    tatoeba.<code>.en, .en.<code>   36 languages, the sentences of XTREME's retrieval
+    bucc.<code>.en, .en.<code>       4 languages
     tatoeba.<code>, bucc.<code>     which of four English sentences is the translation
 
 Translation has t5's form, `translate German to English: ...`. Retrieval among all
@@ -86,6 +86,8 @@ def one_of_four(suite: str) -> Preprocessor:
       suite: what the inputs begin with.
     """
 
+    # Its loop is Python's, over the letters.
+    @tf.autograph.experimental.do_not_convert
     def choices(examples: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         english = examples["target_sentence"]
         count = tf.size(english)
@@ -122,14 +124,16 @@ def _wmt_splits(builder: str) -> Sequence[str]:
 
 
 def _register_wmt(builder: str, config: str, source: str, target: str) -> str:
+    beside_english = target if source == "en" else source
     return register_task(
-        f"{builder}.{source}_{target}",
+        f"{builder}.{source}.{target}",
         seqio.TfdsDataSource(
             tfds_name=f"{builder}_translate/{config}:1.0.0",
             splits={split: split for split in _wmt_splits(builder)},
         ),
         TaskCard(
             family="translation",
+            language=beside_english if "en" in (source, target) else "",
             metrics=("bleu", "chrf++"),
             origin=f"TFDS {builder}_translate/{config} 1.0.0",
             licence="that of each corpus",
@@ -155,6 +159,7 @@ def _register_parallel(
     source = seqio.TfdsDataSource(tfds_name=tfds_name, splits=splits)
     card = TaskCard(
         family="translation",
+        language=variant.language,
         metrics=("bleu", "chrf++"),
         origin=f"TFDS {tfds_name.replace(':', ' ')}",
         licence=licence,
@@ -166,14 +171,14 @@ def _register_parallel(
     names = (language(variant.language).name, "English")
     return [
         register_task(
-            f"{suite}.{variant.name}_en",
+            f"{suite}.{variant.name}.en",
             source,
             card,
             preprocessors=[translated(*features, names=names)],
             metrics=[bleu, chrf_plus_plus],
         ),
         register_task(
-            f"{suite}.en_{variant.name}",
+            f"{suite}.en.{variant.name}",
             source,
             card,
             preprocessors=[translated(*features[::-1], names=names[::-1])],
@@ -182,7 +187,7 @@ def _register_parallel(
         register_task(
             f"{suite}.{variant.name}",
             source,
-            dataclasses.replace(card, language=variant.language, metrics=("accuracy",)),
+            dataclasses.replace(card, metrics=("accuracy",)),
             preprocessors=[one_of_four(suite)],
             postprocess=first_letter,
             metrics=[t5_metrics.accuracy],

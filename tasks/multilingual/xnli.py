@@ -35,14 +35,15 @@ _MULTI_NLI_LICENCE = "OANC, CC BY and CC BY-SA by genre (MultiNLI)"
 
 def english_pairs(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Makes inputs and targets of MultiNLI's `premise`, `hypothesis` and `label`."""
+    return dataset.map(english_pair, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def pair(x: Any) -> dict[str, tf.Tensor]:
-        return {
-            "inputs": _inputs(x["premise"], x["hypothesis"]),
-            "targets": tf.strings.as_string(x["label"]),
-        }
 
-    return dataset.map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+def english_pair(x: Any) -> dict[str, tf.Tensor]:
+    """Returns the text of one example of MultiNLI."""
+    return {
+        "inputs": _inputs(x["premise"], x["hypothesis"]),
+        "targets": tf.strings.as_string(x["label"]),
+    }
 
 
 def pairs_in(dataset: tf.data.Dataset, languages: Sequence[str]) -> tf.data.Dataset:
@@ -57,20 +58,22 @@ def pairs_in(dataset: tf.data.Dataset, languages: Sequence[str]) -> tf.data.Data
         `language` and `translation`, and `label`.
       languages: codes of those to take; premise and hypothesis are in the same.
     """
-
-    def pairs(x: Any) -> dict[str, tf.Tensor]:
-        spoken, hypotheses = x["hypothesis"]["language"], x["hypothesis"]["translation"]
-        inputs = tf.concat(
-            [
-                _inputs(x["premise"][code], tf.boolean_mask(hypotheses, spoken == code))
-                for code in languages
-            ],
-            axis=0,
-        )
-        targets = tf.fill([tf.size(inputs)], tf.strings.as_string(x["label"]))
-        return {"inputs": inputs, "targets": targets}
-
+    pairs = functools.partial(parallel_pairs, languages=languages)
     return dataset.map(pairs, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+
+
+def parallel_pairs(x: Any, languages: Sequence[str]) -> dict[str, tf.Tensor]:
+    """Returns the texts of one parallel example, a vector of as many as there are."""
+    spoken, hypotheses = x["hypothesis"]["language"], x["hypothesis"]["translation"]
+    inputs = tf.concat(
+        [
+            _inputs(x["premise"][code], tf.boolean_mask(hypotheses, spoken == code))
+            for code in languages
+        ],
+        axis=0,
+    )
+    targets = tf.fill([tf.size(inputs)], tf.strings.as_string(x["label"]))
+    return {"inputs": inputs, "targets": targets}
 
 
 def _inputs(premise: tf.Tensor, hypothesis: tf.Tensor) -> tf.Tensor:

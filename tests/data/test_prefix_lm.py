@@ -7,8 +7,6 @@ import pytest
 import seqio
 import tensorflow as tf
 from fake_tasks import TEXT_STEPS, add_text_task, features, random_documents
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.evaluation_examples import evaluation_examples
@@ -34,20 +32,18 @@ def corrupt_32():
     return corruption(PrefixLM(), 1000, EOS, 32, 31)
 
 
-@settings(deadline=None, max_examples=60)
-@given(size=st.integers(1, 31), key=st.integers(0, 2**60))
-def test_inputs_and_targets_are_the_row_cut_in_two(corrupt_32, size, key):
-    row = np.arange(3, 34, dtype=np.int32)
-    inputs, targets = corrupt_32(
-        row[None], np.array([size], np.int32), seed_pairs(fold(key, [0]))
-    )
-    head, tail = _unpad(inputs[0]), _unpad(targets[0])
-    assert head + tail == row[:size].tolist()
-    assert len(tail) >= 1 and (len(head) >= 1 or size == 1)
+def test_inputs_and_targets_are_the_row_cut_in_two(corrupt_32):
+    sizes = np.tile(np.arange(1, 32, dtype=np.int32), 20)
+    rows = np.tile(np.arange(3, 34, dtype=np.int32), (len(sizes), 1))
+    made = corrupt_32(rows, sizes, seed_pairs(fold(9, np.arange(len(sizes)))))
+    for size, inputs, targets in zip(sizes, *made, strict=True):
+        head, tail = _unpad(inputs), _unpad(targets)
+        assert head + tail == rows[0, :size].tolist()
+        assert len(tail) >= 1 and (len(head) >= 1 or size == 1)
 
 
 def test_the_split_is_uniform_and_keyed_by_the_seed_alone(corrupt_32):
-    count = 6000
+    count = 3000
     rows = np.tile(np.arange(3, 34, dtype=np.int32), (count, 1))
     sizes, seeds = np.full(count, 31, np.int32), seed_pairs(fold(5, np.arange(count)))
     inputs, _ = corrupt_32(rows, sizes, seeds)
@@ -62,7 +58,7 @@ def test_the_split_is_uniform_and_keyed_by_the_seed_alone(corrupt_32):
 
 
 @pytest.mark.parametrize("density", [0.5, 0.25, 0.1])
-@pytest.mark.parametrize("inputs_length", [2, 3, 8, 33])
+@pytest.mark.parametrize("inputs_length", [2, 3, 8])
 def test_lengths_are_the_longest_t5s_mask_makes(density, inputs_length):
     from t5.data import preprocessors
 
@@ -80,7 +76,7 @@ def test_lengths_are_the_longest_t5s_mask_makes(density, inputs_length):
                 )
             )
         )
-        for seed in range(40 * raw_length)
+        for seed in range(12 * raw_length)
     }
     assert max(sizes) + 1 == targets_length
     assert PrefixLM().num_sentinels(raw_length) == 0

@@ -29,6 +29,9 @@ def result(code, bits=1.5, low=1.4, high=1.6, **changes):
         "share": 0.1,
         "epochs": 3.0,
         "dropped_fraction": 0.0,
+        "group": "t.<language>",
+        "task_family": "pretraining",
+        "labels": "self",
     }
     return LanguageResult(**(fields | changes))
 

@@ -297,6 +297,42 @@ def test_xnli_texts(suites):
     assert got == [("xnli: premise: P hypothesis: H", "0")]
 
 
+def test_xnli_texts_of_one_example():
+    spoken = ["de", "de", "fr"]
+    record = {
+        "premise": {code: tf.constant(f"P {code}") for code in xnli.LANGUAGES},
+        "hypothesis": {
+            "language": tf.constant(spoken),
+            "translation": tf.constant(["H 1", "H 2", "H 3"]),
+        },
+        "label": tf.constant(1, tf.int64),
+    }
+    made = xnli.parallel_pairs(record, ("fr", "ru", "de"))
+    assert [text.decode() for text in made["inputs"].numpy()] == [
+        "xnli: premise: P fr hypothesis: H 3",
+        "xnli: premise: P de hypothesis: H 1",
+        "xnli: premise: P de hypothesis: H 2",
+    ]
+    assert made["targets"].numpy().tolist() == [b"1"] * 3
+    english = record | {"premise": tf.constant("P"), "hypothesis": tf.constant("H")}
+    made = xnli.english_pair(english)
+    assert made["inputs"].numpy() == b"xnli: premise: P hypothesis: H"
+
+
+def test_question_answering_text_of_one_example():
+    record = {
+        "question": tf.constant("Wo?"),
+        "context": tf.constant("In Oslo,  in Bergen."),
+        "answers": {"text": tf.constant(["Oslo, in Bergen", "Oslo"])},
+        "id": tf.constant("1"),
+    }
+    made = extractive_qa.answered(record)
+    text = b"question: Wo ? context: In Oslo , in Bergen . "
+    assert made["inputs"].numpy() == text
+    assert made["targets"].numpy() == b"Oslo , in Bergen"
+    assert made["answers"].numpy().tolist() == [b"Oslo , in Bergen", b"Oslo"]
+
+
 def test_a_language_without_a_translation_is_left_out(suites):
     record = {
         "premise": {code: f"P {code}" for code in xnli.LANGUAGES},

@@ -68,11 +68,11 @@ def test_xlsum(own, tmp_path):
     for split in ("train", "val", "test"):
         write_records(tmp_path / f"xlsum/{own}_{split}.jsonl", XLSUM)
     name = f"xlsum.{variant.name}"
+    assert _problems(name, "test") == ()
     for split in ("train", "validation", "test"):
-        assert _problems(name, split) == ()
-    example = get_task(name).source.examples("test")[0]
-    assert example["inputs"].startswith("summarize: Mto ulipanda usiku. Kijiji")
-    assert example["targets"] == "Mto ulipanda usiku."
+        example = get_task(name).source.examples(split)[0]
+        assert example["inputs"].startswith("summarize: Mto ulipanda usiku. Kijiji")
+        assert example["targets"] == "Mto ulipanda usiku."
 
 
 def test_xlsum_names():
@@ -91,7 +91,7 @@ def test_xlsum_names():
 def test_mgsm(tmp_path):
     write_records(tmp_path / "mgsm/fr/train/0000.parquet", MGSM[:1])
     write_records(tmp_path / "mgsm/fr/test/0000.parquet", MGSM[1:])
-    assert _problems("mgsm.fr", "train") == _problems("mgsm.fr", "test") == ()
+    assert _problems("mgsm.fr", "test") == ()
     source = get_task("mgsm.fr").source
     assert source.examples("train")[0] == {
         "inputs": "mgsm: question: Ana a 3 pommes : combien en 2 jours ?",
@@ -137,13 +137,12 @@ def test_mgsm_asked_in_full_is_scored_by_its_last_number(tmp_path):
 def test_afrixnli(tmp_path):
     for split in ("dev", "test"):
         write_records(tmp_path / f"afrixnli/data/swa/{split}.tsv", AFRIXNLI)
+    assert _problems("afrixnli.sw", "test") == ()
     for split in ("validation", "test"):
-        assert _problems("afrixnli.sw", split) == ()
-    examples = get_task("afrixnli.sw").source.examples("test")
-    assert examples[2] == {
-        "inputs": "xnli: premise: Mto ulipanda. hypothesis: Mto 2.",
-        "targets": "2",
-    }
+        assert get_task("afrixnli.sw").source.examples(split)[2] == {
+            "inputs": "xnli: premise: Mto ulipanda. hypothesis: Mto 2.",
+            "targets": "2",
+        }
     names = {v.own: v.name for v in classification.AFRIXNLI}
     assert len(names) == 18
     assert (names["swa"], names["sot"], names["twi"]) == ("sw", "st", "twi")
@@ -164,6 +163,19 @@ def test_a_field_of_another_name_is_named_with_file_and_line(
     with pytest.raises(CorpusError) as error:
         get_task(name).source.examples("test")
     assert f"{tmp_path / file}:{line}: KeyError '{field}'" in str(error.value)
+
+
+def test_every_language_has_its_own_file(tmp_path):
+    written = {
+        "mgsm": (mgsm.LANGUAGES, "{}/test/0000.parquet", MGSM),
+        "xlsum": (summarization.XLSUM, "{}_test.jsonl", XLSUM),
+        "afrixnli": (classification.AFRIXNLI, "data/{}/test.tsv", AFRIXNLI),
+    }
+    for suite, (languages, file, records) in written.items():
+        for variant in languages:
+            write_records(tmp_path / suite / file.format(variant.own), records)
+            source = get_task(f"{suite}.{variant.name}").source
+            assert len(source.examples("test")) == len(records), variant
 
 
 def test_a_class_that_is_none_is_refused(tmp_path):

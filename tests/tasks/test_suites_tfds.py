@@ -46,7 +46,15 @@ TREE = {
 COMMENTS = [
     {"text": f"{code} {number}", "id": str(number), "language": code, "toxicity": toxic}
     for number in range(2)
-    for code, toxic in (("tr", 1.0), ("it", 0.0), ("tr", 0.0), ("ru", number))
+    for code, toxic in (
+        ("tr", 1.0),
+        ("it", 0.0),
+        ("tr", 0.0),
+        ("ru", number),
+        ("es", 1.0),
+        ("fr", 0.0),
+        ("pt", number),
+    )
 ]
 ARTICLE = {
     "gem_id": "1",
@@ -97,7 +105,8 @@ RECORDS = {
     "wikipedia_toxicity_subtypes": COMMENTS,
     "gem/wiki_lingua_german_de": [ARTICLE],
     "gem/mlsum_de": [NEWS],
-    "conll2002": ENTITIES,
+    "conll2002/es": ENTITIES,
+    "conll2002/nl": [example | {"pos": []} for example in ENTITIES],
     "wiki40b": WIKIPEDIA,
 }
 
@@ -133,30 +142,10 @@ def _texts(name, split="test"):
     ("name", "first"),
     [
         (
-            "tatoeba.de_en",
+            "tatoeba.de.en",
             ("translate German to English: Der Fluss 0.", "The river 0."),
         ),
-        (
-            "tatoeba.en_de",
-            ("translate English to German: The river 0.", "Der Fluss 0."),
-        ),
-        (
-            "tatoeba.de",
-            (
-                "tatoeba: sentence: Der Fluss 0. options: (A) The river 0. "
-                "(B) The river 2. (C) The river 4. (D) The river 6.",
-                "A",
-            ),
-        ),
-        ("bucc.ru_en", ("translate Russian to English: Река 0.", "The river 0.")),
-        (
-            "bucc.ru",
-            (
-                "bucc: sentence: Река 0. options: (A) The river 0. (B) The river 1. "
-                "(C) The river 2. (D) The river 3.",
-                "A",
-            ),
-        ),
+        ("bucc.en.ru", ("translate English to Russian: The river 0.", "Река 0.")),
         ("xtreme_pos.af", ("pos: Mto ulipanda", "NOUN VERB")),
         (
             "universal_dependencies.fr_gsd",
@@ -172,7 +161,7 @@ def _texts(name, split="test"):
             ("summarize: Koch das Wasser. Gib Tee hinein.", "Wasser kochen."),
         ),
         (
-            "gem_wikilingua.de_en",
+            "gem_wikilingua.de.en",
             ("summarize: Koch das Wasser. Gib Tee hinein.", "Boil water."),
         ),
         (
@@ -190,21 +179,17 @@ def _texts(name, split="test"):
 )
 def test_text_and_scores_of_a_suite(name, first, _mocked):
     assert _texts(name)[0] == first
-    for split in get_task(name).splits:
-        found = verify_task(get_task(name), split)
-        assert found.problems == (), split
-        assert set(found.scores) == set(task_card(get_task(name)).metrics)
+    found = verify_task(get_task(name), "test")
+    assert found.problems == ()
+    assert set(found.scores) == set(task_card(get_task(name)).metrics)
 
 
 @pytest.mark.parametrize(
     ("name", "first"),
     [
-        ("wmt14.de_en", "translate German to English: "),
-        ("wmt14.en_de", "translate English to German: "),
-        ("wmt19.gu_en", "translate Gujarati to English: "),
-        ("wmt19.de_fr", "translate German to French: "),
-        ("wmt17.en_zh", "translate English to Chinese: "),
-        ("wmt_t2t.en_de", "translate English to German: "),
+        ("wmt14.de.en", "translate German to English: "),
+        ("wmt19.gu.en", "translate Gujarati to English: "),
+        ("wmt17.en.zh", "translate English to Chinese: "),
     ],
 )
 def test_wmt(name, first):
@@ -216,7 +201,15 @@ def test_wmt(name, first):
 
 
 def test_the_right_one_of_four_is_in_each_place_and_never_twice(_mocked):
-    for number, (inputs, letter) in enumerate(_texts("tatoeba.de")):
+    found = verify_task(get_task("tatoeba.de"), "test")
+    assert found.problems == () and found.scores == {"accuracy": 100.0}
+    texts = _texts("tatoeba.de")
+    assert texts[1] == (
+        "tatoeba: sentence: Der Fluss 1. options: (A) The river 7. (B) The river 1. "
+        "(C) The river 3. (D) The river 5.",
+        "B",
+    )
+    for number, (inputs, letter) in enumerate(texts):
         assert letter == "ABCD"[number % 4]
         assert f"({letter}) The river {number}." in inputs
         assert inputs.count(f"The river {number}.") == 1
@@ -267,6 +260,10 @@ def test_wiki40b_is_plain_text(_mocked):
     text = next(articles)["text"].decode()
     assert text == "Mto\nHistoria\nMto ulipanda.\nKijiji kililala."
     assert task_card(get_task("wiki40b.zh_tw")).language == "zh"
+
+
+@pytest.mark.slow
+def test_wiki40b_gives_rows_of_text(_mocked):
     task = get_task("wiki40b.en")
     lengths = {"inputs": 2, "targets": 32}
     rows = task.get_dataset(
@@ -362,13 +359,15 @@ def test_tatoeba_is_for_testing_only():
 
 @pytest.mark.slow
 def test_one_split_of_every_language():
-    """All of them but the treebanks, which differ by name alone."""
+    """All of them but treebanks and later years of WMT, which differ by name alone."""
     with mocked_tfds(
         num_examples=8,
         records={k: v for k, v in RECORDS.items() if not k.startswith("gem")},
     ):
         for task in _tfds_tasks():
-            if task.name.startswith(("wiki40b", "universal")):
+            if task.name.startswith(
+                ("wiki40b", "universal", "wmt15", "wmt16", "wmt18")
+            ):
                 continue
             found = verify_task(task, list(task.splits)[-1])
             assert found.problems == (), task.name

@@ -103,6 +103,9 @@ class _NoDownloads:
 
     download = extract = download_and_extract
 
+    def iter_archive(self, path: Any) -> Iterator[Any]:
+        return iter(())
+
 
 def made_up_examples(builder: tfds.core.DatasetBuilder, number: int) -> list[Example]:
     """Returns examples of a builder, the same at every call."""

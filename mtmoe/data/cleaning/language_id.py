@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+import os
+import sys
+from typing import Any, NamedTuple
 
 from mtmoe.errors import ConfigError
 
@@ -38,7 +40,11 @@ def identify(text: str) -> Identification:
 
 
 @functools.cache
-def _identifier():  # type: ignore[no-untyped-def]
+def _identifier() -> Any:
+    flags = sys.getdlopenflags()
+    # cld3-py and TensorFlow each bring a protobuf of their own. Loaded the usual way
+    # after TensorFlow, CLD3 would call TensorFlow's and crash the process.
+    sys.setdlopenflags(flags | getattr(os, "RTLD_DEEPBIND", 0))
     try:
         import gcld3
     except ModuleNotFoundError as error:
@@ -47,6 +53,8 @@ def _identifier():  # type: ignore[no-untyped-def]
             "pip install 'mtmoe[cleaning]'; or leave it out with "
             "Mc4Filter.language_threshold = None"
         ) from error
+    finally:
+        sys.setdlopenflags(flags)
     return gcld3.NNetLanguageIdentifier(
         min_num_bytes=_MIN_BYTES, max_num_bytes=_MAX_BYTES
     )

@@ -41,9 +41,7 @@ _JOINERS = frozenset("\u200c\u200d")
 def plain(text: str) -> str:
     """Returns a text with plain spaces, composed, without marks of direction."""
     text = unicodedata.normalize("NFC", " ".join(text.split()))
-    return "".join(
-        c for c in text if c in _JOINERS or unicodedata.category(c) != "Cf"
-    )
+    return "".join(c for c in text if c in _JOINERS or unicodedata.category(c) != "Cf")
 
 
 def long_date_rows(code: str) -> Iterator[Row]:
@@ -85,16 +83,16 @@ def relative_time_rows(code: str) -> Iterator[Row]:
 
 def plural_rows(code: str) -> Iterator[Row]:
     """Yields the plural category a number takes, where there are three or more."""
-    rule, name = _locale(code).plural_form, language(code).name
-    for number in _plural_numbers() if len(rule.tags) > 1 and _own(code) else ():
+    rule, name = _own(code).get("plural_form"), language(code).name
+    for number in _plural_numbers() if rule and len(rule.tags) > 1 else ():
         question = f"plural category of this number in {name}: {number}"
         yield f"number/{number}", {"inputs": question, "targets": rule(number)}
 
 
 def ordinal_category_rows(code: str) -> Iterator[Row]:
     """Yields the category an ordinal number takes, where there are two or more."""
-    rule, name = _locale(code).ordinal_form, language(code).name
-    for number in _plural_numbers() if rule.tags and _own(code) else ():
+    rule, name = _own(code).get("ordinal_form"), language(code).name
+    for number in _plural_numbers() if rule and rule.tags else ():
         if isinstance(number, int):
             question = f"ordinal category of this number in {name}: {number}"
             yield f"number/{number}", {"inputs": question, "targets": rule(number)}
@@ -143,7 +141,7 @@ def currency_rows(code: str) -> Iterator[Row]:
     """Yields amounts of money, written with the sign of the currency."""
     from babel.numbers import format_currency, get_currency_precision
 
-    if not _own(code).get("currency_formats"):
+    if not (_own(code).get("currency_formats") or _own(code).get("currency_symbols")):
         return
     name = language(code).name
     for number, currency in zip(_numbers(), itertools.cycle(CURRENCIES), strict=False):
@@ -157,7 +155,7 @@ def compact_number_rows(code: str) -> Iterator[Row]:
     """Yields round numbers with the words for thousand, million ...: `3.4 million`."""
     from babel.numbers import format_compact_decimal
 
-    if "long" not in _own(code).get("compact_decimal_formats", {}):
+    if not _own(code).get("compact_decimal_formats", {}).get("long"):
         return
     name = language(code).name
     for number in _round_numbers():
@@ -172,6 +170,10 @@ def compact_number_rows(code: str) -> Iterator[Row]:
 
 def _own(code: str) -> Mapping[str, Any]:
     """What CLDR has of a language; nothing of one whose formats are not its own."""
+    from babel import localedata
+
+    if not localedata.exists(locale_name(code)):
+        return {}
     data = cldr.own_data(locale_name(code))
     return data if data.get("date_formats") and data.get("months") else {}
 
@@ -261,7 +263,7 @@ def _formatted_numbers(code: str) -> Mapping[str, str]:
 
     texts = {
         number: plain(format_decimal(Decimal(number), locale=_locale(code)))
-        for number in _numbers()
+        for number in (_numbers() if _own(code) else ())
     }
-    english = {number: f"{Decimal(number):,}" for number in _numbers()}
-    return texts if texts != english and _own(code) else {}
+    is_english = all(f"{Decimal(number):,}" == text for number, text in texts.items())
+    return {} if is_english else texts

@@ -25,7 +25,7 @@ ROMANISED_LICENCE = "uroman Apache-2.0; texts free to reproduce, Unicode-3.0"
 
 LONGEST_LINE = 400
 FEWEST_WORDS = 4
-LONGEST_ROMANISED = 100
+LONGEST_ROMANISED = 80
 
 _PLACEHOLDERS = frozenset("%{}<>")
 # Letters with a stroke have no decomposition into a plain one and a mark.

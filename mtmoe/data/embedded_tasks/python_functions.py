@@ -16,7 +16,7 @@ Row = tuple[str, TextExample]
 ORIGIN = "the Python standard library in use"
 LICENCE = "PSF-2.0"
 
-FILE_SHARE = 0.7
+FILE_SHARE = 0.5
 CODE_CHARACTERS = range(40, 601)
 SUMMARY_CHARACTERS = range(15, 161)
 
@@ -55,9 +55,10 @@ def _documented(text: str) -> Iterator[tuple[str, str, str]]:
         docstring, end = ast.get_docstring(node), node.end_lineno
         if not docstring or len(node.body) < 2 or end is None:
             continue
-        first, second = node.body[0], node.body[1]
-        head = lines[node.lineno - 1 : first.lineno - 1]
-        code = "\n".join([*head, *lines[second.lineno - 1 : end]])
+        head = lines[node.lineno - 1 : node.body[0].lineno - 1]
+        body = lines[node.body[0].end_lineno : end]
+        indent = " " * node.col_offset
+        code = "\n".join(line.removeprefix(indent) for line in (*head, *body))
         summary = " ".join(docstring.split("\n\n")[0].split())
         if len(code) in CODE_CHARACTERS and len(summary) in SUMMARY_CHARACTERS:
             yield node.name, code, summary

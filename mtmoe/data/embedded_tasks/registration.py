@@ -33,8 +33,8 @@ class EmbeddedKind:
       labels: `gold` or `rule`.
       origin: the package the rows come from.
       licence: its licence.
-      is_prose: whether rows hold running prose of the Declaration: training rows that
-        repeat held-out prose are dropped.
+      is_prose: whether rows hold whole sentences: training rows that repeat held-out
+        prose are dropped.
       postprocess: makes of decoded text what the metrics compare; None: the text.
       note: what a user should know.
     """

@@ -18,7 +18,8 @@ from mtmoe.languages import language
 
 Row = tuple[str, TextExample]
 
-SAMPLES_PER_TEMPLATE = 2
+MOST_COMMANDS = 800
+MOST_SAMPLES = 4
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
@@ -34,7 +35,8 @@ def reply_rows(code: str) -> Iterator[Row]:
 def response_rows(code: str) -> Iterator[Row]:
     """Yields what Home Assistant answers to a command it has carried out.
 
-    Commands are drawn from templates as `commands` draws them. Answers that depend on
+    From each template as many commands are drawn as make about `MOST_COMMANDS` in all,
+    at most `MOST_SAMPLES`. Answers that depend on
     more than the words of the command are left out, and of training rows those whose
     answer is held-out text of the embedded corpus.
 
@@ -48,6 +50,12 @@ def response_rows(code: str) -> Iterator[Row]:
     content = json.loads(files[0].read_text(encoding="utf-8"))
     sampler = SlotSampler(content["expansion_rules"], content["lists"])
     answers = responses(code)
+    num_templates = sum(
+        len(data["sentences"])
+        for description in content["intents"].values()
+        for data in description["data"]
+    )
+    samples = min(MOST_SAMPLES, -(-MOST_COMMANDS // max(1, num_templates)))
     name = language(code).name
     for intent, description in content["intents"].items():
         for data in description["data"]:
@@ -59,7 +67,7 @@ def response_rows(code: str) -> Iterator[Row]:
                 continue
             for template in data["sentences"]:
                 generator = random.Random(f"response/{code}/{key}/{template}")
-                for _ in range(SAMPLES_PER_TEMPLATE):
+                for _ in range(samples):
                     text, filled = sampler.sample_slots(template, generator)
                     answer = _filled(answers[said], text, filled)
                     if answer and text:

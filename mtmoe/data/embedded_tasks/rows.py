@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
 from mtmoe.data.embedded.cleaning import comparable
+from mtmoe.data.embedded_tasks.fingerprint import rows_fingerprint
 from mtmoe.data.embedded_tasks.splits import SPLITS, held_out_guard, task_split
 from mtmoe.data.sources.pairs import PairSource, TextExample
 from mtmoe.errors import CorpusError
@@ -28,8 +30,8 @@ class EmbeddedRows:
     * Of examples with the same inputs in a split, the first is kept.
     * Inputs that are in a held-out split (case and spacing ignored) are not in train,
       those of validation not in test.
-    * Of prose, training rows that share 24 letters with held-out prose of any language
-      are dropped.
+    * Of sentences, training rows that share 24 letters with held-out prose of any
+      language are dropped.
     * At most `MOST_ROWS` are kept, chosen by a hash of the key and of the row's number
       among those of its key: the same rows in every language that has them.
 
@@ -45,7 +47,7 @@ class EmbeddedRows:
           kind: kind of the task.
           rows: gives the examples of a language.
           language: an mC4 code.
-          is_prose: whether the rows hold running prose of the Declaration.
+          is_prose: whether the rows hold whole sentences.
         """
         self.kind = kind
         self.language = language
@@ -96,9 +98,13 @@ def embedded_source(
       kind: kind of the task, e.g. `territory_name`.
       rows: gives the examples of a language, each with its key.
       language: an mC4 code.
-      is_prose: whether the rows hold running prose of the Declaration.
+      is_prose: whether the rows hold whole sentences.
     """
-    return PairSource(EmbeddedRows(kind, rows, language, is_prose).examples, SPLITS)
+    return PairSource(
+        EmbeddedRows(kind, rows, language, is_prose).examples,
+        SPLITS,
+        fingerprint=functools.partial(rows_fingerprint, rows),
+    )
 
 
 def _inputs(example: TextExample) -> str:

@@ -20,7 +20,7 @@ ORIGIN = "unicode-rbnf, num2words"
 LICENCE = "MIT (CLDR rules Unicode-3.0), LGPL-2.1"
 
 SMALL_NUMBERS = 200
-NUMBERS_PER_LENGTH = 160
+NUMBERS_PER_LENGTH = 110
 LENGTHS = range(3, 8)
 """All numbers below `SMALL_NUMBERS`, and some of each length in digits."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 
 from mtmoe.data.embedded.corpus import SPLITS, load_corpus
@@ -23,7 +23,7 @@ HYPHEN_ORIGIN = "pyphen, words of the embedded corpus"
 HYPHEN_LICENCE = "GPL-2.0, LGPL-2.1 or MPL-1.1"
 
 WORD_LENGTHS = range(3, 31)
-MOST_WORDS = 2400
+MOST_WORDS = 1500
 """Most words of a language that rows are made of, those of its prose first."""
 
 # Dictionaries not called by mC4's code. That of Serbian mixes it with Croatian and
@@ -77,7 +77,9 @@ def is_lemma_rows(code: str) -> Iterator[Row]:
         if word.lower() != lemma.lower()
     )
     for number, (word, lemma) in enumerate(pairs):
-        following = (other for _, other in (*pairs[number + 1 :], *pairs[:number]))
+        following = (
+            pairs[(number + step) % len(pairs)][1] for step in range(1, len(pairs))
+        )
         wrong = next((other for other in following if other != lemma), None)
         is_right = number % 2 == 0
         shown = lemma if is_right else wrong
@@ -100,11 +102,12 @@ def hyphenation_rows(code: str) -> Iterator[Row]:
             yield f"word/{word}", {"inputs": question, "targets": hyphenated}
 
 
-@lru_cache(maxsize=2)
+@cache
 def _lemmas(code: str) -> Mapping[str, str]:
     """The dictionary form of words of the corpus that the dictionary has."""
     from simplemma.strategies.dictionaries import stream_dictionary_factory
 
+    # The one class of simplemma that does not hold all of a dictionary in memory.
     factory = stream_dictionary_factory.StreamDictionaryFactory(cache_max_size=1)
     dictionary = factory.get_dictionary(_DICTIONARIES.get(code, code))
     known = (pair for word in corpus_words(code) if (pair := _entry(dictionary, word)))

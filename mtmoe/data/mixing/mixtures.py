@@ -20,6 +20,22 @@ from mtmoe.data.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError
 
 
+@gin.configurable(denylist=["registered"])
+def mixing_policy(
+    registered: Callable[[], MixingPolicy],
+    policy: Callable[[], MixingPolicy] | None = None,
+) -> MixingPolicy:
+    """Makes a mixture's policy: the one it is registered with, or gin's choice.
+
+    In gin, for the mixture `mc4`: `mc4/mixing_policy.policy = @UniMax`.
+
+    Args:
+      registered: makes the policy that the mixture is registered with.
+      policy: makes another policy, used instead.
+    """
+    return (policy or registered)()
+
+
 def register_mixture(
     name: str, tasks: Sequence[str], policy: Callable[[], MixingPolicy]
 ) -> str:
@@ -27,7 +43,8 @@ def register_mixture(
 
     The policy is made inside the gin scope `mixture_scope(name)`, so that two mixtures
     can have different numbers: `embedded_span_corruption/Temperature.alpha = 0.3`. What
-    is bound without a scope holds for all mixtures.
+    is bound without a scope holds for all mixtures. `mixing_policy.policy` puts another
+    policy in its place.
 
     Args:
       name: the mixture's name.
@@ -129,7 +146,7 @@ class PolicyRate:
     def policy(self) -> MixingPolicy:
         """The policy, as gin is configured now."""
         with gin.config_scope([self._scope]):
-            return self._make_policy()
+            return mixing_policy(self._make_policy)
 
     def __call__(self, task: seqio.Task) -> float:
         """Returns the rate of a task of the mixture."""

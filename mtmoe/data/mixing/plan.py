@@ -16,10 +16,11 @@ from mtmoe.data.registry import get_mixture_or_task, get_task
 from mtmoe.data.task_card import task_card
 from mtmoe.data.task_rows import Lengths, check_lengths
 from mtmoe.errors import ConfigError
+from mtmoe.languages import SEVERAL_LANGUAGES
 
 _SHOWN = 8  # members of a mixture, when its weights are told
 
-NO_LANGUAGE = "(none)"
+NO_LANGUAGE = SEVERAL_LANGUAGES.code
 """Name of the row of tasks that name no language of their own."""
 
 

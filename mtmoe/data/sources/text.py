@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import seqio
@@ -21,7 +21,7 @@ class TextSource(seqio.FunctionDataSource):  # type: ignore[misc]
 
     def __init__(
         self,
-        documents: Callable[[str], Collection[str]],
+        documents: Callable[[str], Iterable[str]],
         splits: Iterable[str] = ("train", "validation"),
         language: str = "",
     ):
@@ -39,7 +39,7 @@ class TextSource(seqio.FunctionDataSource):  # type: ignore[misc]
 
     def num_input_examples(self, split: str) -> int:
         """Returns the number of documents of a split (reads them)."""
-        return len(self.documents(split))
+        return sum(1 for _ in self.documents(split))
 
     def num_characters(self, split: str) -> int:
         """Returns the number of characters of a split (reads it)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections import Counter
+import json
 
 import gin
 import numpy as np
@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtmoe.data.cleaning import language_id
+from mtmoe.data.cleaning import mc4_filter as mc4_filter_module
 from mtmoe.data.cleaning.mc4_filter import REASONS, Mc4Filter, clean_texts
 from mtmoe.data.sources.web.pages import WebPage, web_page
 from mtmoe.data.sources.web.source import WebTextSource
@@ -37,8 +38,9 @@ def test_pages_that_are_too_long_or_without_paragraphs_go():
     short = page.replace("c", "", 1)
     long = page + "\n" + "x" * (190_001 - len(page) - 1)
     assert len(long) == 190_001
-    kept, counts = _kept([page, short, long, long[:-1]], language="en")
-    assert len(kept) == 2 and counts["pages too long"] == 1
+    with_duplicates = Mc4Filter(drop_duplicate_lines=False, language_threshold=None)
+    kept, counts = _kept([page, short, long, long[:-1]], with_duplicates)
+    assert kept == [page, long[:-1]] and counts["pages too long"] == 1
     assert counts["pages without paragraphs"] == 1
     for texts in ([], ["\n".join(LONG[:2])]):
         assert _kept(texts)[0] == []
@@ -146,22 +148,33 @@ def test_pages_in_another_language_go(code):
     assert counts["pages of another language"] >= len(others) - 2
     kept, counts = _kept(["12 34 56"], only_language, code)
     assert kept == [] and counts == {"pages of no sure language": 1}
-    found = language_id.identify(pages[0])
-    strict = Mc4Filter(0x7FFF, 0, 0, False, language_threshold=1.0)
-    assert found.code == code and found.probability < 1
-    assert _kept(pages[:1], strict, code)[1] == {"pages of no sure language": 1}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "probability", "is_reliable", "reason"),
+    [
+        (0.7, 0.8, True, "pages kept"),
+        (0.95, 0.8, True, "pages of no sure language"),
+        (0.7, 0.9, False, "pages of no sure language"),
+        (0.8, 0.8, True, "pages kept"),
+    ],
+)
+def test_the_threshold_is_that_of_the_version(
+    threshold, probability, is_reliable, reason, monkeypatch
+):
+    said = language_id.Identification("sw", probability, is_reliable)
+    monkeypatch.setattr(mc4_filter_module, "identify", lambda text: said)
+    chosen = Mc4Filter(min_paragraphs=0, language_threshold=threshold)
+    assert _kept(["habari"], chosen, "sw")[1][reason] == 1
 
 
 def test_a_line_is_kept_once_across_splits_of_the_users_folder(tmp_path, monkeypatch):
-    lines = "\n".join(LONG)
-    (tmp_path / "sw-validation.jsonl").write_text(
-        f'{{"text": "{lines}\\nheld out"}}'.replace("\n", "\\n")
-    )
-    (tmp_path / "sw.jsonl").write_text(
-        f'{{"text": "{lines}\\ntrained on"}}\n{{"text": "x"}}'.replace("\na", "a")
-        .replace("a\nb", "a\\nb")
-        .replace("b\nc", "b\\nc")
-    )
+    for name, texts in (
+        ("sw-validation.jsonl", ["\n".join([*LONG, "held out"])]),
+        ("sw.jsonl", ["\n".join([*LONG, "trained on"]), "x"]),
+    ):
+        lines = [json.dumps({"text": text}) for text in texts]
+        (tmp_path / name).write_text("\n".join(lines))
     monkeypatch.setenv("MTMOE_WEB_TEXT", str(tmp_path))
     source = WebTextSource("sw", clean=ANY_LANGUAGE)
     both = [
@@ -200,5 +213,3 @@ def test_bad_numbers_and_a_missing_package_are_errors(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_cld3)
     with pytest.raises(ConfigError, match=r"pip install 'mtmoe\[cleaning\]'"):
         list(clean_texts(["\n".join(LONG)], "en")[0])
-    counts: Counter[str] = Counter()
-    assert not counts

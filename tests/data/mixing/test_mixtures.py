@@ -111,6 +111,23 @@ def test_each_mixture_has_a_gin_scope_of_its_own(texts):
         assert _rates("my.first-one")["t.one"] == pytest.approx(1000**0.5)
 
 
+def test_gin_can_put_another_policy_in_a_mixtures_place(texts):
+    register_mixture("my.mix", texts, BY_CHARACTERS)
+    register_mixture("other", texts, BY_CHARACTERS)
+    gin.parse_config(
+        "my_mix/mixing_policy.policy = @UniMax\n"
+        "UniMax.budget = 100_000\n"
+        "my_mix/UniMax.max_epochs = 10"
+    )
+    rates = _rates("my.mix")
+    assert rates == {
+        "t.one": 10_000.0,
+        "t.two": 45_000.0,
+        "t.three": 45_000.0,
+    }
+    assert _rates("other")["t.one"] == pytest.approx(1000**0.3)
+
+
 def test_rates_follow_the_data_and_all_sizes_are_read_once(texts, byte_vocabulary):
     policy = functools.partial(UniMax, 100_000, 1.0)
     register_mixture("m", texts, policy)

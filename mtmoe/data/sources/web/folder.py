@@ -57,7 +57,7 @@ def web_text_part(name: str = "") -> str:
     return name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WebTextFolder:
     """What a folder holds.
 

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import gin
@@ -135,7 +135,7 @@ class WebTextSource(TextSource):
         """Returns how many files a split is read from."""
         return len(split_files(self.folder(), self.language, split)[0])
 
-    def _web_documents(self, split: str) -> Collection[str]:
+    def _web_documents(self, split: str) -> Iterable[str]:
         return _Documents(self, split)
 
     def _dataset(
@@ -193,17 +193,14 @@ def split_files(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Documents(Collection[str]):
-    """The texts of a split, read anew each time they are iterated over."""
+class _Documents(Iterable[str]):
+    """The texts of a split, read anew each time they are iterated over.
+
+    They have no length: `list()` would ask for it, and read all files once for that.
+    """
 
     source: WebTextSource
     split: str
 
     def __iter__(self) -> Iterator[str]:
         return (page.text for page in self.source.pages(self.split))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __contains__(self, text: object) -> bool:
-        return any(text == other for other in self)
