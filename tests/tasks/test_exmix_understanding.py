@@ -46,8 +46,8 @@ BROUGHT = [name for name in TASKS if name not in BUILT]
 
 # One of each form; all of them run in the slow sweep.
 REPRESENTATIVE = (
-    "glue_cola goemotions anli esnli super_glue_wsc_dpr arc_challenge trivia_qa_open "
-    "super_glue_record race_high wiki_table_questions"
+    "glue_cola goemotions anli esnli super_glue_wsc_dpr openbookqa cos_e nq_open "
+    "trivia_qa_open race_high wiki_table_questions"
 ).split()
 
 # T5's lengths; a byte vocabulary has about four tokens where T5's has one.

@@ -84,7 +84,9 @@ def relative_time_rows(code: str) -> Iterator[Row]:
 def plural_rows(code: str) -> Iterator[Row]:
     """Yields the plural category a number takes, where there are three or more."""
     rule, name = _own(code).get("plural_form"), language(code).name
-    for number in _plural_numbers() if rule and len(rule.tags) > 1 else ():
+    if rule is None or len(rule.tags) < 2:
+        return
+    for number in _plural_numbers():
         question = f"plural category of this number in {name}: {number}"
         yield f"number/{number}", {"inputs": question, "targets": rule(number)}
 
@@ -92,7 +94,9 @@ def plural_rows(code: str) -> Iterator[Row]:
 def ordinal_category_rows(code: str) -> Iterator[Row]:
     """Yields the category an ordinal number takes, where there are two or more."""
     rule, name = _own(code).get("ordinal_form"), language(code).name
-    for number in _plural_numbers() if rule and rule.tags else ():
+    if rule is None or not rule.tags:
+        return
+    for number in _plural_numbers():
         if isinstance(number, int):
             question = f"ordinal category of this number in {name}: {number}"
             yield f"number/{number}", {"inputs": question, "targets": rule(number)}
