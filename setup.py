@@ -71,6 +71,7 @@ CORPORA = [
     "pycountry>=24.6",
     "pyphen>=0.16",
     "pypinyin>=0.52",
+    "pyyaml>=6.0",
     "simplemma>=1.1",
     "stopwordsiso>=0.6",
     "unicode-rbnf>=2.2",

@@ -22,7 +22,7 @@ import seqio
 from mtmoe.data.cache import cache_directory, write_atomically
 from mtmoe.data.sources.pairs import PairSource, TextExample
 from mtmoe.data.token_rows import TokenRows, join_rows
-from mtmoe.data.vocabularies import vocabulary_fingerprint
+from mtmoe.data.vocabularies import vocabulary_behind, vocabulary_fingerprint
 
 _FORMAT_VERSION = "mtmoe pairs 1"
 _ARRAYS = ("inputs_tokens", "inputs_bounds", "targets_tokens", "targets_bounds")
@@ -83,19 +83,32 @@ def trim_and_end(
 
 
 def _trim_and_end(rows: TokenRows, length: int, eos_id: int) -> TokenRows:
-    return join_rows(
-        np.append(rows.tokens[start : min(end, start + length - 1)], eos_id)
-        for start, end in zip(rows.bounds[:-1], rows.bounds[1:], strict=True)
-    )
+    sizes_N = np.minimum(np.diff(rows.bounds), length - 1)
+    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes_N + 1)])
+    tokens = np.full(bounds[-1], eos_id, np.int32)
+    # Each kept token moves by its row's start there, less its row's start here.
+    shifts = np.repeat(rows.bounds[:-1] - (np.cumsum(sizes_N) - sizes_N), sizes_N)
+    kept = rows.tokens[np.arange(len(shifts)) + shifts]
+    is_text = np.ones(len(tokens), bool)
+    is_text[bounds[1:] - 1] = False
+    tokens[is_text] = kept
+    return TokenRows(tokens, bounds)
 
 
 def _encode(
     examples: Sequence[TextExample], vocabulary: seqio.Vocabulary
 ) -> TokenPairs:
+    vocabulary = vocabulary_behind(vocabulary)
     return TokenPairs(
-        join_rows(vocabulary.encode(example["inputs"]) for example in examples),
-        join_rows(vocabulary.encode(example["targets"]) for example in examples),
+        _encode_texts([str(example["inputs"]) for example in examples], vocabulary),
+        _encode_texts([str(example["targets"]) for example in examples], vocabulary),
     )
+
+
+def _encode_texts(texts: list[str], vocabulary: seqio.Vocabulary) -> TokenRows:
+    if isinstance(vocabulary, seqio.SentencePieceVocabulary):
+        return join_rows(vocabulary.tokenizer.EncodeAsIds(texts))
+    return join_rows(map(vocabulary.encode, texts))
 
 
 def _cache_path(

@@ -19,7 +19,7 @@ from mtmoe.data.mixing.rates import task_rates
 from mtmoe.data.registry import get_mixture_or_task, get_task
 from mtmoe.data.schedule import Schedule
 from mtmoe.data.token_store import check_split
-from mtmoe.data.vocabularies import ConfiguredVocabulary
+from mtmoe.data.vocabularies import vocabulary_behind
 from mtmoe.errors import CorpusError
 
 Lengths = Mapping[str, int]
@@ -132,8 +132,7 @@ def preview_packed(
 
 def pieces(vocabulary: seqio.Vocabulary, tokens: Sequence[int]) -> tuple[str, ...]:
     """Returns each token as the vocabulary writes it; bytes as `<0xNN>`."""
-    if isinstance(vocabulary, ConfiguredVocabulary):
-        vocabulary = vocabulary.chosen
+    vocabulary = vocabulary_behind(vocabulary)
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
         return tuple(vocabulary.tokenizer.IdToPiece(int(token)) for token in tokens)
     if isinstance(vocabulary, seqio.ByteVocabulary):

@@ -219,7 +219,7 @@ def token_bytes(vocabulary: seqio.Vocabulary) -> np.ndarray:
     Raises:
       ConfigError: the vocabulary is of another kind.
     """
-    return _token_bytes(_behind(vocabulary)).copy()
+    return _token_bytes(vocabulary_behind(vocabulary)).copy()
 
 
 def vocabulary_fingerprint(vocabulary: seqio.Vocabulary) -> str:
@@ -228,7 +228,7 @@ def vocabulary_fingerprint(vocabulary: seqio.Vocabulary) -> str:
     Raises:
       ConfigError: the vocabulary is of another kind than this module makes.
     """
-    vocabulary = _behind(vocabulary)
+    vocabulary = vocabulary_behind(vocabulary)
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
         content = b"sentencepiece" + vocabulary.sp_model
     elif isinstance(vocabulary, seqio.ByteVocabulary):
@@ -238,7 +238,11 @@ def vocabulary_fingerprint(vocabulary: seqio.Vocabulary) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _behind(vocabulary: seqio.Vocabulary) -> seqio.Vocabulary:
+def vocabulary_behind(vocabulary: seqio.Vocabulary) -> seqio.Vocabulary:
+    """Returns what stands behind the proxy now, or a vocabulary as it is.
+
+    The proxy looks at gin's bindings at each use; whoever encodes many texts asks once.
+    """
     is_proxy = isinstance(vocabulary, ConfiguredVocabulary)
     return vocabulary.chosen if is_proxy else vocabulary
 

@@ -1,8 +1,8 @@
 """All embedded tasks together: span corruption and the supervised ones.
 
-    embedded.<kind>        one kind of supervised task, every language alike
-    embedded.supervised    all kinds, every kind alike
-    embedded.multitask     half span corruption, half supervised, by examples
+embedded.<kind>        one kind of supervised task, every language alike
+embedded.supervised    all kinds, every kind alike
+embedded.multitask     half span corruption, half supervised, by examples
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def rows_fingerprint(rows: Callable[..., Any]) -> str:
     versions of the packages they are read from, and Python's.
 
     Args:
-      rows: a function of a module, or a partial of one.
+      rows: a function written in a module, or a partial of one; what it closes over
+        must follow from the task's name.
     """
     while isinstance(rows, functools.partial):
         rows = rows.func
