@@ -38,6 +38,7 @@ INSIDE = [
 
 RUNTIME = [
     "absl-py>=1.4",
+    "editdistance>=0.6",
     "gin-config>=0.5",
     "mesh-tensorflow>=0.1.21,<0.2",
     "numpy>=2.0",
@@ -72,7 +73,7 @@ CORPORA = [
     "pyphen>=0.16",
     "pypinyin>=0.52",
     "pyyaml>=6.0",
-    "simplemma>=1.1",
+    "simplemma>=2.0",
     "stopwordsiso>=0.6",
     "unicode-rbnf>=2.2",
     "uroman>=1.3",
