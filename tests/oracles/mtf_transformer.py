@@ -11,6 +11,7 @@ import sys
 import types
 
 import tensorflow as tf
+from absl import flags
 
 from mtmoe.mesh.compat import mtf  # noqa: F401  (the shims come first)
 
@@ -22,8 +23,16 @@ for _name in ("tpu_config", "tpu_estimator"):
     sys.modules.setdefault(_module.__name__, _module)
 
 # mesh_tensorflow.transformer.utils imports it, newer setuptools no longer has it.
+_has_resources = "pkg_resources" in sys.modules
 sys.modules.setdefault("pkg_resources", types.ModuleType("pkg_resources"))
+_flags_before = set(flags.FLAGS)
 
 from mesh_tensorflow.transformer import moe, transformer_layers  # noqa: E402
+
+# Neither that module nor the flags it defines (--gin_file ...) may be met by others.
+if not _has_resources:
+    del sys.modules["pkg_resources"]
+for _name in set(flags.FLAGS) - _flags_before:
+    delattr(flags.FLAGS, _name)
 
 __all__ = ["moe", "transformer_layers"]

@@ -115,7 +115,12 @@ def test_npm_package_is_pinned_and_no_address_recorded():
 
 
 def test_extras(setup_arguments):
-    assert set(setup_arguments["extras_require"]) == {"beam", "dev", "tpu"}
+    assert set(setup_arguments["extras_require"]) == {
+        "beam",
+        "cleaning",
+        "dev",
+        "tpu",
+    }
 
 
 def test_gin_folder_never_becomes_a_package():

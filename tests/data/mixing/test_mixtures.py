@@ -9,6 +9,7 @@ import pytest
 import seqio
 from fake_tasks import add_supervised_task, add_text_task
 
+from mtmoe.data.mixing import encoding
 from mtmoe.data.mixing.mixtures import (
     mixture_scope,
     register_mixture,
@@ -71,6 +72,17 @@ def test_what_a_card_states_is_taken_before_the_data():
     assert task_size(task, "examples") == 12 and task_size(task, "characters") == 345
 
 
+@pytest.fixture
+def unmeasured():
+    """No encoding measured before counts, and none measured here counts later."""
+    for cached in (encoding._encoding, encoding._measure):
+        cached.cache_clear()
+    yield
+    for cached in (encoding._encoding, encoding._measure):
+        cached.cache_clear()
+
+
+@pytest.mark.usefixtures("unmeasured")
 def test_tokens_of_stated_characters_follow_the_language(monkeypatch):
     gin.parse_config(
         "import mtmoe.data.vocabularies\n"
