@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mtmoe.cli.quiet import import_tensorflow
+from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import one_line, table
 from mtmoe.errors import MtmoeError, UnknownNameError
 from mtmoe.report.wording import compact, percent
@@ -44,11 +45,7 @@ _HEADINGS = (
 
 def define_flags() -> None:
     """Defines the flags of `mtmoe mixture`."""
-    flags.DEFINE_multi_string("gin_file", [], "gin file; may be repeated")
-    flags.DEFINE_multi_string("gin_param", [], "one binding; may be repeated")
-    flags.DEFINE_multi_string(
-        "task_module", [], "dotted name of a module of yours; may be repeated"
-    )
+    define_task_flags()
     flags.DEFINE_float(
         "tokens", None, "the budget; by default the run's steps, or 1e9 without a run"
     )
@@ -94,18 +91,14 @@ def run(argv: list[str]) -> int:
 
 def _configure() -> dict[str, Any]:
     """Loads config and tasks; returns what the config says of the run."""
-    from mtmoe.config.load import load_config
-    from mtmoe.data.registry import BUILT_IN_TASK_MODULES, register
-
-    configured: dict[str, Any] = {}
-    if FLAGS.gin_file or FLAGS.gin_param:
-        config = load_config(FLAGS.gin_file, FLAGS.gin_param)
-        for key in ("mixture", "lengths", "batch_size", "steps"):
-            if f"train.{key}" in config.bindings:
-                configured[key] = ast.literal_eval(config.bindings[f"train.{key}"])
-    register((*BUILT_IN_TASK_MODULES, *FLAGS.task_module))
-    register()  # and the modules that the configuration names
-    return configured
+    config = register_tasks()
+    if config is None:
+        return {}
+    return {
+        key: ast.literal_eval(config.bindings[f"train.{key}"])
+        for key in ("mixture", "lengths", "batch_size", "steps")
+        if f"train.{key}" in config.bindings
+    }
 
 
 def _plan(name: str, configured: dict[str, Any]) -> MixturePlan:

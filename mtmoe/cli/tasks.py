@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from mtmoe.cli.quiet import import_tensorflow, without_sentencepiece_notes
+from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import isolated, one_line, table
 from mtmoe.errors import MtmoeError, UnknownNameError
 
@@ -39,11 +40,7 @@ FAILED_STATUS = 1
 
 def define_flags() -> None:
     """Defines the flags of `mtmoe tasks`."""
-    flags.DEFINE_multi_string("gin_file", [], "gin file; may be repeated")
-    flags.DEFINE_multi_string("gin_param", [], "one binding; may be repeated")
-    flags.DEFINE_multi_string(
-        "task_module", [], "dotted name of a module of yours; may be repeated"
-    )
+    define_task_flags()
     flags.DEFINE_string("family", "", "list: only this family of tasks")
     flags.DEFINE_string("language", "", "list: only this language, by any usual code")
     flags.DEFINE_string("metric", "", "list: only tasks measured by this metric")
@@ -68,7 +65,7 @@ def run(argv: list[str]) -> int:
     if action not in ACTIONS:
         raise UnknownNameError("action of mtmoe tasks", action, ACTIONS)
     import_tensorflow()
-    _register()
+    register_tasks()
     if action in ("show", "preview") and len(names) != 1:
         raise MtmoeError(f"usage: mtmoe tasks {action} NAME")
     if action == "list":
@@ -77,16 +74,6 @@ def run(argv: list[str]) -> int:
         return _show(names[0])
     with without_sentencepiece_notes():
         return _verify(names) if action == "verify" else _preview(names[0])
-
-
-def _register() -> None:
-    from mtmoe.config.load import load_config
-    from mtmoe.data.registry import BUILT_IN_TASK_MODULES, register
-
-    if FLAGS.gin_file or FLAGS.gin_param:
-        load_config(FLAGS.gin_file, FLAGS.gin_param)
-    register((*BUILT_IN_TASK_MODULES, *FLAGS.task_module))
-    register()  # and the modules that the configuration names
 
 
 def _list(names: list[str]) -> int:

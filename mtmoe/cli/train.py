@@ -16,6 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from mtmoe.cli.quiet import import_tensorflow
+from mtmoe.cli.shared_flags import define_config_flags
 from mtmoe.errors import MtmoeError
 
 FLAGS = flags.FLAGS
@@ -23,12 +24,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the flags of `mtmoe train`."""
-    flags.DEFINE_multi_string(
-        "gin_file", [], "gin file, in this folder or of mtmoe; may be repeated"
-    )
-    flags.DEFINE_multi_string(
-        "gin_param", [], "one binding, e.g. 'train.steps=100'; may be repeated"
-    )
+    define_config_flags()
     flags.DEFINE_string("model_dir", None, "where the run is written")
 
 

@@ -24,6 +24,7 @@ from mtmoe.data.task_card import task_card
 from mtmoe.data.task_rows import Lengths, load_task_rows
 from mtmoe.data.token_store import token_level_steps
 from mtmoe.errors import ConfigError
+from mtmoe.evaluate.headline import headline_tasks
 from mtmoe.evaluate.text_folder import read_text_folder
 from mtmoe.evaluate.unigram import UnigramBaselines, fit_unigrams
 from mtmoe.languages import SEVERAL_LANGUAGES, Language, language
@@ -135,7 +136,9 @@ def training_baselines(
     """
     counts_V: dict[str, NDArray[np.int64]] = {}
     rates: dict[str, float] = {}
-    for name, rate in mean_rates(mixture, steps).items():
+    all_rates = mean_rates(mixture, steps)
+    for name in headline_tasks({n: task_card(get_task(n)).labels for n in all_rates}):
+        rate = all_rates[name]
         code = language_of(name).code
         tokens = load_task_rows(get_task(name), "train", lengths).text_tokens
         counted_V = np.bincount(tokens, minlength=len(token_bytes_V))
