@@ -53,6 +53,7 @@ def html_page(
         table_head=table_head(),
         table_rows=table_rows(results),
         supervised=supervised_section(supervised),
+        tasks_link='<a href="#tasks">Tasks</a>' if supervised else "",
         curves=_curves(folder.training),
         data_chart=plots.data_chart(results),
         experts=_experts(folder, results),
