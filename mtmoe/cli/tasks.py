@@ -100,9 +100,7 @@ def _list(names: list[str]) -> int:
 
 
 def _print_table(tasks: tuple[seqio.Task, ...]) -> None:
-    import seqio
-
-    from mtmoe.data.catalogue import group_tasks
+    from mtmoe.data.catalogue import group_tasks, mixtures
 
     groups = group_tasks(tasks)
     rows = [
@@ -122,7 +120,7 @@ def _print_table(tasks: tuple[seqio.Task, ...]) -> None:
     print(
         f"\n{len(tasks):,} tasks ({len(groups):,} with their languages put together; "
         + ", ".join(f"{count} {family}" for family, count in families.most_common())
-        + f"), {len(list(seqio.MixtureRegistry.names())):,} mixtures"
+        + f"), {len(mixtures()):,} mixtures"
     )
 
 

@@ -147,12 +147,19 @@ def aliases_of(name: str) -> tuple[str, ...]:
     )
 
 
+def mixtures() -> dict[str, seqio.Mixture]:
+    """Returns the registered mixtures by their own names, which aliases are not."""
+    registry = seqio.MixtureRegistry
+    named = (registry.get(name) for name in sorted(registry.names()))
+    return {mixture.name: mixture for mixture in named}
+
+
 def mixtures_with(name: str) -> tuple[str, ...]:
     """Returns the mixtures that a task is part of."""
     return tuple(
-        mixture
-        for mixture in sorted(seqio.MixtureRegistry.names())
-        if any(task.name == name for task in seqio.MixtureRegistry.get(mixture).tasks)
+        mixture_name
+        for mixture_name, mixture in mixtures().items()
+        if any(task.name == name for task in mixture.tasks)
     )
 
 

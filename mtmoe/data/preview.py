@@ -16,6 +16,7 @@ import seqio
 import tensorflow as tf
 
 from mtmoe.data.mixing.rates import task_rates
+from mtmoe.data.reading import reading
 from mtmoe.data.registry import get_mixture_or_task, get_task
 from mtmoe.data.schedule import Schedule
 from mtmoe.data.token_store import check_split
@@ -144,16 +145,17 @@ def _examples(
     task: seqio.Task, split: str, lengths: Lengths
 ) -> Iterator[Mapping[str, Any]]:
     check_split(task, split)
-    dataset = task.get_dataset(
-        sequence_length=dict(lengths),
-        split=split,
-        use_cached=False,
-        shuffle=False,
-        seed=0,
-        num_epochs=1,
-        try_in_mem_cache=False,
-    )
-    yield from dataset.as_numpy_iterator()
+    with reading(task, split):
+        dataset = task.get_dataset(
+            sequence_length=dict(lengths),
+            split=split,
+            use_cached=False,
+            shuffle=False,
+            seed=0,
+            num_epochs=1,
+            try_in_mem_cache=False,
+        )
+        yield from dataset.as_numpy_iterator()
 
 
 def _scheduled(

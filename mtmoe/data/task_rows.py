@@ -21,6 +21,7 @@ from mtmoe.data.pair_store import (
     token_pairs,
     trim_and_end,
 )
+from mtmoe.data.reading import reading
 from mtmoe.data.token_rows import TokenRows, cut_rows, join_rows, stack_rows
 from mtmoe.data.token_store import (
     check_split,
@@ -238,15 +239,18 @@ def _example_rows(task: seqio.Task, split: str, lengths: Lengths) -> ExampleRows
 
 
 def _pipeline_pairs(task: seqio.Task, split: str, lengths: Lengths) -> TokenPairs:
-    dataset = task.get_dataset(
-        sequence_length=dict(lengths),
-        split=split,
-        use_cached=False,
-        shuffle=False,
-        seed=0,
-        num_epochs=1,
-    )
-    examples = [(row["inputs"], row["targets"]) for row in dataset.as_numpy_iterator()]
+    with reading(task, split):
+        dataset = task.get_dataset(
+            sequence_length=dict(lengths),
+            split=split,
+            use_cached=False,
+            shuffle=False,
+            seed=0,
+            num_epochs=1,
+        )
+        examples = [
+            (row["inputs"], row["targets"]) for row in dataset.as_numpy_iterator()
+        ]
     return TokenPairs(
         join_rows(inputs for inputs, _ in examples),
         join_rows(targets for _, targets in examples),

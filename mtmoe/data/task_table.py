@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-import seqio
-
-from mtmoe.data.catalogue import group_tasks, select_tasks
+from mtmoe.data.catalogue import group_tasks, mixtures, select_tasks
 from mtmoe.data.registry import BUILT_IN_TASK_MODULES, register
 from mtmoe.data.task_card import FAMILIES
 
@@ -23,13 +21,13 @@ def tasks_page() -> str:
     tasks = select_tasks()
     groups = group_tasks(tasks)
     families = Counter(group.card.family for group in groups)
-    mixtures = _mixtures()
+    mixture_rows = _mixture_rows()
     lines = [
         "# The registered tasks",
         "",
         "Written by `python -m mtmoe.data.task_table > docs/tasks.md`; a test holds it",
         f"to what is registered. {len(tasks):,} tasks, {len(groups):,} with their",
-        f"languages put together, {len(mixtures):,} mixtures.",
+        f"languages put together, {len(mixture_rows):,} mixtures.",
         "`mtmoe tasks list` filters them, `mtmoe tasks show NAME` tells more.",
         "",
         "How a task is verified:",
@@ -56,14 +54,14 @@ def tasks_page() -> str:
                 f"| `{group.name}` | {languages} | {card.origin} | {metrics} "
                 f"| {card.labels} | {card.verified} |"
             )
-    lines += ["", "## Mixtures", "", "| mixture | tasks |", "|---|---|", *mixtures]
+    lines += ["", "## Mixtures", "", "| mixture | tasks |", "|---|---|", *mixture_rows]
     return "\n".join(lines) + "\n"
 
 
-def _mixtures() -> list[str]:
-    mixtures = map(seqio.MixtureRegistry.get, sorted(seqio.MixtureRegistry.names()))
-    named = {mixture.name: mixture for mixture in mixtures}
-    return [f"| `{name}` | {len(mixture.tasks):,} |" for name, mixture in named.items()]
+def _mixture_rows() -> list[str]:
+    return [
+        f"| `{name}` | {len(mixture.tasks):,} |" for name, mixture in mixtures().items()
+    ]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import seqio
 
 from mtmoe.data.metrics.scale import perfect_score
 from mtmoe.data.objectives.language_model import LanguageModel
+from mtmoe.data.reading import reading
 from mtmoe.data.token_store import check_split, token_level_steps
 from mtmoe.errors import CorpusError
 
@@ -66,16 +67,17 @@ def verify_task(
     """
     check_split(task, split)
     self_supervised = not task.metric_fns and lengths is not None
-    dataset = task.get_dataset(
-        sequence_length=dict(lengths) if self_supervised and lengths else None,
-        split=split,
-        use_cached=False,
-        shuffle=False,
-        num_epochs=1,
-        trim_output_features=False,
-        try_in_mem_cache=False,
-    )
-    examples = list(itertools.islice(dataset.as_numpy_iterator(), num_examples))
+    with reading(task, split):
+        dataset = task.get_dataset(
+            sequence_length=dict(lengths) if self_supervised and lengths else None,
+            split=split,
+            use_cached=False,
+            shuffle=False,
+            num_epochs=1,
+            trim_output_features=False,
+            try_in_mem_cache=False,
+        )
+        examples = list(itertools.islice(dataset.as_numpy_iterator(), num_examples))
     if not examples:
         raise CorpusError(f"task {task.name!r} has no examples in split {split!r}")
     sizes = {

@@ -1,0 +1,60 @@
+"""Turns the many ways in which a data set can be absent into one clear error."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import seqio
+
+from mtmoe.data.task_card import task_card
+from mtmoe.errors import CorpusError, MtmoeError
+
+
+@contextlib.contextmanager
+def reading(task: seqio.Task, split: str) -> Iterator[None]:
+    """Surrounds the use of a task's data set.
+
+    Anything may go wrong when a source is opened: no network, no disk, a package that
+    is missing. If it is the source that fails, a CorpusError says so; a mistake in the
+    task's own steps is raised as it is.
+
+    Args:
+      task: whose data set is used.
+      split: the split that is read.
+
+    Raises:
+      CorpusError: the source cannot be opened.
+    """
+    try:
+        yield
+    except MtmoeError:
+        raise
+    except Exception as error:
+        if not _raised_in(task.source, error):
+            raise
+        lines = str(error).strip().splitlines() or [""]
+        raise CorpusError(
+            f"the data of task {task.name!r}, split {split!r}, cannot be read "
+            f"({task_card(task).origin}): {type(error).__name__}: {lines[0][:200]}"
+            + _advice(task)
+        ) from error
+
+
+def _raised_in(source: seqio.DataSource, error: Exception) -> bool:
+    """Returns whether a method of the source was running when the error was raised."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_locals.get("self") is source:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _advice(task: seqio.Task) -> str:
+    if not task_card(task).origin.startswith("TFDS"):
+        return ""
+    return (
+        "; TensorFlow Datasets downloads it where there is a network "
+        "(tfds build NAME), and $TFDS_DATA_DIR names the folder"
+    )
