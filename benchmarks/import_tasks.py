@@ -20,7 +20,7 @@ def main() -> None:
     import tensorflow as tf
 
     tensorflow_ready = time.perf_counter()
-    import seqio
+    import seqio  # noqa: F401
     import t5.data  # noqa: F401
     import t5.evaluation.metrics  # noqa: F401
 
@@ -29,15 +29,15 @@ def main() -> None:
 
     register(BUILT_IN_TASK_MODULES)
     ready = time.perf_counter()
-    tasks = {seqio.TaskRegistry.get(name).name for name in seqio.TaskRegistry.names()}
-    mixtures = list(seqio.MixtureRegistry.names())
+    from mtmoe.data.catalogue import mixtures, select_tasks
+
     print(f"Python {platform.python_version()}, TensorFlow {tf.__version__}")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"TensorFlow (excluded)       {tensorflow_ready - started:6.2f} s")
     print(f"SeqIO and t5                {libraries_ready - tensorflow_ready:6.2f} s")
     print(f"{len(BUILT_IN_TASK_MODULES)} task modules              ", end="")
     print(f"{ready - libraries_ready:6.2f} s")
-    print(f"{len(tasks):,} tasks, {len(mixtures):,} mixtures")
+    print(f"{len(select_tasks()):,} tasks, {len(mixtures()):,} mixtures")
 
 
 if __name__ == "__main__":
