@@ -82,6 +82,10 @@ CORPORA = [
 # Language identification as mC4 had it (CLD3), for cleaning raw text.
 CLEANING = ["cld3-py>=3.1"]
 
+# `mtmoe cache --runner=beam`, for sources that need a cluster. Beam wants protobuf below
+# 7; from 0.2.3 on, sentencepiece is generated for 7 and does not say so.
+BEAM = ["apache-beam>=2.60", "sentencepiece>=0.2,<0.2.3"]
+
 DEVELOPMENT = [
     "hypothesis>=6.100",
     "import-linter>=2.0",
@@ -112,9 +116,9 @@ setup(
     },
     install_requires=RUNTIME + CORPORA,
     extras_require={
-        "beam": ["apache-beam>=2.60"],
+        "beam": BEAM,
         "cleaning": CLEANING,
-        "dev": DEVELOPMENT + CLEANING,
+        "dev": DEVELOPMENT + CLEANING + BEAM,
         "tpu": ["tensorflow-tpu>=2.20,<2.22"],
     },
     entry_points={"console_scripts": ["mtmoe=mtmoe.cli.main:main"]},

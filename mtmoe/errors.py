@@ -60,6 +60,45 @@ class UnknownNameError(MtmoeError):
         super().__init__(message)
 
 
+class ManifestError(MtmoeError):
+    """A token cache that is unfinished, or whose files are not those it names."""
+
+
+class DamagedRecordError(MtmoeError):
+    """One record of a file that cannot be read.
+
+    Attributes:
+      path: the file.
+      offset: byte of the file where the record begins.
+      reason: what is wrong with it.
+    """
+
+    def __init__(self, path: str, offset: int, reason: str):
+        """Builds the message.
+
+        Args:
+          path: the file.
+          offset: byte of the file where the record begins.
+          reason: what is wrong with it.
+        """
+        self.path = path
+        self.offset = offset
+        self.reason = reason
+        super().__init__(f"damaged record in {path} at byte {offset}: {reason}")
+
+    def __reduce__(self) -> tuple[type[DamagedRecordError], tuple[str, int, str]]:
+        """Lets the error cross from one process to another."""
+        return type(self), (self.path, self.offset, self.reason)
+
+
+class DamagedDataError(MtmoeError):
+    """More damaged records in a task than its quota."""
+
+
+class UnnamedContentError(ConfigError):
+    """A source or step of which nobody can tell when its content changes."""
+
+
 def nearest_names(name: str, valid: Iterable[str], count: int = 5) -> list[str]:
     """Returns at most `count` members of `valid` that look like `name`, best first."""
     by_lower = {candidate.lower(): candidate for candidate in sorted(valid)}

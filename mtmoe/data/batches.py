@@ -1,67 +1,67 @@
 """Training batches: each one a pure function of (seed, step).
 
-Legend: B batch, L inputs length, T targets length, N rows of a group.
+Legend: B rows of the global batch, L inputs length, T targets length, S most segments
+of a row, K steps that are built together, N examples of their rows.
 """
 
 from __future__ import annotations
 
+import bisect
 import collections
-import itertools
 import os
-import sys
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import gin
 import numpy as np
 import numpy.typing as npt
-import seqio
 
-from mtmoe.data.keys import fold, name_key, seed_pairs
+from mtmoe.data.batch import Batch, DecoderBatch
+from mtmoe.data.batch_layout import lay_out_joined, lay_out_pairs
 from mtmoe.data.mixing.rates import task_rates
 from mtmoe.data.mixing.stages import stages_of
+from mtmoe.data.mixture_rows import Group, MixtureRows
+from mtmoe.data.packed_schedule import PackedSchedule
 from mtmoe.data.registry import get_mixture_or_task, tasks_of
-from mtmoe.data.schedule import permuted_index
 from mtmoe.data.staged_schedule import StagedSchedule
-from mtmoe.data.task_rows import (
-    Lengths,
-    TaskRows,
-    check_lengths,
-    load_task_rows,
-    stack_task_rows,
-    task_vocabulary,
-)
+from mtmoe.data.task_card import task_card
+from mtmoe.data.task_rows import FEATURES, Lengths, check_lengths
+from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.errors import ConfigError
+from mtmoe.languages import SEVERAL_LANGUAGES
+
+__all__ = ["Batch", "DecoderBatch", "Packing", "TrainingBatches"]
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 
-_NOISE_KEY = name_key("batches.noise")
-_PREFETCH_BATCHES = 8
-_PROGRESS_SECONDS = 10.0
+_ROWS_TOGETHER = 512
+_WORST_TASKS = 5
 
 
+@gin.configurable
 @dataclass(frozen=True)
-class Batch:
-    """One training batch; 0 is padding.
+class Packing:
+    """Puts several examples into a row, each a segment of its own.
 
     Attributes:
-      inputs: int32 [B, L].
-      targets: int32 [B, T].
-      task: int32 [B], the number of each row's task in `TrainingBatches.task_names`.
+      open_bins: rows that stay open for a next example; more of them fill better.
+
+    Raises:
+      ConfigError: there is no open bin.
     """
 
-    inputs: Int32Array
-    targets: Int32Array
-    task: Int32Array
+    open_bins: int = 32
 
-    @property
-    def padding_fraction(self) -> float:
-        """Fraction of all inputs and targets places that hold padding."""
-        filled = np.count_nonzero(self.inputs) + np.count_nonzero(self.targets)
-        return float(1.0 - filled / (self.inputs.size + self.targets.size))
+    def __post_init__(self) -> None:
+        """Checks the number."""
+        if self.open_bins < 1:
+            raise ConfigError(
+                f"Packing.open_bins is {self.open_bins}; it must be 1 or more"
+            )
 
 
 class TrainingBatches:
@@ -69,11 +69,14 @@ class TrainingBatches:
 
     Attributes:
       task_names: tasks of the mixture, in the order of their numbers.
-      shares: fraction of all rows by task; of a staged mixture, in its first stage.
+      shares: fraction of all examples by task; of a staged mixture, in its first stage.
       stages: stages of a staged mixture, otherwise the one mixture from step 0.
-      stage_shares: fraction of a stage's rows by task, for each stage.
-      num_rows: rows (examples) in one epoch, by task.
-      num_tokens: raw or target tokens in one epoch, by task.
+      stage_shares: fraction of a stage's examples by task, for each stage.
+      num_rows: examples in one epoch, by task; None: not cached, and so not known.
+      num_tokens: cached tokens in one epoch, by task; likewise.
+      languages: codes of the tasks' languages, sorted; `mul` for several.
+      task_language: int32 [tasks], the number in `languages` of each task's language.
+      bad_records: the damaged records met so far.
     """
 
     def __init__(
@@ -83,26 +86,40 @@ class TrainingBatches:
         lengths: Lengths,
         seed: int,
         split: str = "train",
+        packing: Packing | None = None,
+        host: int = 0,
+        num_hosts: int = 1,
+        max_epochs: float | None = None,
+        steps: int | None = None,
     ):
-        """Loads every task's rows.
+        """Opens every task's rows.
 
         Args:
           mixture: name of a registered mixture or task.
-          batch_size: B.
-          lengths: `inputs` and `targets` lengths, L and T (a mapping, or its items).
+          batch_size: rows of the global batch, B.
+          lengths: `inputs` and `targets` lengths, L and T (a mapping, or its items); of
+            a decoder alone `targets` only.
           seed: keys the schedule, the order of each task's rows and the noise.
           split: split of every task.
+          packing: how examples are packed; None: each has a row of its own.
+          host: which part of the global batch to build, from 0.
+          num_hosts: parts of the global batch; it must divide `batch_size`.
+          max_epochs: most passes over a task in `steps` steps; None: any number.
+          steps: steps of the run, needed for `max_epochs` alone.
 
         Raises:
           UnknownNameError: no such mixture, or a task without that split.
-          ConfigError: rates, lengths, features or vocabularies that do not fit.
+          ConfigError: rates, lengths, features, vocabularies or hosts that do not fit,
+            packing of a task that is not cached, or more passes than `max_epochs`.
           CorpusError: an empty task or a token outside the vocabulary.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more")
+        _check_hosts(batch_size, host, num_hosts)
         self._lengths = check_lengths(lengths)
         self._batch_size = batch_size
-        self._seed = seed
+        self._host = host
+        self._host_rows = batch_size // num_hosts
         self.stages = stages_of(mixture)
         self._schedule = StagedSchedule(
             [
@@ -114,47 +131,74 @@ class TrainingBatches:
         self.task_names = self._schedule.task_names
         by_name = {task.name: task for task in tasks_of(mixture)}
         tasks = [by_name[name] for name in self.task_names]
-        _check_one_vocabulary(tasks)
-        rows = _load_rows(tasks, split, self._lengths)
-        self._sizes_T = np.array([len(part) for part in rows], np.int64)
-        self._keys_T = np.array([name_key(name) for name in self.task_names], np.uint64)
-        self._stacks = stack_task_rows(rows)
-        self._stack_T, self._first_row_T = self._places_in_stacks()
+        self.bad_records = BadRecords()
+        self._rows = MixtureRows(
+            tasks, split, self._lengths, seed, self.bad_records, max_epochs
+        )
+        self._packed = None if packing is None else self._packed_schedule(packing)
+        self._streams = self._rows.streams()
+        self._streams_lock = threading.Lock()
         self.stage_shares = tuple(map(self._by_task, self._schedule.shares_ST))
         self.shares = self.stage_shares[0]
-        self.num_rows = self._by_task(self._sizes_T)
-        self.num_tokens = self._by_task([part.text_tokens.size for part in rows])
+        self.num_rows = self._by_task(self._rows.num_rows)
+        self.num_tokens = self._by_task(self._rows.num_tokens)
+        codes_T = [task_card(task).language or SEVERAL_LANGUAGES.code for task in tasks]
+        self.languages = tuple(sorted(set(codes_T)))
+        self.task_language = np.array(
+            [self.languages.index(code) for code in codes_T], np.int32
+        )
+        if max_epochs is not None:
+            self._check_epochs(max_epochs, steps)
 
-    def batch(self, step: int) -> Batch:
-        """Builds the batch of a step; cost does not depend on `step`."""
-        tasks_B, counters_B = self._schedule.rows(step, self._batch_size)
-        sizes_B, keys_B = self._sizes_T[tasks_B], self._keys_T[tasks_B]
-        epochs_B, positions_B = np.divmod(counters_B, sizes_B)
-        rows_B = permuted_index(self._seed, keys_B, epochs_B, positions_B, sizes_B)
-        noise_B = fold(_NOISE_KEY, self._seed, keys_B, epochs_B, rows_B)
-        inputs_BL = np.zeros((self._batch_size, self._lengths["inputs"]), np.int32)
-        targets_BT = np.zeros((self._batch_size, self._lengths["targets"]), np.int32)
-        for stack in np.unique(self._stack_T[tasks_B]):
-            places = np.flatnonzero(self._stack_T[tasks_B] == stack)
-            stacked_rows = self._first_row_T[tasks_B[places]] + rows_B[places]
-            inputs_BL[places], targets_BT[places] = self._stacks[stack][0].make(
-                stacked_rows, seed_pairs(noise_B[places])
-            )
-        return Batch(inputs_BL, targets_BT, tasks_B.astype(np.int32))
+    def batch(self, step: int) -> Batch | DecoderBatch:
+        """Builds this host's rows of a step.
 
-    def iterate(self, start_step: int = 0) -> Iterator[Batch]:
+        The cost does not depend on `step`, but for tasks that are not cached: their
+        examples are read forward, and from the beginning for an earlier step.
+
+        Raises:
+          DamagedDataError: a task has more damaged records than its quota.
+          CorpusError: a task that is not cached cannot be read.
+        """
+        plan = self._plan(step, 1)
+        with self._streams_lock:
+            streamed = self._streams.read(plan.task, plan.counter)
+        return self._build(plan, streamed)[0]
+
+    def iterate(self, start_step: int = 0) -> Iterator[Batch | DecoderBatch]:
         """Yields `batch(start_step)`, `batch(start_step + 1)`, ... without end.
 
-        Batches are built ahead, in background threads; closing the iterator stops them.
+        Batches are built ahead, several at a time, in background threads; closing the
+        iterator stops them.
+
+        Raises:
+          MtmoeError: as `batch`, when the batch it happened in is asked for.
         """
-        pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="batches")
-        ahead: collections.deque[Future[Batch]] = collections.deque()
+        steps = max(_ROWS_TOGETHER // self._host_rows, 1)
+        workers = os.cpu_count() or 1
+        streams = self._rows.streams()
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
+        # One thread reads what must be read in order.
+        feeder = ThreadPoolExecutor(1, thread_name_prefix="streams")
+
+        def build(plan: Future[_Fed]) -> list[Batch | DecoderBatch]:
+            return self._build(*plan.result())
+
+        def feed(first: int) -> _Fed:
+            plan = self._plan(first, steps)
+            return _Fed(plan, streams.read(plan.task, plan.counter))
+
+        ahead: collections.deque[Future[list[Batch | DecoderBatch]]]
+        ahead = collections.deque()
+        first = start_step
         try:
-            for step in itertools.count(start_step):
-                ahead.append(pool.submit(self.batch, step))
-                if len(ahead) > _PREFETCH_BATCHES:
-                    yield ahead.popleft().result()
+            while True:
+                while len(ahead) <= workers:
+                    ahead.append(pool.submit(build, feeder.submit(feed, first)))
+                    first += steps
+                yield from ahead.popleft().result()
         finally:
+            feeder.shutdown(wait=True, cancel_futures=True)
             pool.shutdown(wait=True, cancel_futures=True)
 
     def stage(self, step: int) -> int:
@@ -170,45 +214,159 @@ class TrainingBatches:
         steps_S = np.maximum(ends - starts, 0)
         return self._by_task(steps_S @ self._schedule.shares_ST / step)
 
-    def epochs(self, step: int) -> dict[str, float]:
-        """Returns passes over each task's rows made by the batches before `step`."""
-        rows_T = self._schedule.rows_before(step * self._batch_size)
-        return self._by_task(rows_T / self._sizes_T)
+    def epochs(self, step: int) -> dict[str, float | None]:
+        """Returns passes over each task's examples made by the batches before `step`.
 
-    def _places_in_stacks(self) -> tuple[Int64Array, Int64Array]:
-        """Returns which stack holds each task's rows, and its first row there."""
-        stack_T, first_row_T = np.zeros((2, len(self.task_names)), np.int64)
-        for stack, (_, tasks) in enumerate(self._stacks):
-            stack_T[tasks] = stack
-            sizes = self._sizes_T[tasks]
-            first_row_T[tasks] = np.cumsum(sizes) - sizes
-        return stack_T, first_row_T
+        None for a task that is not cached: its size is not known.
+        """
+        if self._packed is None:
+            examples_T = self._schedule.rows_before(step * self._batch_size)
+        else:
+            examples_T = self._packed.rows_before(step * self._batch_size)
+        return self._by_task(
+            [
+                None if size is None else examples / size
+                for examples, size in zip(
+                    examples_T.tolist(), self._rows.num_rows, strict=True
+                )
+            ]
+        )
 
-    def _by_task(self, values_T: npt.ArrayLike) -> dict[str, Any]:
-        values = np.asarray(values_T).tolist()
+    def _packed_schedule(self, packing: Packing) -> PackedSchedule:
+        if self._rows.streamed:
+            names = ", ".join(map(repr, self._rows.streamed))
+            raise ConfigError(
+                f"tasks that are not cached cannot be packed: {names}. "
+                "`mtmoe cache NAME` caches a task whose steps allow it; without "
+                "packing (train.packing = None) they are read as they are"
+            )
+        # A decoder alone has inputs and targets in the same places.
+        capacity = [self._lengths[name] for name in FEATURES if name in self._lengths]
+
+        def sizes(tasks_N: Int64Array, counters_N: Int64Array) -> Int32Array:
+            sizes_N2 = self._rows.sizes(tasks_N, counters_N)
+            return sizes_N2 if len(capacity) == 2 else sizes_N2.sum(1, keepdims=True)
+
+        return PackedSchedule(self._schedule, sizes, capacity, packing.open_bins)
+
+    def _plan(self, first_step: int, num_steps: int) -> _Plan:
+        """Returns which examples this host's rows of some steps hold."""
+        first = first_step * self._batch_size
+        end = first + num_steps * self._batch_size
+        if self._packed is None:
+            task_N, counter_N = self._schedule.row_range(first, end)
+            row_N, segment_N = np.arange(end - first), np.ones(end - first, np.int64)
+        else:
+            row_N, segment_N, task_N, counter_N = self._packed.rows(first, end)
+        step_N, place_N = np.divmod(row_N, self._batch_size)
+        segments_K = np.ones(num_steps, np.int64)
+        np.maximum.at(segments_K, step_N, segment_N)
+        place_N = place_N - self._host * self._host_rows
+        mine = np.flatnonzero((place_N >= 0) & (place_N < self._host_rows))
+        return _Plan(
+            segments_K,
+            (step_N * self._host_rows + place_N)[mine],
+            segment_N[mine],
+            task_N[mine],
+            counter_N[mine],
+        )
+
+    def _build(self, plan: _Plan, streamed: list[Group]) -> list[Batch | DecoderBatch]:
+        """Builds the batches of a plan's steps."""
+        groups = self._rows.examples(plan.task, plan.counter, streamed)
+        num_rows = len(plan.most_segments) * self._host_rows
+        segment_task = np.full((num_rows, plan.most_segments.max()), -1, np.int32)
+        segment_task[plan.row, plan.segment - 1] = plan.task
+        bad_rows_K = self._bad_rows(plan, groups)
+        decoder_alone = "inputs" not in self._lengths
+        lay_out = lay_out_joined if decoder_alone else lay_out_pairs
+        arrays = lay_out(groups, plan.row, plan.segment, num_rows, self._lengths)
+        kind: Callable[..., Batch | DecoderBatch]
+        kind = DecoderBatch if decoder_alone else Batch
+        batches = []
+        for number, segments in enumerate(plan.most_segments):
+            own = slice(number * self._host_rows, (number + 1) * self._host_rows)
+            batch = kind(
+                **{name: array[own] for name, array in arrays.items()},
+                segment_task=np.ascontiguousarray(segment_task[own, :segments]),
+                bad_rows=bad_rows_K[number],
+            )
+            batches.append(batch)
+        return batches
+
+    def _bad_rows(self, plan: _Plan, groups: list[Group]) -> list[dict[str, int]]:
+        """Counts examples on damaged records, by step and task."""
+        counts_K: list[collections.Counter[str]] = [
+            collections.Counter() for _ in plan.most_segments
+        ]
+        for places, examples in groups:
+            for place in places[examples.bad]:
+                step = plan.row[place] // self._host_rows
+                counts_K[step][self.task_names[plan.task[place]]] += 1
+        return [dict(sorted(counts.items())) for counts in counts_K]
+
+    def _check_epochs(self, max_epochs: float, steps: int | None) -> None:
+        """Raises ConfigError if a task would be passed too often in the run."""
+        if steps is None:
+            raise ConfigError("max_epochs needs to know the steps of the run")
+        passes = {name: n for name, n in self.epochs(steps).items() if n is not None}
+        worst = sorted(passes, key=lambda name: -passes[name])
+        over = [name for name in worst if passes[name] > max_epochs]
+        if not over:
+            return
+        enough = bisect.bisect_right(
+            range(steps), max_epochs, key=lambda s: self.epochs(s)[over[0]] or 0.0
+        )
+        shown = ", ".join(f"{n!r} {passes[n]:.2f} times" for n in over[:_WORST_TASKS])
+        more = len(over) - _WORST_TASKS
+        raise ConfigError(
+            f"max_epochs is {max_epochs:g}, but {steps:,} steps of {self._batch_size} "
+            f"rows would pass {shown}"
+            + (f" and {more} more tasks too often" if more > 0 else "")
+            + f". {max(enough - 1, 0):,} steps would do, or a lower rate of "
+            + ("that task" if len(over) == 1 else "those tasks")
+        )
+
+    def _by_task(
+        self, values_T: Iterable[Any] | npt.NDArray[np.generic]
+    ) -> dict[str, Any]:
+        values = values_T.tolist() if isinstance(values_T, np.ndarray) else values_T
         return dict(zip(self.task_names, values, strict=True))
 
 
-def _load_rows(tasks: list[seqio.Task], split: str, lengths: Lengths) -> list[TaskRows]:
-    """Loads every task's rows; says how far it is, when that takes long."""
-    started = said = time.monotonic()
-    rows = []
-    for number, task in enumerate(tasks, start=1):
-        rows.append(load_task_rows(task, split, lengths))
-        now = time.monotonic()
-        if now - said > _PROGRESS_SECONDS:
-            said = now
-            print(
-                f"examples: {number:,} of {len(tasks):,} tasks, {now - started:.0f} s",
-                file=sys.stderr,
-            )
-    return rows
+class _Plan(NamedTuple):
+    """The examples of this host's rows of K steps, in order.
+
+    Attributes:
+      most_segments: int64 [K], most segments of a row in each step's global batch; at
+        least 1.
+      row: int64 [N], row of each example among all rows of this host and these steps.
+      segment: int64 [N], its segment, from 1.
+      task: int64 [N], number of its task.
+      counter: int64 [N], its counter in that task.
+    """
+
+    most_segments: Int64Array
+    row: Int64Array
+    segment: Int64Array
+    task: Int64Array
+    counter: Int64Array
 
 
-def _check_one_vocabulary(tasks: list[seqio.Task]) -> None:
-    vocabulary = task_vocabulary(tasks[0])
-    for task in tasks[1:]:
-        if task_vocabulary(task) != vocabulary:
-            raise ConfigError(
-                f"tasks {tasks[0].name!r} and {task.name!r} have different vocabularies"
-            )
+class _Fed(NamedTuple):
+    """A plan, and those of its examples that are not cached."""
+
+    plan: _Plan
+    streamed: list[Group]
+
+
+def _check_hosts(batch_size: int, host: int, num_hosts: int) -> None:
+    if num_hosts < 1 or batch_size % num_hosts:
+        raise ConfigError(
+            f"num_hosts is {num_hosts}; it must divide the batch size of {batch_size}"
+        )
+    if not 0 <= host < num_hosts:
+        raise ConfigError(
+            f"host is {host}; with {num_hosts} it must be 0 or more, and "
+            f"below {num_hosts}"
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 from mtmoe.errors import MtmoeError
@@ -18,18 +19,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that a reader sees all of it or none.
 
     The bytes go to a temporary name in the same folder, which is then renamed; on
-    failure the temporary file is removed.
+    failure the temporary file is removed. Others may read it, as the umask allows: a
+    cache may be shared.
 
     Raises:
       MtmoeError: the folder cannot be written or the disk is full.
     """
-    temporary = None
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=path.name + ".", suffix=".tmp"
-        )
-        with os.fdopen(descriptor, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -37,5 +36,5 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         raise MtmoeError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

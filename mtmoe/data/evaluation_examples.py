@@ -17,22 +17,28 @@ import numpy as np
 import numpy.typing as npt
 import seqio
 
-from mtmoe.data.keys import fold, name_key, seed_pairs
+from mtmoe.data.keys import fold, name_key
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.span_corruption import SpanCorruption
+from mtmoe.data.reading import reading
+from mtmoe.data.recipes import Examples, RawRows, TextRecipe
 from mtmoe.data.registry import get_task
+from mtmoe.data.task_form import task_form
 from mtmoe.data.task_rows import (
+    ExampleRows,
     Lengths,
-    RawRows,
-    bind_objective,
+    TextRows,
     check_lengths,
-    load_task_rows,
+    open_task_rows,
     task_vocabulary,
+    text_recipe,
 )
-from mtmoe.data.token_rows import cut_rows
-from mtmoe.data.token_store import document_tokens, task_tokens, token_level_steps
+from mtmoe.data.token_cache.bad_records import BadRecords
+from mtmoe.data.token_cache.encoding import document_tokens
+from mtmoe.data.token_cache.writer import uncached_examples
+from mtmoe.data.token_rows import cut_rows, join_rows
 from mtmoe.data.vocabularies import configured_vocabulary
-from mtmoe.errors import CorpusError
+from mtmoe.errors import ConfigError, CorpusError
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -74,20 +80,31 @@ def evaluation_examples(
     Raises:
       UnknownNameError: no such task or split.
       ConfigError: lengths or features that do not fit.
-      CorpusError: the split is empty.
+      CorpusError: the split is empty, or a token is outside the vocabulary.
+      DamagedDataError: a record of the token cache is damaged: without it, these would
+        be other examples.
     """
     task = get_task(task_name)
-    lengths = check_lengths(lengths)
-    steps = token_level_steps(task)
-    if steps is None:
-        rows = load_task_rows(task, split, lengths)
-        order = np.arange(len(rows))
-        seeds = np.zeros((len(rows), 2), np.int32)
-        return EvaluationExamples(*rows.make(order, seeds), order.astype(np.int32))
-    vocabulary = task_vocabulary(task)
-    raw_length, corrupt = bind_objective(steps.objective, vocabulary, lengths)
-    text = cut_rows(task_tokens(task, split), raw_length, min_tail=1)
-    return _masked(RawRows(text, raw_length, corrupt), num_noise_samples, seed)
+    lengths = _both(lengths)
+    rows = open_task_rows(task, split, lengths, BadRecords(quota=0))
+    if isinstance(rows, TextRows):
+        tokens = rows.cache.all_tokens()
+        return _masked(tokens, rows.recipe, lengths, num_noise_samples, seed)
+    if isinstance(rows, ExampleRows):
+        keys = np.zeros(rows.num_rows, np.uint64)  # nothing of examples is random
+        return _padded(rows.recipe.make(rows.read(np.arange(len(keys))), keys), lengths)
+    objective = task_form(task).objective
+    if objective is None:
+        return _padded(_streamed(task, split, lengths), lengths)
+    features = task.output_features
+    recipe = text_recipe(
+        objective,
+        task_vocabulary(task),
+        lengths,
+        (features["inputs"].add_eos, features["targets"].add_eos),
+    )
+    tokens = _uncached_text(task, split)
+    return _masked(tokens, recipe, lengths, num_noise_samples, seed)
 
 
 def text_examples(
@@ -113,19 +130,91 @@ def text_examples(
       CorpusError: there is no text.
     """
     vocabulary = vocabulary or configured_vocabulary()
-    lengths = check_lengths(lengths)
-    raw_length, corrupt = bind_objective(
-        objective or SpanCorruption(), vocabulary, lengths
-    )
+    lengths = _both(lengths)
+    recipe = text_recipe(objective or SpanCorruption(), vocabulary, lengths)
     tokens = document_tokens(texts, vocabulary)
     if tokens.size == 0:
         raise CorpusError("there is no text to evaluate: every document is empty")
-    rows = cut_rows(tokens, raw_length, min_tail=1)
-    return _masked(RawRows(rows, raw_length, corrupt), num_noise_samples, seed)
+    return _masked(tokens, recipe, lengths, num_noise_samples, seed)
 
 
-def _masked(text: RawRows, num_noise_samples: int, seed: int) -> EvaluationExamples:
-    group = np.repeat(np.arange(len(text)), num_noise_samples)
-    sample = np.tile(np.arange(num_noise_samples), len(text))
-    noise = seed_pairs(fold(_NOISE_KEY, seed, group, sample))
-    return EvaluationExamples(*text.make(group, noise), group.astype(np.int32))
+def _both(lengths: Lengths) -> Lengths:
+    checked = check_lengths(lengths)
+    if "inputs" not in checked:
+        raise ConfigError(
+            f"lengths are {checked}; examples to evaluate need 'inputs' and 'targets'"
+        )
+    return checked
+
+
+def _masked(
+    tokens: Int32Array,
+    recipe: TextRecipe,
+    lengths: Lengths,
+    num_noise_samples: int,
+    seed: int,
+) -> EvaluationExamples:
+    rows = cut_rows(tokens, recipe.raw_length, min_tail=1)
+    raw = RawRows((rows,), np.zeros(len(rows), np.bool_))
+    order = np.arange(len(rows))
+    samples = [
+        _padded(recipe.make(raw, fold(_NOISE_KEY, seed, order, sample)), lengths)
+        for sample in range(num_noise_samples)
+    ]
+    inputs = np.stack([sample.inputs for sample in samples], axis=1)
+    targets = np.stack([sample.targets for sample in samples], axis=1)
+    return EvaluationExamples(
+        inputs.reshape(-1, lengths["inputs"]),
+        targets.reshape(-1, lengths["targets"]),
+        np.repeat(order, num_noise_samples).astype(np.int32),
+    )
+
+
+def _uncached_text(task: seqio.Task, split: str) -> Int32Array:
+    """Returns the tokens of a text that is too large to be cached in passing."""
+    documents = (document for (document,) in uncached_examples(task, split))
+    tokens = np.concatenate([np.zeros(0, np.int32), *documents])
+    if tokens.size == 0:
+        raise CorpusError(f"task {task.name!r} has no text in split {split!r}")
+    _check_vocabulary(task, split, tokens)
+    return tokens
+
+
+def _streamed(task: seqio.Task, split: str, lengths: Lengths) -> Examples:
+    """Runs a task of another kind once, in the order of its source."""
+    with reading(task, split):
+        dataset = task.get_dataset(
+            sequence_length=dict(lengths),
+            split=split,
+            use_cached=False,
+            shuffle=False,
+            seed=0,
+            num_epochs=1,
+        )
+        examples = list(dataset.as_numpy_iterator())
+    if not examples:
+        raise CorpusError(f"task {task.name!r} has no examples in split {split!r}")
+    inputs, targets = (
+        join_rows(row[name] for row in examples) for name in ("inputs", "targets")
+    )
+    _check_vocabulary(task, split, inputs.tokens)
+    _check_vocabulary(task, split, targets.tokens)
+    return Examples(inputs, targets, np.zeros(len(examples), np.bool_))
+
+
+def _check_vocabulary(task: seqio.Task, split: str, tokens: Int32Array) -> None:
+    vocab_size = task.output_features["targets"].vocabulary.vocab_size
+    outside = tokens[(tokens < 0) | (tokens >= vocab_size)]
+    if outside.size:
+        raise CorpusError(
+            f"task {task.name!r}, split {split!r}: token {outside[0]} is outside the "
+            f"vocabulary of {vocab_size} tokens"
+        )
+
+
+def _padded(examples: Examples, lengths: Lengths) -> EvaluationExamples:
+    """Pads examples; each is a group of its own."""
+    order = np.arange(len(examples.targets))
+    inputs, _ = examples.inputs.gather(order, lengths["inputs"])
+    targets, _ = examples.targets.gather(order, lengths["targets"])
+    return EvaluationExamples(inputs, targets, order.astype(np.int32))

@@ -30,12 +30,24 @@ def fold(*words: Words) -> UInt64Array:
     Returns:
       uint64 array of the broadcast shape.
     """
-    state = np.zeros((1,), np.uint64)
-    with np.errstate(over="ignore"):
-        for word in words:
-            state = _mix((state + _GOLDEN_GAMMA) ^ _mix(_as_uint64(word)))
-    shape = np.broadcast_shapes(*(np.shape(word) for word in words))
-    return np.broadcast_to(state, shape or (1,)).reshape(shape)
+    return fold_onto(np.zeros((), np.uint64), *words)
+
+
+def fold_onto(state: Words, *words: Words) -> UInt64Array:
+    """Goes on with a hash: `fold_onto(fold(a, b), c)` is `fold(a, b, c)`.
+
+    Args:
+      state: what `fold` gave for the words before.
+      *words: further words, as `fold` takes them.
+
+    Returns:
+      uint64 array of the broadcast shape.
+    """
+    folded = _as_uint64(state)
+    for word in words:  # arrays wrap around in silence
+        folded = _mix((folded + _GOLDEN_GAMMA) ^ _mix(_as_uint64(word)))
+    shape = np.broadcast_shapes(np.shape(state), *(np.shape(word) for word in words))
+    return folded if folded.shape == shape else folded.reshape(shape)
 
 
 def name_key(name: str) -> int:

@@ -1,7 +1,4 @@
-"""A few examples of a task as a person can read them, and a packed row of a mixture.
-
-Legend: L inputs length.
-"""
+"""A few examples of a task as a person can read them, and packed rows of a mixture."""
 
 from __future__ import annotations
 
@@ -13,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import seqio
-import tensorflow as tf
 
-from mtmoe.data.mixing.rates import task_rates
+from mtmoe.data.batch import Batch
+from mtmoe.data.batches import Packing, TrainingBatches
 from mtmoe.data.reading import reading
-from mtmoe.data.registry import get_mixture_or_task, get_task
-from mtmoe.data.schedule import Schedule
-from mtmoe.data.token_store import check_split
+from mtmoe.data.registry import get_task, tasks_of
+from mtmoe.data.task_form import check_split
 from mtmoe.data.vocabularies import vocabulary_behind
 from mtmoe.errors import CorpusError
 
@@ -101,37 +97,35 @@ def preview_examples(
 def preview_packed(
     name: str, split: str, num_rows: int, lengths: Lengths, seed: int = 0
 ) -> tuple[PackedRow, ...]:
-    """Packs the first examples of a mixture, by SeqIO's packer.
+    """Returns the rows of the first packed training batch of a mixture.
 
     Args:
-      name: a mixture or task; its rates decide which task each example is of.
+      name: a mixture or task.
       split: which split.
-      num_rows: packed rows wanted.
+      num_rows: rows in the batch.
       lengths: `inputs` and `targets` lengths of a row.
-      seed: keys the order of tasks.
+      seed: the run's seed.
 
     Raises:
       UnknownNameError: no such mixture or split.
+      ConfigError: lengths that do not fit, or a task that cannot be packed.
       CorpusError: a task has no examples.
     """
-    rates = task_rates(get_mixture_or_task(name))
-    schedule = Schedule(rates, seed)
-    vocabulary = get_task(schedule.task_names[0]).output_features["targets"].vocabulary
-    examples = _scheduled(schedule, split, lengths, num_rows)
-    dataset = tf.data.Dataset.from_generator(
-        lambda: iter(examples),
-        output_signature={
-            name: tf.TensorSpec([None], tf.int32) for name in examples[0]
-        },
+    batches = TrainingBatches(
+        name, num_rows, lengths, seed, split=split, packing=Packing()
     )
-    packed = seqio.trim_and_pack_dataset(
-        dataset, {**lengths, "task": lengths["targets"]}
+    vocabulary = next(iter(tasks_of(name))).output_features["targets"].vocabulary
+    batch = batches.batch(0)
+    assert isinstance(batch, Batch)  # there are inputs
+    return tuple(
+        _packed_row(batch, row, batches.task_names, vocabulary)
+        for row in range(num_rows)
     )
-    rows = packed.take(num_rows).as_numpy_iterator()
-    return tuple(_packed_row(row, schedule.task_names, vocabulary) for row in rows)
 
 
-def pieces(vocabulary: seqio.Vocabulary, tokens: Sequence[int]) -> tuple[str, ...]:
+def pieces(
+    vocabulary: seqio.Vocabulary, tokens: Sequence[int] | npt.NDArray[np.int32]
+) -> tuple[str, ...]:
     """Returns each token as the vocabulary writes it; bytes as `<0xNN>`."""
     vocabulary = vocabulary_behind(vocabulary)
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
@@ -158,46 +152,24 @@ def _examples(
         yield from dataset.as_numpy_iterator()
 
 
-def _scheduled(
-    schedule: Schedule, split: str, lengths: Lengths, num_rows: int
-) -> list[dict[str, npt.NDArray[np.int32]]]:
-    """Returns examples in the schedule's order of tasks, each task's from its first.
-
-    There are enough to fill `num_rows` however they fall: a packed row is left when the
-    next example does not fit, so it is more than half full, or holds one example.
-    """
-    streams: dict[int, Iterator[Mapping[str, Any]]] = {}
-    chosen: list[dict[str, npt.NDArray[np.int32]]] = []
-    room = {name: 2 * (num_rows + 1) * lengths[name] for name in PACKED_FEATURES}
-    while min(room.values()) > 0:
-        number = int(schedule.rows(len(chosen), 1)[0][0])
-        name = schedule.task_names[number]
-        if number not in streams:
-            streams[number] = itertools.cycle(_examples(get_task(name), split, lengths))
-        example = next(streams[number], None)
-        if example is None:
-            raise CorpusError(f"task {name!r} has no examples in split {split!r}")
-        cut = {name: np.asarray(example[name], np.int32) for name in PACKED_FEATURES}
-        room = {name: room[name] - len(cut[name]) for name in PACKED_FEATURES}
-        chosen.append(cut | {"task": np.full_like(cut["targets"], number + 1)})
-    return chosen
-
-
 def _packed_row(
-    row: Mapping[str, npt.NDArray[np.int32]],
-    task_names: Sequence[str],
-    vocabulary: seqio.Vocabulary,
+    batch: Batch, row: int, task_names: Sequence[str], vocabulary: seqio.Vocabulary
 ) -> PackedRow:
-    segments = []
-    for segment in range(1, int(row["targets_segment_ids"].max()) + 1):
-        inside = {n: row[f"{n}_segment_ids"] == segment for n in PACKED_FEATURES}
-        number = int(row["task"][inside["targets"]][0]) - 1
-        cut = {n: pieces(vocabulary, row[n][inside[n]]) for n in PACKED_FEATURES}
-        segments.append(PackedSegment(task_names[number], cut))
-    padding = {
-        n: int(np.count_nonzero(row[f"{n}_segment_ids"] == 0)) for n in PACKED_FEATURES
+    tokens = {"inputs": batch.inputs[row], "targets": batch.targets[row]}
+    segments = {
+        "inputs": batch.inputs_segments[row],
+        "targets": batch.targets_segments[row],
     }
-    return PackedRow(tuple(segments), padding)
+    tasks = batch.segment_task[row]
+    packed = [
+        PackedSegment(
+            task_names[task],
+            {n: pieces(vocabulary, tokens[n][segments[n] == segment]) for n in tokens},
+        )
+        for segment, task in enumerate(tasks[tasks >= 0], start=1)
+    ]
+    padding = {n: int(np.count_nonzero(segments[n] == 0)) for n in tokens}
+    return PackedRow(tuple(packed), padding)
 
 
 def _text(example: Mapping[str, Any], name: str, vocabulary: seqio.Vocabulary) -> str:

@@ -7,7 +7,7 @@ block-deterministic mixtures. Counts differ from block to block so that over one
 of blocks each task gets its largest-remainder count exactly; a task too small for one
 row a block still gets its rows.
 
-Legend: K block size, P blocks a period, T tasks, B batch.
+Legend: K block size, P blocks a period, T tasks, B batch, Q rounds of a permutation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from mtmoe.data.keys import fold, name_key
+from mtmoe.data.keys import fold, fold_onto, name_key
 from mtmoe.errors import ConfigError
 
 Int64Array = npt.NDArray[np.int64]
@@ -140,22 +140,25 @@ def permuted_index(
     shape = position_N.shape
     value_N, size_N, key_N = position_N.ravel().copy(), size_N.ravel(), key_N.ravel()
     half_bits_N = np.maximum((np.frexp(size_N - 1)[1] + 1) // 2, 1).astype(np.int64)
-    outside = np.arange(value_N.size)
+    # A column for each position that is not inside yet: its keys of all rounds.
+    keys_QN = fold(key_N, np.arange(_FEISTEL_ROUNDS)[:, None])
+    walking, outside = value_N, np.arange(value_N.size)
     while outside.size:
-        value_N[outside] = _feistel(
-            value_N[outside], half_bits_N[outside], key_N[outside]
-        )
-        outside = outside[value_N[outside] >= size_N[outside]]
+        walking = _feistel(walking, half_bits_N, keys_QN)
+        value_N[outside] = walking
+        again = walking >= size_N
+        walking, size_N, half_bits_N = walking[again], size_N[again], half_bits_N[again]
+        keys_QN, outside = keys_QN[:, again], outside[again]
     return value_N.reshape(shape)
 
 
 def _feistel(
-    value: Int64Array, half_bits: Int64Array, key: npt.NDArray[np.uint64]
+    value: Int64Array, half_bits: Int64Array, keys_QN: npt.NDArray[np.uint64]
 ) -> Int64Array:
     mask = (np.int64(1) << half_bits) - 1
     left, right = value >> half_bits, value & mask
-    for round_number in range(_FEISTEL_ROUNDS):
-        noise = (fold(key, round_number, right) >> np.uint64(1)).astype(np.int64)
+    for key_N in keys_QN:
+        noise = (fold_onto(key_N, right) >> np.uint64(1)).astype(np.int64)
         left, right = right, left ^ (noise & mask)
     return (left << half_bits) | right
 

@@ -26,6 +26,7 @@ class StagedSchedule:
     Attributes:
       task_names: the tasks of all stages, in the order of their numbers.
       shares_ST: fraction of a stage's rows each task gets; rows sum to 1.
+      first_rows: the row each stage begins at.
     """
 
     def __init__(self, stages: Sequence[tuple[int, Mapping[str, float]]], seed: int):
@@ -39,13 +40,12 @@ class StagedSchedule:
           ConfigError: a rate that a `Schedule` refuses, or first rows that do not begin
             at 0 and increase.
         """
-        self._first_rows = [first_row for first_row, _ in stages]
-        if self._first_rows[:1] != [0] or sorted(set(self._first_rows)) != (
-            self._first_rows
-        ):
+        first_rows = [first_row for first_row, _ in stages]
+        if first_rows[:1] != [0] or sorted(set(first_rows)) != first_rows:
             raise ConfigError(
-                f"stages begin at rows {self._first_rows}; needed: 0, then increasing"
+                f"stages begin at rows {first_rows}; needed: 0, then increasing"
             )
+        self.first_rows = tuple(first_rows)
         self._schedules = [
             Schedule(rates, seed if stage == 0 else int(fold(_STAGE_KEY, seed, stage)))
             for stage, (_, rates) in enumerate(stages)
@@ -63,12 +63,12 @@ class StagedSchedule:
             self.shares_ST[stage, self._numbers[stage]] = schedule.shares_T
             if stage:
                 self._rows_before_ST[stage] = self._rows_of(
-                    stage - 1, self._first_rows[stage]
+                    stage - 1, self.first_rows[stage]
                 )
 
     def stage(self, row: int) -> int:
         """Returns the number of the stage that row `row` is in."""
-        return bisect_right(self._first_rows, row) - 1
+        return bisect_right(self.first_rows, row) - 1
 
     def rows(self, step: int, batch_size: int) -> tuple[Int64Array, Int64Array]:
         """Returns the rows of one batch; cost does not depend on `step`.
@@ -81,7 +81,10 @@ class StagedSchedule:
           tasks_B: number of the task that supplies each row.
           counters_B: how many rows that task has supplied before it, in the whole run.
         """
-        first, end = step * batch_size, (step + 1) * batch_size
+        return self.row_range(step * batch_size, (step + 1) * batch_size)
+
+    def row_range(self, first: int, end: int) -> tuple[Int64Array, Int64Array]:
+        """Returns tasks and counters, as `rows` does, of rows first <= row < end."""
         parts = [
             self._stage_rows(stage, first, end)
             for stage in range(self.stage(first), self.stage(end - 1) + 1)
@@ -93,23 +96,36 @@ class StagedSchedule:
         """Returns how many rows of each task [T] come before row `row`."""
         return self._rows_of(self.stage(row), row)
 
+    def stage_range(
+        self, stage: int, first: int, end: int
+    ) -> tuple[Int64Array, Int64Array]:
+        """Returns tasks and counters of rows counted from a stage's beginning.
+
+        The stage's rows go on without end here, and its counters begin at 0.
+        """
+        tasks_N, counters_N = self._schedules[stage].row_range(first, end)
+        return self._numbers[stage][tasks_N], counters_N
+
+    def stage_rows_before(self, stage: int, row: int) -> Int64Array:
+        """Returns how many of a stage's first `row` rows are of each task [T]."""
+        rows_T = np.zeros(len(self.task_names), np.int64)
+        rows_T[self._numbers[stage]] = self._schedules[stage].rows_before(row)
+        return rows_T
+
     def _stage_rows(
         self, stage: int, first: int, end: int
     ) -> tuple[Int64Array, Int64Array]:
         """Returns tasks and counters of those of the rows that are in a stage."""
-        start = self._first_rows[stage]
-        if stage + 1 < len(self._first_rows):
-            end = min(end, self._first_rows[stage + 1])
-        tasks_N, counters_N = self._schedules[stage].row_range(
-            max(first - start, 0), end - start
+        start = self.first_rows[stage]
+        if stage + 1 < len(self.first_rows):
+            end = min(end, self.first_rows[stage + 1])
+        tasks_N, counters_N = self.stage_range(
+            stage, max(first - start, 0), end - start
         )
-        tasks_N = self._numbers[stage][tasks_N]
         return tasks_N, counters_N + self._rows_before_ST[stage][tasks_N]
 
     def _rows_of(self, stage: int, end: int) -> Int64Array:
         """Returns the rows of each task before row `end`, which a stage reaches."""
-        rows_T = self._rows_before_ST[stage].copy()
-        rows_T[self._numbers[stage]] += self._schedules[stage].rows_before(
-            end - self._first_rows[stage]
+        return self._rows_before_ST[stage] + self.stage_rows_before(
+            stage, end - self.first_rows[stage]
         )
-        return rows_T

@@ -1,163 +1,185 @@
-"""What a task gives to a batch: rows that become (inputs, targets) when asked for.
+"""What a task gives to a batch: rows of the token cache that become examples.
 
-A task at token level gives stretches of raw tokens, corrupted anew every time. Any
-other task is run through its own SeqIO pipeline once; its examples are its rows.
+A row of a text is a stretch of raw tokens, corrupted anew every time. A row of any
+other cached task is an example, trimmed and ended.
+
+Legend: N rows asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import seqio
 
-from mtmoe.data.objectives.corruption import CorruptRows, corruption
 from mtmoe.data.objectives.objective import TokenObjective
-from mtmoe.data.pair_store import (
-    TokenPairs,
-    is_task_of_pairs,
-    token_pairs,
-    trim_and_end,
-)
-from mtmoe.data.reading import reading
-from mtmoe.data.token_rows import TokenRows, cut_rows, join_rows, stack_rows
-from mtmoe.data.token_store import (
-    check_split,
-    check_tokens,
-    task_tokens,
-    token_level_steps,
-)
+from mtmoe.data.recipes import ExampleRecipe, RawRows, Recipe, TextRecipe
+from mtmoe.data.task_form import EXAMPLES, TEXT, TaskForm, check_split, task_form
+from mtmoe.data.token_cache.bad_records import BadRecords
+from mtmoe.data.token_cache.reader import CachedSplit
+from mtmoe.data.token_cache.store import open_split
+from mtmoe.data.token_rows import TokenRows
 from mtmoe.data.vocabularies import token_bytes, vocabulary_fingerprint
 from mtmoe.errors import ConfigError
 
 Int32Array = npt.NDArray[np.int32]
+Int64Array = npt.NDArray[np.int64]
+UInt64Array = npt.NDArray[np.uint64]
 Lengths = Mapping[str, int]
 
+FEATURES = ("inputs", "targets")
 _NUM_SENTINELS: dict[str, int] = {}  # by vocabulary fingerprint
 
 
 @dataclass(frozen=True)
-class RawRows:
-    """Rows of a task at token level.
+class TextRows:
+    """Rows of a text: its tokens, documents joined, cut every `recipe.raw_length`.
 
     Attributes:
-      rows: raw tokens, at most `raw_length` a row.
-      raw_length: R, raw tokens that fill the inputs exactly.
-      corrupt: makes (inputs, targets) of rows; the same object for all tasks that
-        can be corrupted together.
+      cache: the tokens.
+      recipe: what makes examples of rows.
+      num_rows: rows in one epoch.
     """
 
-    rows: TokenRows
-    raw_length: int
-    corrupt: CorruptRows
-
-    def __len__(self) -> int:
-        """Returns the number of rows."""
-        return len(self.rows)
+    cache: CachedSplit
+    recipe: TextRecipe
+    num_rows: int
 
     @property
-    def text_tokens(self) -> Int32Array:
-        """All raw tokens."""
-        return self.rows.tokens
+    def num_tokens(self) -> int:
+        """Raw tokens in one epoch."""
+        length = self.recipe.raw_length
+        return min(self.cache.num_tokens, self.num_rows * length)
 
-    def make(
-        self, rows_N: npt.NDArray[np.int64], seeds_N2: Int32Array
-    ) -> tuple[Int32Array, Int32Array]:
-        """Returns inputs [N, L] and targets [N, T] of rows, noise keyed by seeds."""
-        tokens_NR, sizes_N = self.rows.gather(rows_N, self.raw_length)
-        return self.corrupt(tokens_NR, sizes_N, seeds_N2)
+    def sizes(self, rows_N: Int64Array, keys_N: UInt64Array) -> Int32Array:
+        """Returns tokens of inputs and targets of rows, EOS included, int32 [N, 2]."""
+        return self.recipe.sizes(self._raw_sizes(rows_N), keys_N)
+
+    def read(self, rows_N: Int64Array) -> RawRows:
+        """Reads rows; one on a damaged record is empty and said to be bad."""
+        starts_N = rows_N * self.recipe.raw_length
+        tokens, bad_N = self.cache.token_ranges(starts_N, self._raw_sizes(rows_N))
+        return RawRows((tokens,), bad_N)
+
+    def _raw_sizes(self, rows_N: Int64Array) -> Int64Array:
+        length = self.recipe.raw_length
+        return np.minimum(self.cache.num_tokens - rows_N * length, length)
 
 
 @dataclass(frozen=True)
 class ExampleRows:
-    """Examples of a task that has been run through SeqIO.
+    """Rows of a task of whole examples: an example each.
 
     Attributes:
-      inputs: inputs of each example, EOS included where the task appends it.
-      targets: targets of each example, likewise.
-      lengths: (L, T) they are padded to.
+      cache: the examples.
+      recipe: what makes examples of rows.
+      features: number of the inputs and of the targets in the cache; None: the task has
+        no such feature, and it is empty.
     """
 
-    inputs: TokenRows
-    targets: TokenRows
-    lengths: tuple[int, int]
-
-    def __len__(self) -> int:
-        """Returns the number of examples."""
-        return len(self.targets)
+    cache: CachedSplit
+    recipe: ExampleRecipe
+    features: tuple[int | None, int]
 
     @property
-    def text_tokens(self) -> Int32Array:
-        """All target tokens."""
-        return self.targets.tokens
+    def num_rows(self) -> int:
+        """Rows in one epoch."""
+        return self.cache.num_examples
 
-    def make(
-        self, rows_N: npt.NDArray[np.int64], seeds_N2: Int32Array
-    ) -> tuple[Int32Array, Int32Array]:
-        """Returns inputs [N, L] and targets [N, T] of rows; seeds play no part."""
-        del seeds_N2
-        inputs_NL, _ = self.inputs.gather(rows_N, self.lengths[0])
-        targets_NT, _ = self.targets.gather(rows_N, self.lengths[1])
-        return inputs_NL, targets_NT
+    @property
+    def num_tokens(self) -> int:
+        """Cached tokens of inputs and targets in one epoch."""
+        return self.cache.num_tokens
 
+    def sizes(self, rows_N: Int64Array, keys_N: UInt64Array) -> Int32Array:
+        """Returns tokens of inputs and targets of rows, EOS included, int32 [N, 2]."""
+        del keys_N
+        sizes_NF = self.cache.sizes(rows_N)
+        inputs_N, targets_N = (
+            np.zeros(len(rows_N), np.int32) if number is None else sizes_NF[:, number]
+            for number in self.features
+        )
+        return self.recipe.sizes(np.stack([inputs_N, targets_N], axis=1))
 
-TaskRows = RawRows | ExampleRows
-
-
-def stack_task_rows(parts: Sequence[TaskRows]) -> list[tuple[TaskRows, list[int]]]:
-    """Puts rows that are made the same way behind each other.
-
-    Returns:
-      (stacked rows, numbers of the parts in them, in order); one pair for each traced
-      map in use and one for all examples.
-    """
-    members: dict[CorruptRows | None, list[int]] = {}
-    for number, part in enumerate(parts):
-        kind = part.corrupt if isinstance(part, RawRows) else None
-        members.setdefault(kind, []).append(number)
-    return [
-        (_stack([parts[number] for number in numbers]), numbers)
-        for numbers in members.values()
-    ]
+    def read(self, rows_N: Int64Array) -> RawRows:
+        """Reads rows; one on a damaged record is empty and said to be bad."""
+        rows, bad_N = self.cache.examples(rows_N)
+        nothing = TokenRows(np.zeros(0, np.int32), np.zeros(len(rows_N) + 1, np.int64))
+        return RawRows(
+            tuple(nothing if n is None else rows[n] for n in self.features), bad_N
+        )
 
 
-def load_task_rows(task: seqio.Task, split: str, lengths: Lengths) -> TaskRows:
-    """Loads the training rows of a task.
+TaskRows = TextRows | ExampleRows
 
-    A last row at token level is kept if it fills a quarter of a full one, or is the
-    only one: a shorter one would count as much as a full row and teach little.
+
+def open_task_rows(
+    task: seqio.Task,
+    split: str,
+    lengths: Lengths,
+    bad_records: BadRecords | None = None,
+) -> TaskRows | None:
+    """Opens the rows of a task; caches them first if there are few.
+
+    A text's last row is kept if it fills a quarter of a full one, or is the only one: a
+    shorter one would count as much as a full row and teach little.
 
     Args:
-      task: any SeqIO task with features `inputs` and `targets`.
+      task: any SeqIO task with features `inputs` and `targets`; with `targets` at least
+        for a decoder alone.
       split: name of the split.
-      lengths: `inputs` and `targets` lengths of a batch.
+      lengths: `inputs` and `targets` lengths of a batch, `targets` only for a decoder
+        alone.
+      bad_records: notes damaged records.
+
+    Returns:
+      The rows; None if the task must be streamed.
 
     Raises:
       UnknownNameError: the task has no such split.
       ConfigError: features or lengths that do not fit the task.
       CorpusError: no examples, or a token outside the vocabulary.
     """
-    steps = token_level_steps(task)
-    if steps is None:
-        return _example_rows(task, split, lengths)
-    vocabulary = task_vocabulary(task)
-    raw_length, corrupt = bind_objective(steps.objective, vocabulary, lengths)
-    tokens = task_tokens(task, split)
-    return RawRows(cut_rows(tokens, raw_length, raw_length // 4), raw_length, corrupt)
+    check_split(task, split)
+    vocabulary = task_vocabulary(task, lengths)
+    form = task_form(task)
+    recipe = _recipe(task, form, vocabulary, lengths)
+    cache = None if recipe is None else open_split(task, split, bad_records)
+    if cache is None:
+        return None
+    if isinstance(recipe, TextRecipe):
+        num_rows = _num_rows(cache.num_tokens, recipe.raw_length)
+        return TextRows(cache, recipe, num_rows)
+    assert recipe is not None
+    cached = form.features
+    inputs = cached.index("inputs") if "inputs" in cached else None
+    return ExampleRows(cache, recipe, (inputs, cached.index("targets")))
 
 
-def bind_objective(
-    objective: TokenObjective, vocabulary: seqio.Vocabulary, lengths: Lengths
-) -> tuple[int, CorruptRows]:
-    """Returns the raw length of a row and the traced map for these lengths.
+def text_recipe(
+    objective: TokenObjective,
+    vocabulary: seqio.Vocabulary,
+    lengths: Lengths,
+    add_eos: tuple[bool, bool] = (True, True),
+) -> TextRecipe:
+    """Returns how raw tokens become examples of given lengths.
+
+    For a decoder alone there is no EOS between inputs and targets.
+
+    Args:
+      objective: makes inputs and targets of raw tokens.
+      vocabulary: the tokens' vocabulary.
+      lengths: `inputs` and `targets` lengths, `targets` only for a decoder alone.
+      add_eos: whether EOS is put behind inputs, and behind targets.
 
     Raises:
       ConfigError: targets that do not fit, or more spans than sentinels.
     """
     raw_length, targets_length = objective.lengths(
-        lengths["inputs"], lengths["targets"]
+        lengths.get("inputs"), lengths["targets"]
     )
     if lengths["targets"] < targets_length:
         raise ConfigError(
@@ -167,17 +189,14 @@ def bind_objective(
     needed, there_are = objective.num_sentinels(raw_length), num_sentinels(vocabulary)
     if needed > there_are:
         raise ConfigError(
-            f"inputs of {lengths['inputs']} tokens need {needed} sentinels with "
+            f"rows of {raw_length} raw tokens need {needed} sentinels with "
             f"{objective}; the vocabulary has {there_are}"
         )
-    corrupt = corruption(
-        objective,
-        vocabulary.vocab_size,
-        vocabulary.eos_id,
-        lengths["inputs"],
-        lengths["targets"],
+    wanted = (add_eos[0] and "inputs" in lengths, add_eos[1])
+    inputs_eos, targets_eos = (vocabulary.eos_id if want else None for want in wanted)
+    return TextRecipe(
+        objective, raw_length, vocabulary.vocab_size, (inputs_eos, targets_eos)
     )
-    return raw_length, corrupt
 
 
 def num_sentinels(vocabulary: seqio.Vocabulary) -> int:
@@ -190,80 +209,71 @@ def num_sentinels(vocabulary: seqio.Vocabulary) -> int:
     return _NUM_SENTINELS[fingerprint]
 
 
-def task_vocabulary(task: seqio.Task) -> seqio.Vocabulary:
+def task_vocabulary(
+    task: seqio.Task, lengths: Lengths | None = None
+) -> seqio.Vocabulary:
     """Returns the one vocabulary of a task's inputs and targets.
+
+    Args:
+      task: any SeqIO task.
+      lengths: the features that are needed; `inputs` and `targets` if None.
 
     Raises:
       ConfigError: a feature is missing, or the two have different vocabularies.
     """
-    for feature in ("inputs", "targets"):
-        if feature not in task.output_features:
+    features = task.output_features
+    for name in FEATURES if lengths is None else lengths:
+        if name not in features:
             raise ConfigError(
-                f"task {task.name!r} has no feature {feature!r}; it has "
-                + ", ".join(map(repr, task.output_features))
+                f"task {task.name!r} has no feature {name!r}; it has "
+                + ", ".join(map(repr, features))
             )
-    vocabulary: seqio.Vocabulary = task.output_features["targets"].vocabulary
-    if task.output_features["inputs"].vocabulary != vocabulary:
+    vocabulary: seqio.Vocabulary = features["targets"].vocabulary
+    if "inputs" in features and features["inputs"].vocabulary != vocabulary:
         raise ConfigError(
             f"task {task.name!r} has different vocabularies for inputs and targets"
         )
     return vocabulary
 
 
-def check_lengths(lengths: Lengths) -> Lengths:
-    """Returns lengths as a dict with exactly `inputs` and `targets`, both positive.
+def check_lengths(lengths: Lengths) -> dict[str, int]:
+    """Returns lengths as a dict of `inputs` and `targets`, or of `targets` alone.
 
     Raises:
       ConfigError: another key, or a length below 2.
     """
     checked = dict(lengths)
-    if set(checked) != {"inputs", "targets"} or min(checked.values()) < 2:
+    if "targets" not in checked or not set(checked) <= set(FEATURES):
         raise ConfigError(
-            f"lengths are {checked}; needed: 'inputs' and 'targets', each 2 or more"
+            f"lengths are {checked}; needed: 'inputs' and 'targets', or, for a decoder "
+            "alone, 'targets'"
         )
+    if min(checked.values()) < 2:
+        raise ConfigError(f"lengths are {checked}; each must be 2 or more")
     return checked
 
 
-def _example_rows(task: seqio.Task, split: str, lengths: Lengths) -> ExampleRows:
-    check_split(task, split)
-    vocabulary = task_vocabulary(task)
-    if is_task_of_pairs(task):
-        pairs = trim_and_end(token_pairs(task, split), lengths, vocabulary.eos_id)
-    else:
-        pairs = _pipeline_pairs(task, split, lengths)
-    check_tokens(task, split, pairs.inputs.tokens)
-    check_tokens(task, split, pairs.targets.tokens)
-    return ExampleRows(
-        pairs.inputs, pairs.targets, (lengths["inputs"], lengths["targets"])
+def _recipe(
+    task: seqio.Task, form: TaskForm, vocabulary: seqio.Vocabulary, lengths: Lengths
+) -> Recipe | None:
+    features = task.output_features
+    inputs, targets = (
+        name in features and bool(features[name].add_eos) for name in FEATURES
+    )
+    if form.kind == TEXT:
+        assert form.objective is not None
+        return text_recipe(form.objective, vocabulary, lengths, (inputs, targets))
+    if form.kind != EXAMPLES:
+        return None
+    eos = vocabulary.eos_id if form.online else None
+    return ExampleRecipe(
+        lengths.get("inputs"),
+        lengths["targets"],
+        (eos if inputs else None, eos if targets else None),
+        form.online == (seqio.preprocessors.append_eos_after_trim,),
     )
 
 
-def _pipeline_pairs(task: seqio.Task, split: str, lengths: Lengths) -> TokenPairs:
-    with reading(task, split):
-        dataset = task.get_dataset(
-            sequence_length=dict(lengths),
-            split=split,
-            use_cached=False,
-            shuffle=False,
-            seed=0,
-            num_epochs=1,
-        )
-        examples = [
-            (row["inputs"], row["targets"]) for row in dataset.as_numpy_iterator()
-        ]
-    return TokenPairs(
-        join_rows(inputs for inputs, _ in examples),
-        join_rows(targets for _, targets in examples),
-    )
-
-
-def _stack(parts: Sequence[TaskRows]) -> TaskRows:
-    if isinstance(parts[0], RawRows):
-        rows = stack_rows([part.rows for part in parts if isinstance(part, RawRows)])
-        return replace(parts[0], rows=rows)
-    examples = [part for part in parts if isinstance(part, ExampleRows)]
-    return replace(
-        parts[0],
-        inputs=stack_rows([part.inputs for part in examples]),
-        targets=stack_rows([part.targets for part in examples]),
-    )
+def _num_rows(num_tokens: int, raw_length: int) -> int:
+    num_full, tail = divmod(num_tokens, raw_length)
+    return num_full + int(tail > 0 and (tail >= raw_length // 4 or num_full == 0))

@@ -41,9 +41,9 @@ class TokenRows:
         if np.any(sizes_N > width):
             raise ValueError(f"a row of {sizes_N.max()} tokens is wider than {width}")
         columns_W = np.arange(width)
-        places_NW = np.minimum(starts_N[:, None] + columns_W, len(self.tokens) - 1)
         inside_NW = columns_W < sizes_N[:, None]
-        padded_NW = np.where(inside_NW, self.tokens[places_NW], np.int32(0))
+        padded_NW = np.zeros(inside_NW.shape, np.int32)
+        padded_NW[inside_NW] = self.tokens[(starts_N[:, None] + columns_W)[inside_NW]]
         return padded_NW, sizes_N.astype(np.int32)
 
 

@@ -13,7 +13,7 @@ import seqio
 from mtmoe.data.metrics.scale import perfect_score
 from mtmoe.data.objectives.language_model import LanguageModel
 from mtmoe.data.reading import reading
-from mtmoe.data.token_store import check_split, token_level_steps
+from mtmoe.data.task_form import check_split, task_form
 from mtmoe.errors import CorpusError
 
 _TOLERANCE = 1e-3
@@ -137,8 +137,7 @@ def _empty(task: seqio.Task, examples: Sequence[Mapping[str, Any]]) -> list[str]
 
 def _is_language_model(task: seqio.Task) -> bool:
     """Whether a task's inputs are the end mark alone, by its objective."""
-    steps = token_level_steps(task)
-    return steps is not None and isinstance(steps.objective, LanguageModel)
+    return isinstance(task_form(task).objective, LanguageModel)
 
 
 def _too_long(sizes: Sequence[int], lengths: Mapping[str, int] | None) -> list[str]:

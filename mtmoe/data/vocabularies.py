@@ -11,13 +11,13 @@ stands behind it:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -230,12 +230,10 @@ def vocabulary_fingerprint(vocabulary: seqio.Vocabulary) -> str:
     """
     vocabulary = vocabulary_behind(vocabulary)
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
-        content = b"sentencepiece" + vocabulary.sp_model
-    elif isinstance(vocabulary, seqio.ByteVocabulary):
-        content = f"byte {vocabulary.extra_ids}".encode()
-    else:
-        raise _unknown_kind(vocabulary)
-    return hashlib.sha256(content).hexdigest()
+        return _fingerprint("sentencepiece", vocabulary.sp_model)
+    if isinstance(vocabulary, seqio.ByteVocabulary):
+        return _fingerprint(f"byte {vocabulary.extra_ids}", b"")
+    raise _unknown_kind(vocabulary)
 
 
 def vocabulary_behind(vocabulary: seqio.Vocabulary) -> seqio.Vocabulary:
@@ -245,6 +243,13 @@ def vocabulary_behind(vocabulary: seqio.Vocabulary) -> seqio.Vocabulary:
     """
     is_proxy = isinstance(vocabulary, ConfiguredVocabulary)
     return vocabulary.chosen if is_proxy else vocabulary
+
+
+@functools.lru_cache(maxsize=64)
+def _fingerprint(kind: str, model: bytes) -> str:
+    digest = hashlib.sha256(kind.encode())
+    digest.update(model)
+    return digest.hexdigest()
 
 
 def _token_bytes(vocabulary: seqio.Vocabulary) -> np.ndarray:
@@ -273,7 +278,7 @@ def _unknown_kind(vocabulary: seqio.Vocabulary) -> ConfigError:
     )
 
 
-@cache
+@functools.cache
 def _fitted_model(settings: SentencePieceSettings) -> Path:
     """Returns the model file of these settings, fitted now if it is not there."""
     import sentencepiece
@@ -296,7 +301,7 @@ def _fitted_model(settings: SentencePieceSettings) -> Path:
     return path
 
 
-@cache
+@functools.cache
 def _load_sentencepiece(path: Path, extra_ids: int) -> seqio.Vocabulary:
     vocabulary = seqio.SentencePieceVocabulary(str(path), extra_ids=extra_ids)
     try:

@@ -21,13 +21,16 @@ from mtmoe.data.registry import (
     tasks_of,
 )
 from mtmoe.data.task_card import task_card
-from mtmoe.data.task_rows import Lengths, load_task_rows
-from mtmoe.data.token_store import token_level_steps
+from mtmoe.data.task_form import STREAM, TEXT, task_form
+from mtmoe.data.task_rows import Lengths, TextRows, open_task_rows
+from mtmoe.data.token_cache.writer import uncached_examples
 from mtmoe.errors import ConfigError
 from mtmoe.evaluate.headline import headline_tasks
 from mtmoe.evaluate.text_folder import read_text_folder
 from mtmoe.evaluate.unigram import UnigramBaselines, fit_unigrams
 from mtmoe.languages import SEVERAL_LANGUAGES, Language, language
+
+_ROWS_COUNTED_TOGETHER = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +94,8 @@ def folder_examples(
       ConfigError: the model was not trained on a task that masks text.
     """
     task = tasks_of(trained_mixture)[0]
-    steps = token_level_steps(task)
-    if steps is None:
+    objective = task_form(task).objective
+    if objective is None:
         raise ConfigError(
             f"--text_dir needs a model trained to fill in masked text; {task.name!r} "
             "is of another kind"
@@ -106,7 +109,7 @@ def folder_examples(
                 sampling.lengths,
                 sampling.num_noise_samples,
                 sampling.seed,
-                steps.objective,
+                objective,
                 task.output_features["targets"].vocabulary,
             ),
             group="text_dir",
@@ -140,8 +143,7 @@ def training_baselines(
     for name in headline_tasks({n: task_card(get_task(n)).labels for n in all_rates}):
         rate = all_rates[name]
         code = language_of(name).code
-        tokens = load_task_rows(get_task(name), "train", lengths).text_tokens
-        counted_V = np.bincount(tokens, minlength=len(token_bytes_V))
+        counted_V = _target_counts(get_task(name), lengths, len(token_bytes_V))
         counts_V[code] = counts_V.get(code, 0) + counted_V
         rates[code] = rates.get(code, 0.0) + rate
     return fit_unigrams(counts_V, rates, token_bytes_V)
@@ -164,6 +166,31 @@ def language_of(task_name: str) -> Language:
     )
 
 
+def _target_counts(
+    task: seqio.Task, lengths: Lengths, vocab_size: int
+) -> NDArray[np.int64]:
+    """Counts the tokens of a task's text, or of its examples' targets."""
+    counts_V = np.zeros(vocab_size, np.int64)
+    rows = open_task_rows(task, "train", lengths)
+    if rows is not None:
+        for first in range(0, rows.num_rows, _ROWS_COUNTED_TOGETHER):
+            end = min(first + _ROWS_COUNTED_TOGETHER, rows.num_rows)
+            raw = rows.read(np.arange(first, end))
+            if isinstance(rows, TextRows):
+                tokens = raw.features[0].tokens
+            else:
+                keys = np.zeros(end - first, np.uint64)  # nothing of it is random
+                tokens = rows.recipe.make(raw, keys).targets.tokens
+            counts_V += np.bincount(tokens, minlength=vocab_size)
+    elif task_form(task).kind == STREAM:
+        targets = evaluation_examples(task.name, "train", lengths).targets
+        counts_V += np.bincount(targets[targets != 0], minlength=vocab_size)
+    else:
+        for example in uncached_examples(task, "train"):
+            np.add.at(counts_V, example[-1], 1)
+    return counts_V
+
+
 def _task_examples(task: seqio.Task, split: str, sampling: Sampling) -> TaskExamples:
     examples = evaluation_examples(
         task.name,
@@ -172,7 +199,7 @@ def _task_examples(task: seqio.Task, split: str, sampling: Sampling) -> TaskExam
         sampling.num_noise_samples,
         sampling.seed,
     )
-    if token_level_steps(task) is None and sampling.max_examples is not None:
+    if task_form(task).kind != TEXT and sampling.max_examples is not None:
         examples = _some(examples, sampling.max_examples, sampling.seed)
     card = task_card(task)
     return TaskExamples(

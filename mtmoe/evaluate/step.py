@@ -6,7 +6,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.lookup import label_cross_entropy
 from mtmoe.mesh.program import Build, Built, Features
-from mtmoe.model.encoder_decoder import EncoderDecoder, nonpadding
+from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.model.features import import_features
 
 
@@ -33,9 +33,9 @@ def evaluation_step_builder(model: EncoderDecoder) -> Build:
         inputs, targets = import_features(context, features)
         output = model(context, inputs, targets)
         vocab = output.logits.shape.dims[-1]
-        token_loss = label_cross_entropy(output.logits, targets, vocab)
+        token_loss = label_cross_entropy(output.logits, targets.ids, vocab)
         outputs = {
-            "token_loss": token_loss * nonpadding(targets),
+            "token_loss": token_loss * targets.nonpadding,
             "predictions": mtf.argmax(output.logits, vocab),
         }
         if output.routing:

@@ -21,7 +21,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.program import Build, Built, Features
 from mtmoe.model.encoder_decoder import EncoderDecoder
-from mtmoe.model.features import import_features
+from mtmoe.model.features import Tokens, import_features, shift_right
 
 NextTokens = Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.int32]]
 
@@ -78,11 +78,10 @@ def prediction_step_builder(model: EncoderDecoder) -> Build:
     def build(context: GraphContext, features: Features) -> Built:
         inputs, targets = import_features(context, features)
         memory, _ = model.encode(context, inputs)
-        length = targets.shape.dims[1]
-        decoder_inputs = mtf.shift(targets, 1, length, wrap=False)
         # Which positions will hold a token is not known yet: score them all.
-        everywhere = mtf.ones(context.mesh, targets.shape, tf.float32)
-        logits, _ = model.decode(context, memory, decoder_inputs, everywhere)
+        everywhere = mtf.ones(context.mesh, targets.ids.shape, tf.float32)
+        decoder = Tokens(shift_right(targets), everywhere)
+        logits, _ = model.decode(context, memory, decoder)
         vocab = logits.shape.dims[-1]
         padding = mtf.one_hot(
             mtf.constant(context.mesh, 0, mtf.Shape([]), tf.int32),

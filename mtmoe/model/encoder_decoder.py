@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import gin
-import tensorflow as tf
 
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.attention.multi_head import MultiHeadAttention
 from mtmoe.model.embeddings import TokenEmbedding
+from mtmoe.model.features import Tokens, shift_right
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExperts, SwitchLayer
 from mtmoe.model.moe.statistics import LayerRouting
@@ -38,7 +38,7 @@ class EncoderDecoder:
     """T5 1.1 (Raffel et al. 2020) or Switch Transformer (Fedus et al. 2022).
 
     Pre-norm residual layers, RMS norm, relative position bias shared over the layers of
-    a stack, no biases. Token id 0 is padding.
+    a stack, no biases.
 
     Attributes:
       vocab_size: rows of the embedding, at least the number of token ids.
@@ -114,53 +114,50 @@ class EncoderDecoder:
         )
 
     def __call__(
-        self, context: GraphContext, inputs: mtf.Tensor, targets: mtf.Tensor
+        self, context: GraphContext, inputs: Tokens, targets: Tokens
     ) -> ModelOutput:
         """Scores each target token given the inputs and the targets before it.
 
+        In packed rows each segment is scored as if it had a row of its own.
+
         Args:
           context: graph being built.
-          inputs: int32 [batch, length], 0 = padding.
-          targets: int32 [batch, length], 0 = padding; any other length.
+          inputs: the encoder's tokens.
+          targets: the tokens to score, of any other length; packed iff the inputs are.
         """
         memory, encoder_routing = self.encode(context, inputs)
-        length = targets.shape.dims[1]
         # The decoder reads the targets one step late; 0 stands before the first.
-        decoder_inputs = mtf.shift(targets, 1, length, wrap=False)
-        logits, decoder_routing = self.decode(
-            context, memory, decoder_inputs, nonpadding(targets)
-        )
+        decoder = dataclasses.replace(targets, ids=shift_right(targets))
+        logits, decoder_routing = self.decode(context, memory, decoder)
         return ModelOutput(logits, encoder_routing + decoder_routing)
 
     def encode(
-        self, context: GraphContext, inputs: mtf.Tensor
+        self, context: GraphContext, inputs: Tokens
     ) -> tuple[Memory, tuple[LayerRouting, ...]]:
-        """Encodes int32 inputs [batch, length]."""
-        tokens = nonpadding(inputs)
-        x = self.embedding.embed(context, inputs)
-        values, routing = self.encoder(context, x, tokens)
-        return Memory(values, tokens), routing
+        """Encodes the inputs."""
+        x = self.embedding.embed(context, inputs.ids)
+        values, routing = self.encoder(context, x, inputs)
+        return Memory(values, inputs), routing
 
     def decode(
         self,
         context: GraphContext,
         memory: Memory,
-        decoder_inputs: mtf.Tensor,
-        decoder_nonpadding: mtf.Tensor,
+        decoder: Tokens,
     ) -> tuple[mtf.Tensor, tuple[LayerRouting, ...]]:
         """Scores the token after each decoder input.
 
         Args:
           context: graph being built.
           memory: the encoder's output.
-          decoder_inputs: int32 [batch, length], 0 first.
-          decoder_nonpadding: float32 [batch, length], 1 where the score is wanted.
+          decoder: the decoder's inputs, 0 first; a score is wanted where `nonpadding`
+            is 1.
 
         Returns:
           float32 logits [batch, length, vocab], and the routing of each Switch layer.
         """
-        x = self.embedding.embed(context, decoder_inputs)
-        x, routing = self.decoder(context, x, decoder_nonpadding, memory)
+        x = self.embedding.embed(context, decoder.ids)
+        x, routing = self.decoder(context, x, decoder, memory)
         return self.embedding.logits(context, x), routing
 
     def _stack(self, name: str, num_layers: int, bidirectional: bool) -> Stack:
@@ -188,8 +185,3 @@ class EncoderDecoder:
             switch_every=self.expert_layer_every,
             dropout_rate=self.dropout_rate,
         )
-
-
-def nonpadding(ids: mtf.Tensor) -> mtf.Tensor:
-    """Returns float32 1 where an id is a token and 0 where it is padding."""
-    return mtf.cast(mtf.not_equal(ids, 0), tf.float32)

@@ -6,8 +6,14 @@ import dataclasses
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.model.attention.masks import causal_mask, padding_mask
+from mtmoe.model.attention.masks import (
+    causal_mask,
+    hidden_keys_mask,
+    sees_any_key,
+    visible_keys,
+)
 from mtmoe.model.attention.multi_head import MultiHeadAttention
+from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import SwitchLayer
 from mtmoe.model.moe.statistics import LayerRouting
@@ -21,11 +27,11 @@ class Memory:
 
     Attributes:
       values: [batch, length, d_model], the encoder's output.
-      nonpadding: float32 [batch, length], 1 for tokens and 0 for padding.
+      tokens: what it was computed from.
     """
 
     values: mtf.Tensor
-    nonpadding: mtf.Tensor
+    tokens: Tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +66,7 @@ class Stack:
         self,
         context: GraphContext,
         x: mtf.Tensor,
-        nonpadding: mtf.Tensor,
+        tokens: Tokens,
         memory: Memory | None = None,
     ) -> tuple[mtf.Tensor, tuple[LayerRouting, ...]]:
         """Runs the stack.
@@ -68,9 +74,10 @@ class Stack:
         Args:
           context: graph being built.
           x: [batch, length, d_model], embedded tokens.
-          nonpadding: float32 [batch, length]; padding is never routed to an expert, and
-            never looked at if the stack is bidirectional.
-          memory: what to cross-attend to; None for an encoder.
+          tokens: which of them are padding, which is never routed to an expert, and, of
+            packed rows, which belong together: no token looks out of its segment.
+          memory: what to cross-attend to; None for an encoder. A token whose segment
+            has none gets nothing from it.
 
         Returns:
           [batch, length, d_model], normalized, and the routing of each Switch layer.
@@ -78,10 +85,11 @@ class Stack:
         norm = RMSNorm()
         routing: list[LayerRouting] = []
         with context.scope(self.name):
-            biases = self._self_attention_biases(context, x, nonpadding)
-            memory_biases = (
-                [] if memory is None else [_mask(context, memory.nonpadding)]
-            )
+            biases = self._self_attention_biases(context, x, tokens)
+            if memory is not None:
+                visible = visible_keys(tokens, memory.tokens)
+                memory_biases = [hidden_keys_mask(context, visible)]
+                sees_memory = mtf.cast(sees_any_key(visible), x.dtype)
             x = self._dropout(context, x, "input")
             for layer in range(self.num_layers):
                 with context.scope(f"layer_{layer:03d}"):
@@ -93,36 +101,40 @@ class Stack:
                         y = norm(context, x, "cross_attention_norm")
                         with context.scope("cross_attention"):
                             y = self.attention(context, y, memory.values, memory_biases)
+                        y *= sees_memory
                         x += self._dropout(context, y, "cross_attention")
                     y = norm(context, x, "feed_forward_norm")
-                    y = self._feed_forward(context, y, nonpadding, layer, routing)
+                    y = self._feed_forward(context, y, tokens, layer, routing)
                     x += self._dropout(context, y, "feed_forward")
             x = self._dropout(context, norm(context, x, "final_norm"), "output")
         return x, tuple(routing)
 
     def _self_attention_biases(
-        self, context: GraphContext, x: mtf.Tensor, nonpadding: mtf.Tensor
+        self, context: GraphContext, x: mtf.Tensor, tokens: Tokens
     ) -> list[mtf.Tensor]:
         """The additions to every layer's logits, made once."""
         length = x.shape.dims[1]
         bias = self.position_bias(context, length)
-        if self.position_bias.bidirectional:
-            return [bias, _mask(context, nonpadding)]
-        # Padding comes last, so what is causal cannot look at it.
-        return [bias + causal_mask(context, length)]
+        if not self.position_bias.bidirectional:
+            bias += causal_mask(context, length)
+            if tokens.segments is None:
+                # Padding comes last, so what is causal cannot look at it.
+                return [bias]
+        # Distances within a segment are those in its row: it lies in one piece.
+        return [bias, hidden_keys_mask(context, visible_keys(tokens, tokens))]
 
     def _feed_forward(
         self,
         context: GraphContext,
         x: mtf.Tensor,
-        nonpadding: mtf.Tensor,
+        tokens: Tokens,
         layer: int,
         routing: list[LayerRouting],
     ) -> mtf.Tensor:
         if self.switch is not None and self.is_sparse(layer):
             name = f"{self.name}.{layer}.moe"
             with context.scope("moe"):
-                y, layer_routing = self.switch(context, x, nonpadding, name)
+                y, layer_routing = self.switch(context, x, tokens, name)
             routing.append(layer_routing)
             return y
         with context.scope("feed_forward"):
@@ -132,7 +144,3 @@ class Stack:
         """Dropout whose noise is shared over the length, as in T5."""
         length = x.shape.dims[1]
         return context.dropout(x, self.dropout_rate, name, x.shape - length)
-
-
-def _mask(context: GraphContext, nonpadding: mtf.Tensor) -> mtf.Tensor:
-    return mtf.cast(padding_mask(nonpadding), context.activation_dtype)

@@ -9,6 +9,15 @@ from typing import Any
 from mtmoe.report.folder import ModelFolder
 from mtmoe.report.supervised import HEADINGS, TITLES, SupervisedGroup, cells
 from mtmoe.report.tables import LanguageResult
+from mtmoe.report.training_languages import (
+    HEADINGS as CURVE_HEADINGS,
+)
+from mtmoe.report.training_languages import (
+    damage_line,
+    language_curves,
+    language_rows,
+    span_steps,
+)
 from mtmoe.report.wording import (
     DEFINITIONS,
     cards,
@@ -62,6 +71,7 @@ def markdown_page(
         if groups:
             lines += ["", f"## Supervised tasks: {title.lower()}", ""]
             lines += _table(HEADINGS, [cells(group) for group in groups], "llrrrrll")
+    lines += _training(folder)
     lines += ["", "## How each number is defined", ""]
     lines += [f"* **{term}**: {plain(meaning)}" for term, meaning in DEFINITIONS]
     lines += ["", "## Provenance", ""]
@@ -86,6 +96,22 @@ def markdown_page(
         "llrrl",
     )
     return "\n".join(lines) + "\n"
+
+
+def _training(folder: ModelFolder) -> list[str]:
+    """Returns the losses by language, and a line about damaged data, if any."""
+    lines = []
+    if curves := language_curves(folder.training):
+        lines += ["", "## Loss by language during training", ""]
+        lines += [
+            "Nats per target token: first and last mean over "
+            f"{span_steps(folder.training):,} steps.",
+            "",
+        ]
+        lines += _table(CURVE_HEADINGS, language_rows(curves), "llrrrr")
+    if damage := damage_line(folder.training):
+        lines += ["", plain(damage)]
+    return lines
 
 
 def plain(content: object) -> str:

@@ -14,6 +14,11 @@ from mtmoe.report.language_table import options, table_head, table_rows
 from mtmoe.report.supervised import SupervisedGroup, supervised_section
 from mtmoe.report.svg import escape
 from mtmoe.report.tables import LanguageResult
+from mtmoe.report.training_languages import (
+    damage_line,
+    language_curves,
+    language_section,
+)
 from mtmoe.report.wording import (
     DEFINITIONS,
     Card,
@@ -38,6 +43,7 @@ def html_page(
     summary: Mapping[str, Any],
 ) -> str:
     """Returns the text of report.html; every value in it is escaped."""
+    curves = language_curves(folder.training)
     return string.Template(_template("page.html")).substitute(
         title=escape(f"{folder.name}: mtmoe language report"),
         style=_template("style.css"),
@@ -55,6 +61,9 @@ def html_page(
         supervised=supervised_section(supervised),
         tasks_link='<a href="#tasks">Tasks</a>' if supervised else "",
         curves=_curves(folder.training),
+        curves_link='<a href="#training-languages">By language</a>' if curves else "",
+        damage=_damage(folder.training),
+        language_curves=language_section(curves, folder.training),
         data_chart=plots.data_chart(results),
         experts=_experts(folder, results),
         definitions=_definitions(),
@@ -104,6 +113,11 @@ def _curves(training: Sequence[Mapping[str, Any]]) -> str:
         for key, title, from_zero in _CURVES
         if all(key in record for record in training)
     )
+
+
+def _damage(training: Sequence[Mapping[str, Any]]) -> str:
+    line = damage_line(training)
+    return f'<p class="note damage">{escape(line)}</p>' if line else ""
 
 
 def _experts(folder: ModelFolder, results: Sequence[LanguageResult]) -> str:

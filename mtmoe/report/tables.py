@@ -15,6 +15,7 @@ from mtmoe.evaluate.records import MetricRow
 from mtmoe.languages import row_language
 from mtmoe.report.folder import ModelFolder
 from mtmoe.report.supervised import supervised_groups
+from mtmoe.report.training_languages import language_curves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +163,14 @@ def summary(
         "training_loss": last["loss"],
         "parameters": folder.provenance["parameters"],
         "seed": folder.provenance["seed"],
+        "training_language_loss": {
+            curve.code: {"first": curve.losses[0], "last": curve.losses[-1]}
+            for curve in sorted(
+                language_curves(folder.training), key=lambda curve: curve.code
+            )
+        },
+        "damaged_records": dict(last.get("damaged_records", {})),
+        "damaged_rows": dict(last.get("damaged_rows", {})),
         "supervised": [
             dataclasses.asdict(group) for group in supervised_groups(all_results)
         ],

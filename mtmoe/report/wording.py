@@ -78,6 +78,11 @@ DEFINITIONS = (
         "Nats per target token, the end mark and sentinels included, as in training.",
     ),
     (
+        "Loss during training",
+        "The same of the training batches, each language's own target tokens alone. A "
+        "language's supervised tasks are part of it.",
+    ),
+    (
         "Mean",
         "Averages over languages give every language the same weight.",
     ),

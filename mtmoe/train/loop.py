@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from mtmoe.checkpoint import store
 from mtmoe.config.load import CONFIG_NAME
+from mtmoe.data.batch import Batch
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.registry import get_task, register
 from mtmoe.data.task_rows import task_vocabulary
@@ -29,7 +32,7 @@ from mtmoe.train.progress import Chrono, Progress
 from mtmoe.train.provenance import PROVENANCE_NAME, DataRecord, provenance_text
 from mtmoe.train.settings import TrainingRun
 from mtmoe.train.signals import StopSignal
-from mtmoe.train.step import train_step_builder
+from mtmoe.train.step import FEATURES, train_step_builder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,16 +77,30 @@ def train(
 
     with progress.phase("reading the text"):
         register()
-        batches = TrainingBatches(run.mixture, run.batch_size, run.lengths, run.seed)
+        batches = TrainingBatches(
+            run.mixture,
+            run.batch_size,
+            run.lengths,
+            run.seed,
+            packing=run.packing,
+            max_epochs=run.max_epochs,
+            steps=run.steps,
+        )
         _check_vocabulary(batches, run)
         data = DataRecord.of(batches)
     with progress.phase("building the model"):
         program = MeshProgram(run.layout, run.seed, run.jit_compile)
         step_function = program.function(
-            train_step_builder(run.model, run.optimizer, run.schedule),
+            train_step_builder(
+                run.model,
+                run.optimizer,
+                run.schedule,
+                num_languages=len(batches.languages),
+                packed=run.packing is not None,
+            ),
             {
-                name: tf.TensorSpec([run.batch_size, run.lengths[name]], tf.int32)
-                for name in ("inputs", "targets")
+                name: tf.TensorSpec([run.batch_size, run.lengths[feature]], tf.int32)
+                for name, feature in FEATURES
             },
             name="train_step",
             training=True,
@@ -91,7 +108,8 @@ def train(
     check_built()
     progress.say(
         f"{program.parameter_count():,} parameters, {len(batches.task_names)} tasks, "
-        f"{run.steps:,} steps of {run.batch_size} examples"
+        f"{run.steps:,} steps of {run.batch_size} "
+        f"{'examples' if run.packing is None else 'packed rows'}"
     )
     if len(batches.stages) > 1:
         for stage in batches.stages:
@@ -137,7 +155,8 @@ class _Session:
         self.step = self._saved = store.latest(folder.checkpoints) or 0
         metadata = self._restore() if self.step else {}
         self._chrono = Chrono(metadata.get("seconds", 0.0))
-        self._window = Window(metadata.get("window"))
+        self._window = Window(batches.languages, metadata.get("window"))
+        batches.bad_records.restore(metadata.get("bad_records", {}))
         self.log = MetricsLog(folder.path, self.step)
 
     def run(self, step_function: MeshFunction, stop: StopSignal) -> None:
@@ -146,7 +165,8 @@ class _Session:
         first, began = self.step, chrono.seconds
         self._write_provenance()
         for batch in self._batches.iterate(first):
-            features = {"inputs": batch.inputs, "targets": batch.targets}
+            assert isinstance(batch, Batch)  # `lengths` has inputs
+            features = batch_features(batch, self._batches.task_language)
             if self.step == first:
                 with progress.phase("compiling, first step"):
                     outputs = step_function(self.step, **features)
@@ -178,10 +198,11 @@ class _Session:
             metadata = checkpoint.metadata
             if metadata["data"] != self._data.fingerprint:
                 raise CheckpointError(
-                    f"the text or the vocabulary is not the one of step {self.step}: "
-                    "going on would mix two data sets. Compare `sources` and "
-                    f"`vocabulary` of {self._folder.path / PROVENANCE_NAME} with what "
-                    "`mtmoe doctor` finds, or take another --model_dir."
+                    "the text, the vocabulary or the way batches are made of them is "
+                    f"not the one of step {self.step}: going on would mix two data "
+                    "sets. Compare `sources`, `vocabulary` and `versions` of "
+                    f"{self._folder.path / PROVENANCE_NAME} with what `mtmoe doctor` "
+                    "finds, or take another --model_dir."
                 )
             self._program.assign(checkpoint.values)
         return metadata
@@ -191,6 +212,8 @@ class _Session:
         metrics = self._window.close(self._chrono.seconds)
         if len(self._batches.stages) > 1:
             metrics["stage"] = self._batches.stage(self.step - 1)
+        if damaged := self._batches.bad_records.counts:
+            metrics["damaged_records"] = dict(sorted(damaged.items()))
         self.log.write(self.step, metrics)
         self._progress.metrics(metrics)
 
@@ -207,6 +230,7 @@ class _Session:
             "vocabulary": self._data.vocabulary,
             "seconds": self._chrono.seconds,
             "window": self._window.state(),
+            "bad_records": self._batches.bad_records.state(),
         }
         store.save(self._folder.checkpoints, self.step, values, metadata)
         self._saved = self.step
@@ -229,6 +253,27 @@ class _Session:
             self._batches.epochs(self.step),
         )
         self._folder.write(PROVENANCE_NAME, text)
+
+
+def batch_features(
+    batch: Batch, task_language: npt.NDArray[np.int32]
+) -> dict[str, npt.NDArray[np.int32]]:
+    """Returns what the training step takes of a batch.
+
+    Args:
+      batch: the batch.
+      task_language: number of each task's language.
+    """
+    # Padding is of task -1, and so of the language put behind all others: none.
+    language_of_task = np.append(task_language, -1).astype(np.int32)
+    return {
+        "inputs": batch.inputs,
+        "targets": batch.targets,
+        "inputs_segments": batch.inputs_segments,
+        "targets_segments": batch.targets_segments,
+        "inputs_language": language_of_task[batch.inputs_task],
+        "targets_language": language_of_task[batch.targets_task],
+    }
 
 
 def _check_vocabulary(batches: TrainingBatches, run: TrainingRun) -> None:

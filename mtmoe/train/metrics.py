@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from mtmoe.data.batches import Batch
+from mtmoe.data.batch import Batch
 from mtmoe.errors import CheckpointError
+from mtmoe.train.language_metrics import SUMMED, LanguageSums
 
 METRICS_NAME = "metrics.jsonl"
 KEYS = (
@@ -27,8 +29,19 @@ KEYS = (
     "learning_rate",
     "gradient_norm",
     "stage",
+    "language_loss",
+    "language_expert_load",
+    "damaged_records",
+    "damaged_rows",
 )
 _LAST_COUNTS = ("learning_rate",)
+_EMPTY: Mapping[str, Any] = {
+    "steps": [],
+    "tokens": 0,
+    "began": 0.0,
+    "damaged_rows": {},
+    "languages": {},
+}
 
 
 class Window:
@@ -37,54 +50,83 @@ class Window:
     Their outputs stay on the device until a line or a checkpoint is due.
     """
 
-    def __init__(self, state: Mapping[str, Any] | None = None):
-        """Starts empty, or as `state` of an earlier process has it."""
-        state = state or {"steps": [], "tokens": 0, "began": 0.0}
+    def __init__(
+        self, languages: Sequence[str] = (), state: Mapping[str, Any] | None = None
+    ):
+        """Starts empty, or as `state` of an earlier process has it.
+
+        Args:
+          languages: codes, in the order of the outputs by language.
+          state: what `state()` gave.
+        """
+        state = state or _EMPTY
+        self._languages = tuple(languages)
         self._steps: list[Mapping[str, Any]] = list(state["steps"])
         self._tokens: int = state["tokens"]
         self._began: float = state["began"]
+        self._damaged_rows: Counter[str] = Counter(state["damaged_rows"])
+        self._sums = LanguageSums(languages, state["languages"])
+        self._to_sum: list[Mapping[str, Any]] = []
 
     def add(self, outputs: Mapping[str, Any], batch: Batch, timed: bool) -> None:
         """Adds a step.
 
         Args:
-          outputs: its scalar outputs by name.
+          outputs: its outputs by name: scalars, and those of `SUMMED`.
           batch: what it was computed on.
           timed: whether the step's seconds are counted; its tokens are, if so.
         """
-        self._steps.append({**outputs, "padding_fraction": batch.padding_fraction})
+        scalars = {name: x for name, x in outputs.items() if name not in SUMMED}
+        self._steps.append(scalars | {"padding_fraction": batch.padding_fraction})
+        self._to_sum.append({name: x for name, x in outputs.items() if name in SUMMED})
+        self._damaged_rows.update(batch.bad_rows)
         if timed:
-            self._tokens += int(np.count_nonzero(batch.inputs))
-            self._tokens += int(np.count_nonzero(batch.targets))
+            self._tokens += int(np.count_nonzero(batch.inputs_segments))
+            self._tokens += int(np.count_nonzero(batch.targets_segments))
 
     def values(self) -> list[dict[str, float]]:
-        """Returns the metrics of each step; waits until they are computed."""
+        """Returns the scalars of each step; waits until they are computed."""
+        for outputs in self._to_sum:
+            self._sums.add(outputs)
+        self._to_sum = []
         steps = [{name: float(x) for name, x in step.items()} for step in self._steps]
         self._steps = list(steps)
         return steps
 
     def state(self) -> dict[str, Any]:
         """Returns what a later process needs to go on with it, as plain JSON."""
-        return {"steps": self.values(), "tokens": self._tokens, "began": self._began}
+        return {
+            "steps": self.values(),
+            "tokens": self._tokens,
+            "began": self._began,
+            "damaged_rows": dict(self._damaged_rows),
+            "languages": self._sums.state(),
+        }
 
-    def close(self, seconds: float) -> dict[str, float]:
+    def close(self, seconds: float) -> dict[str, Any]:
         """Returns the metrics of a line of the log, and starts over.
 
         Means over the steps; of the learning rate, the last. `tokens_per_second` counts
         inputs and targets without padding, over the steps that were timed (0 if none).
+        See `LanguageSums.metrics` for those by language. `damaged_rows` counts, by
+        task, examples of the whole run that were left empty; absent if there are none.
 
         Args:
           seconds: of training so far.
         """
         steps = self.values()
-        metrics = {
+        metrics: dict[str, Any] = {
             name: float(np.mean([step[name] for step in steps])) for name in steps[-1]
         }
         metrics |= {name: steps[-1][name] for name in _LAST_COUNTS if name in metrics}
         elapsed = seconds - self._began
         metrics["time"] = seconds
         metrics["tokens_per_second"] = self._tokens / elapsed if elapsed > 0 else 0.0
+        metrics |= self._sums.metrics()
+        if self._damaged_rows:
+            metrics["damaged_rows"] = dict(sorted(self._damaged_rows.items()))
         self._steps, self._tokens, self._began = [], 0, seconds
+        self._sums = LanguageSums(self._languages)
         return metrics
 
 
@@ -110,8 +152,15 @@ class MetricsLog:
         self._stream = path.open("a", encoding="utf-8")
         self._events = tf.summary.create_file_writer(str(folder))
 
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Appends a line of the documented keys; TensorBoard gets every metric.
+
+        Of a metric by language or task TensorBoard gets a scalar each,
+        `language_loss/sw`.
+
+        Args:
+          step: steps done.
+          metrics: by name a number, or a mapping of numbers.
 
         Raises:
           CheckpointError: the disk is full.
@@ -127,7 +176,11 @@ class MetricsLog:
             ) from error
         with self._events.as_default(step):
             for name, value in metrics.items():
-                tf.summary.scalar(name, value)
+                if isinstance(value, Mapping):
+                    for member, number in value.items():
+                        tf.summary.scalar(f"{name}/{member}", number)
+                else:
+                    tf.summary.scalar(name, value)
 
     def synchronize(self) -> None:
         """Waits until all lines are on the disk, as before a checkpoint."""

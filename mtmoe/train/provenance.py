@@ -18,6 +18,7 @@ from mtmoe.data.vocabularies import vocabulary_fingerprint
 
 PROVENANCE_NAME = "provenance.json"
 _EMBEDDED = "embedded."
+_BATCHES_VERSION = 2  # counts up when the same data and seed give other batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,13 +29,14 @@ class DataRecord:
       sources: packages of the embedded corpus: name, version, sha256, number of
         languages, characters; empty if no task of the mixture reads it.
       vocabulary: fingerprint of the vocabulary.
-      tasks: by task: share of all examples, number of examples and tokens an epoch.
+      tasks: by task: share of all examples, number of examples and tokens an epoch;
+        None for a task that is read as it comes, whose size is not known.
       stages: of a staged mixture: first step, mixture and shares of each; else empty.
     """
 
     sources: tuple[Mapping[str, Any], ...]
     vocabulary: str
-    tasks: Mapping[str, Mapping[str, float]]
+    tasks: Mapping[str, Mapping[str, float | None]]
     stages: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
@@ -69,9 +71,7 @@ class DataRecord:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all of it: equal data, equal batches."""
-        facts = dataclasses.asdict(self)
-        if not self.stages:  # as runs before there were stages were fingerprinted
-            del facts["stages"]
+        facts = dataclasses.asdict(self) | {"batches": _BATCHES_VERSION}
         content = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
@@ -82,7 +82,7 @@ def provenance_text(
     seed: int,
     parameters: int,
     shares: Mapping[str, float],
-    epochs: Mapping[str, float],
+    epochs: Mapping[str, float | None],
 ) -> str:
     """Returns the content of `provenance.json`.
 
@@ -92,7 +92,7 @@ def provenance_text(
       seed: the run's seed.
       parameters: trainable parameters.
       shares: share of each task in the examples so far.
-      epochs: passes made over each task so far.
+      epochs: passes made over each task so far; None where its size is not known.
     """
     record = {
         "versions": versions(),

@@ -7,15 +7,18 @@ import dataclasses
 import gin
 
 from mtmoe.checkpoint.store import MINIMUM_KEPT
+from mtmoe.data.batches import Packing
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.layout import Layout
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.train.step import Optimizer, Schedule
 
-# Where and how long a run runs, and what it notes down; all else decides its weights. A
-# run may go on in the same folder with other values of these.
+# Where and how long a run runs, where its tokens lie, how much damage it bears and what
+# it notes down; all else decides its weights. A run may go on in the same folder with
+# other values of these.
 CHANGEABLE = (
     "train.steps",
+    "train.max_epochs",
     "train.layout",
     "train.jit_compile",
     "train.checkpoint_every",
@@ -24,6 +27,9 @@ CHANGEABLE = (
     "Layout.mesh_shape",
     "Layout.layout_rules",
     "Layout.devices",
+    "token_cache.directories",
+    "token_cache.build_up_to_examples",
+    "bad_records.quota",
 )
 
 
@@ -37,9 +43,12 @@ class TrainingRun:
       model: the model.
       optimizer: turns gradients into updates.
       schedule: learning rate as a function of the step.
-      batch_size: examples in a step.
+      batch_size: rows in a step; a row is one example, or with packing several.
       lengths: tokens of each feature in a batch, `{"inputs": 128, "targets": 48}`.
       steps: steps of the whole run.
+      packing: how short examples share rows; None: each has a row of its own.
+      max_epochs: most passes over any task's examples in `steps` steps; more is an
+        error before step 1. None: any number.
       seed: seed of initial values, data order, masks and noise.
       layout: the mesh it runs on.
       jit_compile: compile the step with XLA, where the mesh has one processor.
@@ -58,6 +67,8 @@ class TrainingRun:
     batch_size: int
     lengths: dict[str, int]
     steps: int
+    packing: Packing | None = None
+    max_epochs: float | None = None
     seed: int = 0
     layout: Layout = dataclasses.field(default_factory=Layout)
     jit_compile: bool = True
@@ -88,6 +99,10 @@ class TrainingRun:
             )
         if min(self.lengths.values()) < 1:
             raise ConfigError(f"train.lengths {self.lengths!r} must be positive")
+        if self.max_epochs is not None and self.max_epochs <= 0:
+            raise ConfigError(
+                f"train.max_epochs is {self.max_epochs}, it must be above 0, or None"
+            )
 
 
 def configured_run() -> TrainingRun:

@@ -27,10 +27,18 @@ def _documents(language: str, split: str) -> Sequence[str]:
     return load_corpus().documents(language, split)
 
 
+def _fingerprint(language: str) -> str:
+    return f"{language} {load_corpus().fingerprint}"
+
+
 def _register(language: str) -> str:
     return register_text_task(
         f"{MIXTURE}.{language}",
-        TextSource(functools.partial(_documents, language), language=language),
+        TextSource(
+            functools.partial(_documents, language),
+            language=language,
+            fingerprint=functools.partial(_fingerprint, language),
+        ),
         SpanCorruption(),
         TaskCard(
             family="pretraining",

@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from oracles.model_runner import random_batch, tiny_model, tiny_moe
+from oracles.model_runner import random_batch, segmented, tiny_model, tiny_moe
 
 from mtmoe.evaluate.step import evaluation_step_builder
 from mtmoe.mesh.layout import Layout
@@ -32,12 +32,20 @@ def train(layout, jit_compile=False, steps=STEPS, model=MODEL):
     program = MeshProgram(layout, seed=1, jit_compile=jit_compile)
     batch = random_batch()
     signature = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in batch.items()}
-    build = train_step_builder(model, OPTIMIZER, learning_rate)
-    step_function = program.function(build, signature, "train", training=True)
+    train_signature = {
+        name: tf.TensorSpec(x.shape, x.dtype) for name, x in segmented(batch).items()
+    }
+    build = train_step_builder(model, OPTIMIZER, learning_rate, num_languages=2)
+    step_function = program.function(build, train_signature, "train", training=True)
     history = []
     for step in range(steps):
-        outputs = step_function(step, **random_batch(seed=step))
-        history.append({name: float(value) for name, value in outputs.items()})
+        batch_of_step = segmented(random_batch(seed=step))
+        for name in ("inputs", "targets"):
+            is_used = batch_of_step[f"{name}_segments"] > 0
+            rows = np.arange(len(is_used), dtype=np.int32)[:, np.newaxis]
+            batch_of_step[f"{name}_language"] = np.where(is_used, rows % 2, -1)
+        outputs = step_function(step, **batch_of_step)
+        history.append({name: value.numpy() for name, value in outputs.items()})
     evaluate = program.function(evaluation_step_builder(model), signature, "evaluate")
     evaluation = {name: x.numpy() for name, x in evaluate(0, **batch).items()}
     return history, evaluation, program.variables()
@@ -93,7 +101,7 @@ def test_xla_and_plain_agree_over_ten_steps():
             np.testing.assert_allclose(
                 got[name], value, rtol=1e-4, atol=1e-5, err_msg=f"{name} at {step}"
             )
-    losses = [outputs["loss"] for outputs in plain]
+    losses = [float(outputs["loss"]) for outputs in plain]
     assert len(set(losses)) == len(losses)
 
 
@@ -101,9 +109,9 @@ def test_xla_and_plain_agree_over_ten_steps():
 def test_loss_falls_on_a_batch_seen_again():
     model = dataclasses.replace(MODEL, dropout_rate=0.0)
     program = MeshProgram(seed=0, jit_compile=True)
-    batch = random_batch()
+    batch = segmented(random_batch())
     signature = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in batch.items()}
-    build = train_step_builder(model, OPTIMIZER, lambda step: tf.constant(0.03))
+    build = train_step_builder(model, OPTIMIZER, lambda step: tf.constant(0.03), 0)
     step_function = program.function(build, signature, "train", training=True)
     losses = [float(step_function(step, **batch)["loss"]) for step in range(60)]
     assert losses[-1] < 0.5 * losses[0]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import itertools
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import gin
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import seqio
@@ -19,9 +25,16 @@ from fake_tasks import (
     random_documents,
 )
 
-from mtmoe.data.batches import TrainingBatches
+from mtmoe.data.batches import Packing, TrainingBatches
+from mtmoe.data.objectives.language_model import LanguageModel
+from mtmoe.data.objectives.prefix_lm import PrefixLM
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.errors import ConfigError, CorpusError, UnknownNameError
+from mtmoe.errors import (
+    ConfigError,
+    CorpusError,
+    DamagedDataError,
+    UnknownNameError,
+)
 
 pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry")
 
@@ -39,15 +52,27 @@ def mixture(byte_vocabulary, clean_registry):
     return "mix"
 
 
+ARRAYS = ("inputs", "targets", "inputs_segments", "targets_segments", "segment_task")
+
+
 def _equal(a, b) -> bool:
-    return all(
-        np.array_equal(getattr(a, name), getattr(b, name))
-        for name in ("inputs", "targets", "task")
-    )
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ARRAYS)
 
 
 def _text(row: np.ndarray, vocabulary) -> str:
     return vocabulary.decode(row[: row.tolist().index(1)])
+
+
+def _segments(batch):
+    """Yields (task, inputs, targets) of every segment, by row."""
+    for row in range(len(batch.inputs)):
+        for number, task in enumerate(batch.segment_task[row].tolist(), start=1):
+            if task >= 0:
+                yield (
+                    task,
+                    tuple(batch.inputs[row][batch.inputs_segments[row] == number]),
+                    tuple(batch.targets[row][batch.targets_segments[row] == number]),
+                )
 
 
 def test_a_batch_has_the_shapes_and_every_kind_of_row(mixture, byte_vocabulary):
@@ -55,13 +80,12 @@ def test_a_batch_has_the_shapes_and_every_kind_of_row(mixture, byte_vocabulary):
     assert batches.task_names == ("large", "pairs", "small")
     batch = batches.batch(0)
     assert batch.inputs.shape == (16, 64) and batch.targets.shape == (16, 20)
-    assert {x.dtype for x in (batch.inputs, batch.targets, batch.task)} == {
-        np.dtype(np.int32)
-    }
+    assert batch.segment_task.shape == (16, 1)
+    assert {getattr(batch, name).dtype for name in ARRAYS} == {np.dtype(np.int32)}
     rows = list(
         itertools.chain(
             *(
-                zip(b.inputs, b.targets, b.task, strict=True)
+                zip(b.inputs, b.targets, b.segment_task[:, 0], strict=True)
                 for b in map(batches.batch, range(8))
             )
         )
@@ -80,6 +104,11 @@ def test_a_batch_has_the_shapes_and_every_kind_of_row(mixture, byte_vocabulary):
     assert 0 < batch.padding_fraction < 0.4
     filled = (batch.inputs != 0).sum() + (batch.targets != 0).sum()
     assert batch.padding_fraction == pytest.approx(1 - filled / (16 * 84))
+    np.testing.assert_array_equal(batch.inputs_segments, batch.inputs != 0)
+    np.testing.assert_array_equal(
+        batch.targets_task, np.where(batch.targets != 0, batch.segment_task, -1)
+    )
+    assert batch.bad_rows == {}
 
 
 def _restore(inputs, targets, vocabulary) -> str:
@@ -112,14 +141,17 @@ def test_iterate_yields_the_batches_from_any_step(mixture, batch_size):
 
 
 def test_an_error_while_building_ahead_reaches_the_reader(mixture, monkeypatch):
-    batches = TrainingBatches(mixture, 4, LENGTHS, seed=0)
+    batches = TrainingBatches(mixture, 256, LENGTHS, seed=0)
+    build = batches._build
 
-    def fail(step):
-        raise RuntimeError(f"step {step}")
+    def fail(plan, streamed):
+        if plan.counter.max() > 800:
+            raise CorpusError("no more")
+        return build(plan, streamed)
 
-    monkeypatch.setattr(batches, "batch", fail)
-    with pytest.raises(RuntimeError, match="step 2"):
-        next(batches.iterate(2))
+    monkeypatch.setattr(batches, "_build", fail)
+    with pytest.raises(CorpusError, match="no more"):
+        collections.deque(batches.iterate(), maxlen=0)
 
 
 def test_another_batch_size_cuts_the_same_rows(mixture):
@@ -161,7 +193,7 @@ def test_shares_epochs_and_sizes_are_reported_by_task(mixture):
     assert set(batches.epochs(0).values()) == {0.0}
     counts = np.zeros(3, int)
     for step in range(50):
-        counts += np.bincount(batches.batch(step).task, minlength=3)
+        counts += np.bincount(batches.batch(step).segment_task[:, 0], minlength=3)
     expected = {
         name: count / batches.num_rows[name]
         for name, count in zip(batches.task_names, counts, strict=True)
@@ -178,7 +210,7 @@ def test_a_task_keeps_its_rows_when_the_mixture_changes(mixture):
     first = {
         name: np.concatenate(
             [
-                b.inputs[b.task == batches.task_names.index("small")]
+                b.inputs[b.segment_task[:, 0] == batches.task_names.index("small")]
                 for b in map(batches.batch, range(4))
             ]
         )[:30].tolist()
@@ -195,7 +227,8 @@ def test_two_objectives_in_one_mixture(byte_vocabulary):
     seqio.MixtureRegistry.add("both", [("light", 1), ("heavy", 1)])
     lengths = {"inputs": 64, "targets": 64}
     batch = TrainingBatches("both", 40, lengths, seed=0).batch(0)
-    targets = [(batch.targets[batch.task == task] != 0).sum(1).max() for task in (0, 1)]
+    task = batch.segment_task[:, 0]
+    targets = [(batch.targets[task == n] != 0).sum(1).max() for n in (0, 1)]
     assert targets == [
         SpanCorruption(0.5).lengths(64)[1],
         SpanCorruption().lengths(64)[1],
@@ -207,41 +240,383 @@ def test_a_rate_of_zero_leaves_a_task_out(mixture):
     assert TrainingBatches("without", 4, LENGTHS, seed=0).task_names == ("large",)
 
 
-_CHILD = """
-import sys
-sys.path[:0] = [{tests!r}]
-from test_batches import digest_of_a_batch
-print("digest", digest_of_a_batch())
-"""
-
-
 def digest_of_a_batch() -> str:
     vocabulary = seqio.ByteVocabulary(extra_ids=100)
     for seed, name in enumerate(("b", "a", "c")):
         add_text_task(name, random_documents(seed, 3000), vocabulary)
     seqio.MixtureRegistry.add("abc", [("b", 1), ("a", 2), ("c", 3)])
-    batch = TrainingBatches("abc", 50, LENGTHS, seed=5).batch(1234)
-    content = batch.inputs.tobytes() + batch.targets.tobytes() + batch.task.tobytes()
+    return _digest(TrainingBatches("abc", 50, LENGTHS, seed=5).batch(1234))
+
+
+def _digest(batch) -> str:
+    content = b"".join(getattr(batch, name).tobytes() for name in ARRAYS)
     return hashlib.sha256(content).hexdigest()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("hash_seed", ["1", "2"])
-def test_a_process_with_another_hash_seed_builds_the_same_batch(hash_seed, tmp_path):
-    environment = {
-        **os.environ,
-        "PYTHONHASHSEED": hash_seed,
-        "MTMOE_CACHE": str(tmp_path / "other"),
-    }
-    script = _CHILD.format(tests=str(Path(__file__).parent))
-    output = subprocess.run(
+_CHILD = """
+import sys
+sys.path[:0] = [{tests!r}]
+import test_batches
+test_batches.{function}({arguments})
+"""
+
+
+def _start_child(function: str, cache: Path, hash_seed: str = "0", arguments: str = ""):
+    """A process with a cache and a hash seed of its own; its output is piped."""
+    script = _CHILD.format(
+        tests=str(Path(__file__).parent), function=function, arguments=arguments
+    )
+    return subprocess.Popen(
         [sys.executable, "-c", script],
-        env=environment,
-        capture_output=True,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "MTMOE_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
         text=True,
-        check=True,
-    ).stdout
-    assert output.split("digest ")[1].strip() == digest_of_a_batch()
+    )
+
+
+def print_digests_of_late_batches() -> None:
+    print(*digests_of_late_batches(), flush=True)
+
+
+def digests_of_late_batches() -> list[str]:
+    """Of batch 1,000,000, unpacked and packed, built before any other."""
+    digests = []
+    for packing in (None, Packing(8)):
+        batches = _of_three_texts(packing)
+        digests.append(_digest(batches.batch(1_000_000)))
+    return digests
+
+
+def _of_three_texts(packing: Packing | None) -> TrainingBatches:
+    vocabulary = seqio.ByteVocabulary(extra_ids=100)
+    if "abc" not in seqio.MixtureRegistry.names():
+        for seed, name in enumerate(("b", "a", "c")):
+            add_text_task(name, random_documents(seed, 3000), vocabulary)
+        add_supervised_task("pairs", PAIRS, vocabulary)
+        seqio.MixtureRegistry.add("abc", [("b", 1), ("a", 2), ("c", 3), ("pairs", 9)])
+    return TrainingBatches("abc", 50, LENGTHS, seed=5, packing=packing)
+
+
+@pytest.mark.slow
+def test_a_late_batch_is_the_same_in_any_process_and_after_any_other(tmp_path):
+    children = [
+        _start_child("print_digests_of_late_batches", tmp_path / seed, seed)
+        for seed in ("1", "2")
+    ]
+    here = []
+    for packing in (None, Packing(8)):
+        batches = _of_three_texts(packing)
+        for step in (0, 77, 999_999):
+            batches.batch(step)
+        here.append(_digest(batches.batch(1_000_000)))
+    for child in children:
+        output, _ = child.communicate(timeout=300)
+        assert output.split() == here
+
+
+def print_digests_on_and_on(start_step: int) -> None:
+    for batch in _of_three_texts(Packing(8)).iterate(start_step):
+        print(_digest(batch), flush=True)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_gone_on_from_bit_for_bit(tmp_path):
+    first = _start_child("print_digests_on_and_on", tmp_path / "cache", "1", "0")
+    seen = [first.stdout.readline().strip() for _ in range(23)]
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    second = _start_child("print_digests_on_and_on", tmp_path / "cache", "2", "23")
+    try:
+        seen += [second.stdout.readline().strip() for _ in range(17)]
+    finally:
+        second.kill()
+        second.wait()
+    batches = _of_three_texts(Packing(8))
+    assert seen == [_digest(batches.batch(step)) for step in range(40)]
+
+
+@pytest.mark.slow
+def test_a_late_batch_costs_what_the_first_one_does():
+    """Each the first of its object: no more than a second apart."""
+    for packing in (None, Packing(8)):
+        seconds = []
+        for step in (0, 1_000_000):
+            batches = _of_three_texts(packing)
+            began = time.perf_counter()
+            batches.batch(step)
+            seconds.append(time.perf_counter() - began)
+        if packing is None:
+            assert max(seconds) < 0.5
+        assert seconds[1] - seconds[0] < 1.0
+
+
+ROOM = {"inputs": 64, "targets": 50}
+
+
+@pytest.fixture
+def short(mixture):
+    """Mostly examples of which several fit into a row."""
+    seqio.MixtureRegistry.add("short", [("large", 1.0), ("small", 1), ("pairs", 9)])
+    return "short"
+
+
+@pytest.fixture
+def packed(short):
+    return TrainingBatches(short, 16, ROOM, seed=3, packing=Packing(8))
+
+
+def test_packed_rows_hold_whole_examples_apart(packed, short):
+    unpacked = TrainingBatches(short, 4096, ROOM, seed=3)
+    batch = packed.batch(4)
+    assert batch.segment_task.shape[1] > 2
+    inputs_size = (batch.inputs_segments > 0).sum(1)
+    # Segments come one after the other, padding behind them.
+    for segments in (batch.inputs_segments, batch.targets_segments):
+        filled = segments > 0
+        assert np.all(filled[:, :-1] >= filled[:, 1:])
+        assert np.all(np.diff(segments, axis=1)[filled[:, 1:]] >= 0)
+    assert inputs_size.mean() > 0.8 * 64
+    pairs = collections.Counter(
+        itertools.chain(*map(_segments, map(packed.batch, range(9))))
+    )
+    # The examples of the first block, with the same noise, in another order.
+    block = set(_segments(unpacked.batch(0)))
+    assert set(pairs) <= block
+    np.testing.assert_array_equal(batch.inputs_task >= 0, batch.inputs_segments > 0)
+    assert packed.epochs(0) == dict.fromkeys(packed.task_names, 0.0)
+    held = collections.Counter(
+        packed.task_names[task]
+        for b in map(packed.batch, range(9))
+        for task, *_ in _segments(b)
+    )
+    assert packed.epochs(9) == {
+        name: held[name] / packed.num_rows[name] for name in packed.task_names
+    }
+
+
+def test_iterate_yields_packed_batches_too(packed):
+    iterator = packed.iterate(3)
+    assert all(
+        _equal(batch, packed.batch(step))
+        for step, batch in zip(range(3, 40), iterator, strict=False)
+    )
+    iterator.close()
+
+
+def test_packed_rows_do_not_depend_on_the_batch_size(packed, short, monkeypatch):
+    plan = packed._packed  # planned once for all of them
+    monkeypatch.setattr("mtmoe.data.batches.PackedSchedule", lambda *_: plan)
+    sizes = (1, 7, 32, 100)
+    others = [
+        TrainingBatches(short, size, ROOM, seed=3, packing=Packing(8)) for size in sizes
+    ]
+
+    @hypothesis.given(st.integers(0, 500_000), st.sampled_from(range(len(sizes))))
+    @hypothesis.settings(max_examples=15)
+    def check(row, which):
+        one, other = packed.batch(row // 16), others[which].batch(row // sizes[which])
+        a, b = row % 16, row % sizes[which]
+        for name in ARRAYS[:4]:
+            np.testing.assert_array_equal(
+                getattr(one, name)[a], getattr(other, name)[b]
+            )
+
+    check()
+
+
+@hypothesis.given(
+    rows=st.lists(st.integers(1, 60), min_size=1, max_size=3),
+    rates=st.lists(st.integers(1, 9), min_size=3, max_size=3),
+    batch_size=st.integers(1, 50),
+    seed=st.integers(0, 2**40),
+)
+@hypothesis.settings(
+    max_examples=10,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+def test_an_epoch_holds_each_example_once_whatever_the_batch_size(
+    byte_vocabulary, rows, rates, batch_size, seed
+):
+    """Examples of each task's first two epochs, counted over batches."""
+    names = [f"pairs_{number}_{count}" for number, count in enumerate(rows)]
+    for name, count in zip(names, rows, strict=True):
+        if name not in seqio.TaskRegistry.names():
+            pairs = [(f"q {i}", f"{name}: {i}") for i in range(count)]
+            add_supervised_task(name, pairs, byte_vocabulary)
+    mixture = f"of_{'_'.join(map(str, rows))}_{rates}"
+    if mixture not in seqio.MixtureRegistry.names():
+        seqio.MixtureRegistry.add(mixture, list(zip(names, rates, strict=False)))
+    batches = TrainingBatches(mixture, batch_size, {"inputs": 8, "targets": 20}, seed)
+    seen: dict[str, list[tuple]] = {name: [] for name in names}
+    step = 0
+    while any(len(seen[n]) < 2 * c for n, c in zip(names, rows, strict=True)):
+        for task, _, targets in _segments(batches.batch(step)):
+            seen[batches.task_names[task]].append(targets)
+        step += 1
+    for name, count in zip(names, rows, strict=True):
+        first, second = seen[name][:count], seen[name][count : 2 * count]
+        assert len(set(first)) == count
+        assert sorted(first) == sorted(second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch_size", [4, 9])
+def test_packing_loses_and_repeats_no_example(byte_vocabulary, batch_size):
+    """Two tasks with much too little room for open bins to hold them long."""
+    large = [(f"q {i}", f"{i}") for i in range(30_000)]
+    add_supervised_task("large", large, byte_vocabulary)
+    add_supervised_task("small", large[:900], byte_vocabulary)
+    seqio.MixtureRegistry.add("two", [("large", 10), ("small", 1)])
+    lengths = {"inputs": 60, "targets": 45}
+    batches = TrainingBatches("two", batch_size, lengths, 1, packing=Packing(16))
+    counts: dict[str, collections.Counter] = collections.defaultdict(
+        collections.Counter
+    )
+    step = 0
+    while batches.epochs(step)["large"] < 1.2:
+        for task, _, targets in _segments(batches.batch(step)):
+            counts[batches.task_names[task]][targets] += 1
+        step += 1
+    # A block of 4,096 examples may be begun and not yet done.
+    assert len(counts["large"]) == 30_000 and max(counts["large"].values()) == 2
+    assert sum(counts["large"].values()) == pytest.approx(
+        batches.epochs(step)["large"] * 30_000
+    )
+    passes = batches.epochs(step)["small"]
+    spread = set(counts["small"].values())
+    assert len(counts["small"]) == 900
+    assert spread <= set(range(int(passes) - 1, int(passes) + 3))
+
+
+@pytest.mark.parametrize("packing", [None, Packing(4)])
+def test_a_decoder_alone_is_given_the_same_texts(byte_vocabulary, packing):
+    documents = random_documents(1, 3000)
+    whole = "".join(documents)
+    for name, objective in (
+        ("lm", LanguageModel()),
+        ("prefix", PrefixLM()),
+        ("spans", SpanCorruption()),
+    ):
+        steps = [*TEXT_STEPS[:3], objective, TEXT_STEPS[4]]
+        add_text_task(name, documents, byte_vocabulary, steps)
+    add_supervised_task("pairs", PAIRS, byte_vocabulary)
+    rates = {"lm": 1, "prefix": 1, "spans": 1, "pairs": 3}
+    seqio.MixtureRegistry.add("decoder", list(rates.items()))
+    batches = TrainingBatches("decoder", 24, {"targets": 64}, 2, packing=packing)
+    batch = batches.batch(3)
+    assert batch.tokens.shape == (24, 64) and batch.loss_weights.dtype == np.float32
+    filled = batch.segments > 0
+    np.testing.assert_array_equal(filled, (batch.prefix + batch.loss_weights) == 1)
+    assert batch.padding_fraction == pytest.approx(1 - filled.mean())
+    seen = set()
+    for row, number in itertools.product(range(24), range(batch.segment_task.shape[1])):
+        task = batch.segment_task[row, number]
+        if task < 0:
+            continue
+        here = batch.segments[row] == number + 1
+        tokens, prefix = batch.tokens[row][here], batch.prefix[row][here]
+        inputs, targets = tokens[prefix == 1], tokens[prefix == 0]
+        name = batches.task_names[task]
+        seen.add(name)
+        assert targets[-1] == 1
+        np.testing.assert_array_equal(batch.token_task[row][here], task)
+        if name == "pairs":
+            parts = [byte_vocabulary.decode(x[:-1]) for x in (inputs, targets)]
+            assert tuple(parts) in PAIRS and inputs[-1] == 1
+            continue
+        assert 1 not in inputs
+        if name == "spans":
+            ended = [np.append(inputs, 1), targets]
+            assert _restore(*ended, byte_vocabulary) in whole
+        else:
+            assert (len(inputs) == 0) == (name == "lm")
+            assert byte_vocabulary.decode(tokens[:-1]) in whole
+    assert seen == set(rates)
+
+
+def _damage(cache: Path, task: str) -> None:
+    """Changes bytes near the beginning of each of a task's files of tokens."""
+    for path in (cache / "tasks" / task).rglob("tokens-*"):
+        content = bytearray(path.read_bytes())
+        content[4000:4064] = bytes(64 * [255])
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("packing", [None, Packing(8)])
+def test_examples_on_a_damaged_record_are_left_out_and_counted(
+    own_cache, byte_vocabulary, packing
+):
+    many = [(f"question {i}", f"answer {i}") for i in range(600)]
+    add_supervised_task("sound", many, byte_vocabulary)
+    add_supervised_task("damaged", many, byte_vocabulary)
+    seqio.MixtureRegistry.add("both", [("sound", 1), ("damaged", 1)])
+    sound = TrainingBatches("both", 64, LENGTHS, seed=0, packing=packing)
+    _damage(own_cache, "damaged")
+    batches = TrainingBatches("both", 64, LENGTHS, seed=0, packing=packing)
+    left_out = 0
+    for step in range(12):
+        batch, whole = batches.batch(step), sound.batch(step)
+        number = batches.task_names.index("damaged")
+        kept = [x for x in _segments(batch) if x[1]]
+        bad = [x for x in _segments(batch) if not x[1]]
+        assert batch.bad_rows == ({"damaged": len(bad)} if bad else {})
+        assert all(task == number and targets == () for task, _, targets in bad)
+        expected = collections.Counter(_segments(whole))
+        assert not collections.Counter(kept) - expected
+        assert len(kept) + len(bad) == expected.total()
+        left_out += len(bad)
+    assert left_out > 3
+    assert set(batches.bad_records.counts) == {"damaged"}
+    gin.bind_parameter("bad_records.quota", 0)
+    strict = TrainingBatches("both", 64, LENGTHS, seed=0, packing=packing)
+    with pytest.raises(DamagedDataError, match="'damaged' has 1 damaged records"):
+        collections.deque(itertools.islice(strict.iterate(), 99), maxlen=0)
+
+
+def test_more_passes_than_allowed_are_an_error_before_the_first_step(mixture):
+    def load(max_epochs, steps, **more):
+        return TrainingBatches(
+            mixture, 16, LENGTHS, 0, max_epochs=max_epochs, steps=steps, **more
+        )
+
+    fine = load(3.0, 9)
+    assert max(fine.epochs(9).values()) <= 3.0
+    with pytest.raises(ConfigError, match="max_epochs needs to know the steps"):
+        load(3.0, None)
+    with pytest.raises(ConfigError) as caught:
+        load(3.0, 100)
+    message = str(caught.value)
+    passes = fine.epochs(100)
+    assert (
+        f"100 steps of 16 rows would pass 'pairs' {passes['pairs']:.2f} times"
+        in message
+    )
+    assert f"'small' {passes['small']:.2f} times, 'large'" in message
+    enough = int(message.split(" steps would do")[0].split()[-1])
+    assert max(fine.epochs(enough).values()) <= 3.0
+    assert max(fine.epochs(enough + 1).values()) > 3.0
+
+
+def test_languages_are_numbered_for_the_model(byte_vocabulary):
+    for name, language in (("one", "sw"), ("two", "de"), ("three", "sw")):
+        add_text_task(
+            name, random_documents(1, 900), byte_vocabulary, language=language
+        )
+    add_supervised_task("four", PAIRS, byte_vocabulary)
+    names = ["one", "two", "three", "four"]
+    seqio.MixtureRegistry.add("several", [(name, 1) for name in names])
+    batches = TrainingBatches("several", 4, LENGTHS, seed=0)
+    assert batches.languages == ("de", "mul", "sw")
+    by_task = dict(zip(batches.task_names, batches.task_language.tolist(), strict=True))
+    assert by_task == {"one": 2, "two": 0, "three": 2, "four": 1}
+    assert batches.task_language.dtype == np.int32
+
+
+def test_packing_is_configured_by_gin():
+    gin.parse_config("Packing.open_bins = 5")
+    assert Packing() == Packing(5)
+    with pytest.raises(ConfigError, match="Packing.open_bins is 0; it must be 1"):
+        Packing(0)
 
 
 def test_bad_input_is_an_error_before_the_first_batch(mixture, byte_vocabulary):
@@ -254,6 +629,14 @@ def test_bad_input_is_an_error_before_the_first_batch(mixture, byte_vocabulary):
         load(split="tain")
     with pytest.raises(ConfigError, match="batch_size is 0"):
         load(batch_size=0)
+    with pytest.raises(ConfigError, match="num_hosts is 3; it must divide .* of 4"):
+        load(num_hosts=3)
+    with pytest.raises(ConfigError, match="num_hosts is 0"):
+        load(num_hosts=0)
+    with pytest.raises(ConfigError, match="host is 2; with 2 it must be"):
+        load(num_hosts=2, host=2)
+    with pytest.raises(ConfigError, match="each must be 2 or more"):
+        load(lengths={"inputs": 64, "targets": 1})
     with pytest.raises(ConfigError, match="lengths are"):
         load(lengths={"inputs": 64})
     with pytest.raises(ConfigError, match="need targets of"):
@@ -277,8 +660,9 @@ def test_a_supervised_token_outside_the_vocabulary_is_an_error(byte_vocabulary):
         return {**row, "targets": row["targets"] + 1000}
 
     seqio.TaskRegistry.remove("bad")
+    tokenize, *later = task.preprocessors
     seqio.TaskRegistry.add_provider(
-        "bad", task.replace(preprocessors=[*task.preprocessors, shift])
+        "bad", task.replace(preprocessors=[tokenize, shift, *later])
     )
     with pytest.raises(CorpusError, match="outside the vocabulary"):
         TrainingBatches("bad", 4, LENGTHS, seed=0)

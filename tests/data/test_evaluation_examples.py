@@ -5,11 +5,19 @@ from __future__ import annotations
 import gin
 import numpy as np
 import pytest
-from fake_tasks import add_supervised_task, add_text_task, random_documents
+import seqio
+import tensorflow as tf
+from fake_tasks import (
+    TEXT_STEPS,
+    add_supervised_task,
+    add_text_task,
+    features,
+    random_documents,
+)
 
 from mtmoe.data.evaluation_examples import evaluation_examples, text_examples
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.errors import ConfigError, CorpusError, UnknownNameError
+from mtmoe.errors import ConfigError, CorpusError, DamagedDataError, UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry")
 
@@ -58,6 +66,80 @@ def test_a_supervised_task_gives_its_examples_once(byte_vocabulary):
     assert examples.targets[0][:3].tolist() == [*byte_vocabulary.encode("b"), 1, 0]
 
 
+def test_a_task_that_no_cache_holds_is_run_once_in_order(byte_vocabulary):
+    task = add_supervised_task("pairs", [("a", "b"), ("cd", "e")], byte_vocabulary)
+    seqio.TaskRegistry.add(
+        "streamed",
+        source=task.source,
+        preprocessors=[*task.preprocessors, _twice],
+        output_features=task.output_features,
+        metric_fns=[],
+    )
+    examples = evaluation_examples("streamed", "train", LENGTHS)
+    assert examples.group.tolist() == [0, 1, 2, 3]
+    once = evaluation_examples("pairs", "train", LENGTHS)
+    np.testing.assert_array_equal(examples.inputs, np.repeat(once.inputs, 2, axis=0))
+    np.testing.assert_array_equal(examples.targets, np.repeat(once.targets, 2, axis=0))
+
+
+def _twice(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    return dataset.flat_map(lambda row: tf.data.Dataset.from_tensors(row).repeat(2))
+
+
+def test_text_too_large_to_be_cached_in_passing_is_masked_alike(
+    byte_vocabulary, capsys
+):
+    documents = random_documents(2, 700)
+    add_text_task("kept", documents, byte_vocabulary)
+    gin.parse_config("token_cache.build_up_to_examples = 0")
+    _add_stream_of_text("large", documents, byte_vocabulary, TEXT_STEPS)
+    kept = evaluation_examples("kept", "train", LENGTHS, 2)
+    large = evaluation_examples("large", "train", LENGTHS, 2)
+    for name in ("inputs", "targets", "group"):
+        np.testing.assert_array_equal(getattr(large, name), getattr(kept, name))
+    _add_stream_of_text("empty", [""], byte_vocabulary, TEXT_STEPS)
+    with pytest.raises(CorpusError, match="'empty' has no text in split 'train'"):
+        evaluation_examples("empty", "train", LENGTHS)
+    shifted = (*TEXT_STEPS[:2], _beyond_the_vocabulary, *TEXT_STEPS[2:])
+    _add_stream_of_text("outside", documents, byte_vocabulary, shifted)
+    with pytest.raises(CorpusError, match="is outside the vocabulary of 359 tokens"):
+        evaluation_examples("outside", "train", LENGTHS)
+    capsys.readouterr()
+
+
+def _add_stream_of_text(name, documents, vocabulary, steps) -> None:
+    """Registers text that Python does not hold."""
+
+    def dataset(split: str, shuffle_files: bool, seed: int | None = None):
+        del split, shuffle_files, seed
+        return tf.data.Dataset.from_tensor_slices({"text": documents})
+
+    seqio.TaskRegistry.add(
+        name,
+        source=seqio.FunctionDataSource(dataset, splits=["train"]),
+        preprocessors=list(steps),
+        output_features=features(vocabulary),
+        metric_fns=[],
+    )
+
+
+def _beyond_the_vocabulary(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    return dataset.map(lambda row: {**row, "targets": row["targets"] + 300})
+
+
+def test_a_damaged_record_is_an_error_not_other_examples(byte_vocabulary, own_cache):
+    documents = random_documents(3, 900)
+    add_text_task("text", documents, byte_vocabulary)
+    evaluation_examples("text", "train", LENGTHS)
+    (records,) = own_cache.glob("tasks/text/train-*/*.array_record")
+    content = bytearray(records.read_bytes())
+    tokens = np.array(byte_vocabulary.encode(documents[1]), np.uint16)
+    content[content.index(tokens.tobytes())] ^= 1
+    records.write_bytes(content)
+    with pytest.raises(DamagedDataError, match=f"{records.name} at byte"):
+        evaluation_examples("text", "train", LENGTHS)
+
+
 def test_the_configured_vocabulary_and_objective_are_the_default():
     gin.parse_config(
         """
@@ -78,5 +160,7 @@ def test_bad_input_is_an_error(byte_vocabulary):
         evaluation_examples("text", "valid", LENGTHS)
     with pytest.raises(ConfigError, match="need targets"):
         evaluation_examples("text", "train", {"inputs": 64, "targets": 4})
+    with pytest.raises(ConfigError, match="need 'inputs' and 'targets'"):
+        evaluation_examples("text", "train", {"targets": 64})
     with pytest.raises(CorpusError, match="no text"):
         text_examples(["", ""], LENGTHS, vocabulary=byte_vocabulary)

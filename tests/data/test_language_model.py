@@ -10,8 +10,10 @@ from fake_tasks import TEXT_STEPS, add_text_task, features, random_documents
 
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.evaluation_examples import evaluation_examples
+from mtmoe.data.keys import fold
 from mtmoe.data.objectives.language_model import LanguageModel
 from mtmoe.data.objectives.objective import TokenObjective
+from mtmoe.data.token_rows import join_rows
 from mtmoe.data.verify import verify_task
 from mtmoe.errors import ConfigError
 
@@ -21,10 +23,24 @@ LENGTHS = {"inputs": 2, "targets": 32}
 
 def test_lengths_come_from_the_targets():
     assert LanguageModel().lengths(2, 512) == (511, 512)
+    assert LanguageModel().lengths(None, 512) == (511, 512), "a decoder alone"
     assert LanguageModel().num_sentinels(511) == 0
     with pytest.raises(ConfigError, match="length of the targets"):
         LanguageModel().lengths(512)
+    with pytest.raises(ConfigError, match="no room"):
+        LanguageModel().lengths(2, 1)
     assert isinstance(LanguageModel(), TokenObjective)
+
+
+def test_targets_are_the_rows_and_inputs_are_empty():
+    rows, keys = join_rows([[5, 6, 7], [], [8]]), fold(0, np.arange(3))
+    inputs, targets = LanguageModel().corrupt(rows, keys, 1000)
+    assert inputs.bounds.tolist() == [0, 0, 0, 0] and inputs.tokens.size == 0
+    assert targets.tokens.tolist() == [5, 6, 7, 8]
+    assert targets.bounds.tolist() == [0, 3, 3, 4]
+    sizes = LanguageModel().sizes([3, 0, 1], keys)
+    assert [side.tolist() for side in sizes] == [[0, 0, 0], [3, 0, 1]]
+    assert sizes[0].dtype == sizes[1].dtype == np.int32
 
 
 @pytest.mark.usefixtures("own_cache", "clean_registry")

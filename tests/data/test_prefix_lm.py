@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import seqio
 import tensorflow as tf
 from fake_tasks import TEXT_STEPS, add_text_task, features, random_documents
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.evaluation_examples import evaluation_examples
-from mtmoe.data.keys import fold, seed_pairs
-from mtmoe.data.objectives.corruption import corruption
+from mtmoe.data.keys import fold
+from mtmoe.data.objectives.denoising import bounds_of
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.prefix_lm import PrefixLM
+from mtmoe.data.token_rows import TokenRows
 from mtmoe.errors import ConfigError
 
 EOS = 1
@@ -27,34 +32,46 @@ def _unpad(row: np.ndarray) -> list[int]:
     return row[:end].tolist()
 
 
-@pytest.fixture(scope="module")
-def corrupt_32():
-    return corruption(PrefixLM(), 1000, EOS, 32, 31)
+def _rows(sizes: Sequence[int]) -> TokenRows:
+    bounds = bounds_of(sizes)
+    return TokenRows(np.arange(3, 3 + bounds[-1], dtype=np.int32), bounds)
 
 
-def test_inputs_and_targets_are_the_row_cut_in_two(corrupt_32):
-    sizes = np.tile(np.arange(1, 32, dtype=np.int32), 20)
-    rows = np.tile(np.arange(3, 34, dtype=np.int32), (len(sizes), 1))
-    made = corrupt_32(rows, sizes, seed_pairs(fold(9, np.arange(len(sizes)))))
-    for size, inputs, targets in zip(sizes, *made, strict=True):
-        head, tail = _unpad(inputs), _unpad(targets)
-        assert head + tail == rows[0, :size].tolist()
-        assert len(tail) >= 1 and (len(head) >= 1 or size == 1)
+@given(sizes=st.lists(st.integers(0, 40), max_size=8), key=st.integers(0, 2**63))
+def test_inputs_and_targets_are_the_row_cut_in_two(sizes, key):
+    rows, keys = _rows(sizes), fold(key, np.arange(len(sizes)))
+    inputs, targets = PrefixLM().corrupt(rows, keys, 1000)
+    foretold = PrefixLM().sizes(sizes, keys)
+    assert foretold[0].dtype == foretold[1].dtype == np.int32
+    np.testing.assert_array_equal(np.diff(inputs.bounds), foretold[0])
+    np.testing.assert_array_equal(np.diff(targets.bounds), foretold[1])
+    for row, size in enumerate(sizes):
+        head, tail = (
+            side.tokens[side.bounds[row] : side.bounds[row + 1]].tolist()
+            for side in (inputs, targets)
+        )
+        assert (
+            head + tail
+            == list(range(3, 3 + rows.bounds[-1]))[
+                rows.bounds[row] : rows.bounds[row + 1]
+            ]
+        )
+        assert bool(tail) == (size > 0) and bool(head) == (size > 1)
+        alone = PrefixLM().sizes(sizes[row : row + 1], keys[row : row + 1])
+        assert alone[0][0] == len(head), "whatever its neighbours"
 
 
-def test_the_split_is_uniform_and_keyed_by_the_seed_alone(corrupt_32):
+@pytest.mark.parametrize(("density", "fewest"), [(0.5, 1), (0.25, 15), (0.1, 24)])
+def test_the_split_is_uniform(density, fewest):
     count = 3000
-    rows = np.tile(np.arange(3, 34, dtype=np.int32), (count, 1))
-    sizes, seeds = np.full(count, 31, np.int32), seed_pairs(fold(5, np.arange(count)))
-    inputs, _ = corrupt_32(rows, sizes, seeds)
-    splits = (inputs > 1).sum(axis=1)
-    counts = np.bincount(splits, minlength=31)[1:]
-    assert len(counts) == 30, "from 1 to 30 of 31 tokens"
-    expected = count / 30
+    splits, _ = PrefixLM(density).sizes(np.full(count, 31), fold(5, np.arange(count)))
+    counts = np.bincount(splits)[fewest:]
+    assert splits.min() == fewest and splits.max() == 30, "of 31 tokens"
+    degrees = len(counts) - 1
+    expected = count / len(counts)
     chi_square = ((counts - expected) ** 2 / expected).sum()
-    assert chi_square < 58.3, "p = 0.001 at 29 degrees of freedom"
-    alone, _ = corrupt_32(rows[:1], sizes[:1], seeds[777:778])
-    np.testing.assert_array_equal(alone[0], inputs[777])
+    quantiles = {29: 58.3, 15: 37.7, 6: 22.5}
+    assert chi_square < quantiles[degrees], "p = 0.001"
 
 
 @pytest.mark.parametrize("density", [0.5, 0.25, 0.1])
@@ -79,6 +96,9 @@ def test_lengths_are_the_longest_t5s_mask_makes(density, inputs_length):
         for seed in range(12 * raw_length)
     }
     assert max(sizes) + 1 == targets_length
+    keys = fold(0, np.arange(400))
+    _, targets = PrefixLM(density).sizes(np.full(400, raw_length), keys)
+    assert set(targets.tolist()) == sizes
     assert PrefixLM().num_sentinels(raw_length) == 0
 
 
@@ -129,6 +149,15 @@ def test_it_runs_through_batches_and_evaluation(byte_vocabulary):
     assert "".join(spelt[::2]) == "".join(spelt[1::2]) == documents[-1]
     with pytest.raises(ConfigError, match="need targets of 31"):
         TrainingBatches("prefix", 4, {"inputs": 32, "targets": 30}, seed=1)
+
+
+def test_a_decoder_alone_is_filled_by_the_row_and_eos():
+    assert PrefixLM().lengths(None, 512) == (511, 512)
+    for lengths in ((None, 1), (1, 9)):
+        with pytest.raises(ConfigError, match="no room"):
+            PrefixLM().lengths(*lengths)
+    with pytest.raises(ConfigError, match="needs the length"):
+        PrefixLM().lengths(None)
 
 
 def test_it_is_a_token_objective_and_refuses_impossible_densities():

@@ -3,11 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 from oracles.encoder_decoder_numpy import NumpyModel
-from oracles.model_runner import random_batch, run, tiny_model, tiny_moe
+from oracles.model_runner import random_batch, run, segmented, tiny_model, tiny_moe
 
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
-from mtmoe.model.features import import_features
+from mtmoe.model.features import import_features, import_segmented_features
 from mtmoe.model.sizes import count_parameters
 
 # Both layers sparse: as small as a model with everything in it gets.
@@ -71,6 +71,99 @@ def test_decoder_does_not_look_ahead():
     other = run(logits_of(model), changed, base.variables).outputs["logits"]
     np.testing.assert_allclose(other[0, :4], base.outputs["logits"][0, :4], atol=1e-5)
     assert np.abs(other[0, 4:] - base.outputs["logits"][0, 4:]).max() > 1e-3
+
+
+def segmented_logits_of(model, packed):
+    def build(context, features):
+        tokens = import_segmented_features(context, features, packed, 0)
+        output = model(context, *tokens)
+        outputs = {"logits": output.logits}
+        if output.routing:
+            outputs["dropped"] = mtf.stack(
+                [layer.dropped_counts for layer in output.routing], "layers"
+            )
+        return outputs
+
+    return build
+
+
+def place(examples, num_rows, lengths):
+    """Lays examples, (row, inputs, targets) each, out in rows, side by side."""
+    arrays = {
+        key: np.zeros([num_rows, lengths[name]], np.int32)
+        for name in lengths
+        for key in (name, f"{name}_segments")
+    }
+    places = []
+    for row, *parts in examples:
+        segment = max(arrays[f"{name}_segments"][row].max() for name in lengths) + 1
+        slices = {}
+        for name, ids in zip(lengths, parts, strict=True):
+            begin = np.count_nonzero(arrays[f"{name}_segments"][row])
+            slices[name] = slice(begin, begin + len(ids))
+            arrays[name][row, slices[name]] = ids
+            arrays[f"{name}_segments"][row, slices[name]] = segment
+        places.append((row, slices["targets"]))
+    return arrays, places
+
+
+EXAMPLES = [  # row, inputs, targets; token 0 is text, one example has no inputs
+    (0, [5, 0, 9, 3, 1], [4, 0, 1]),
+    (0, [7, 1], [0, 8, 2, 1]),
+    (0, [0, 6, 1], [1]),
+    (1, [], [12, 13, 1]),
+    (1, [14, 15, 16, 17, 18, 19, 1], [20, 0, 0, 21, 1]),
+    (2, [22, 23, 24, 0], [25, 26, 0]),
+]
+LENGTHS = {"inputs": 12, "targets": 9}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"moe": None},
+        SMALL | {"moe": tiny_moe(evaluation_factor=8.0)},
+    ],
+    ids=["dense", "every_layer_sparse"],
+)
+def test_a_packed_segment_scores_as_alone_in_a_row(fields):
+    model = tiny_model(**fields)
+    packed, packed_places = place(EXAMPLES, 4, LENGTHS)  # the last row is empty
+    alone, places = place(
+        [(row, *parts) for row, (_, *parts) in enumerate(EXAMPLES)], 6, LENGTHS
+    )
+    first = run(segmented_logits_of(model, packed=False), alone)
+    one = first.outputs["logits"]
+    got = run(segmented_logits_of(model, packed=True), packed, first.variables)
+    both = got.outputs["logits"]
+    for (row, tokens), (packed_row, packed_tokens) in zip(
+        places, packed_places, strict=True
+    ):
+        np.testing.assert_allclose(
+            both[packed_row, packed_tokens], one[row, tokens], rtol=1e-5, atol=1e-5
+        )
+    assert np.all(np.isfinite(both))
+    if model.moe is not None:
+        assert got.outputs["dropped"].sum() == first.outputs["dropped"].sum() == 0.0
+    # Without the masks the neighbours are seen, so the comparison can fail.
+    careless = run(segmented_logits_of(model, packed=False), packed, first.variables)
+    row, tokens = packed_places[1]
+    difference = careless.outputs["logits"][row, tokens] - both[row, tokens]
+    assert np.abs(difference).max() > 1e-2
+
+
+def test_segments_of_one_example_a_row_are_the_padding_mask():
+    model, batch = tiny_model(**SMALL), random_batch()
+    plain = run(logits_of(model), batch)
+    arrays = segmented(batch)
+    arrays = {name: x for name, x in arrays.items() if "language" not in name}
+    for packed in (False, True):
+        build = segmented_logits_of(model, packed)
+        again = run(build, arrays, plain.variables).outputs["logits"]
+        tokens = batch["targets"] != 0
+        np.testing.assert_allclose(
+            again[tokens], plain.outputs["logits"][tokens], rtol=1e-5, atol=1e-5
+        )
 
 
 def test_statistics_name_the_switch_layers_in_order():

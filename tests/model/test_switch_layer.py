@@ -8,6 +8,7 @@ from oracles.model_runner import layout_program, run, tiny_moe
 
 from mtmoe.errors import ConfigError, LayoutError, UnknownNameError
 from mtmoe.mesh.compat import mtf
+from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExperts, SwitchLayer
 from mtmoe.model.moe.routers.switch import SwitchRouter
@@ -48,10 +49,17 @@ def build_layer(moe, activation="relu", gradients=False):
 
     def build(context, features):
         x, mask = imported(context, features)
-        y, routing = layer(context, x, mask, "encoder.1.moe")
+        languages = None
+        if "language" in features:
+            languages = mtf.one_hot(
+                context.import_tensor(features["language"], mask.shape),
+                mtf.Dimension("languages", 3),
+            )
+        tokens = Tokens(mtf.cast(mask, tf.int32), mask, languages=languages)
+        y, routing = layer(context, x, tokens, "encoder.1.moe")
         outputs = {
             "y": y,
-            **{k: v for k, v in vars(routing).items() if k != "name"},
+            **{k: v for k, v in vars(routing).items() if k != "name" and v is not None},
         }
         if gradients:
             objective = mtf.reduce_sum(mtf.square(y)) + (
@@ -113,6 +121,30 @@ def test_layer_agrees_with_the_oracle_in_several_groups():
 def test_any_routing_agrees_with_the_oracle(seed, minimum):
     moe = tiny_moe(router=NO_NOISE, evaluation_factor=1e-4, minimum=minimum)
     check_against_oracle(data(seed), weights(seed=seed), moe, B * L, capacity=minimum)
+
+
+@pytest.mark.parametrize("mesh_shape", ["", "batch:2"])
+def test_counts_by_language_are_first_choices_of_its_tokens(mesh_shape):
+    arrays, values = data(), weights()
+    generator = np.random.default_rng(5)
+    languages = generator.integers(-1, 3, [B, L]).astype(np.int32)
+    languages[languages == 1] = 2  # the second has no token
+    moe = tiny_moe(router=NO_NOISE, group_size=L, evaluation_factor=0.5, minimum=1)
+    got = run(
+        build_layer(moe),
+        arrays | {"language": languages},
+        values,
+        program=layout_program(mesh_shape, "batch:batch" if mesh_shape else ""),
+    ).outputs
+    mask = arrays["mask"].astype(bool)
+    x = arrays["x"].astype(np.float64)
+    expert = oracle.route(x, values["router"], mask, 1).expert
+    expected = np.zeros([3, E])
+    for code in range(3):
+        counted = expert[mask & (languages == code)]
+        expected[code] = np.bincount(counted, minlength=E)
+    assert expected.sum() < mask.sum()  # tokens of no language
+    np.testing.assert_array_equal(got["language_counts"], expected)
 
 
 def test_one_expert_is_the_dense_network():

@@ -99,6 +99,16 @@ def tiny_moe(
     )
 
 
+def segmented(batch: Mapping[str, np.ndarray]) -> Arrays:
+    """Adds segments (one a row, where ids are not 0) and no languages to a batch."""
+    arrays = dict(batch)
+    for name in ("inputs", "targets"):
+        used = (batch[name] != 0).astype(np.int32)
+        arrays.setdefault(f"{name}_segments", used)
+        arrays.setdefault(f"{name}_language", np.full_like(used, -1))
+    return arrays
+
+
 def random_batch(
     batch: int = 4, inputs: int = 12, targets: int = 6, vocab: int = 32, seed: int = 0
 ) -> Arrays:

@@ -77,6 +77,7 @@ def write_training_files(model_dir: Path, generator: np.random.Generator) -> Non
                 "learning_rate": min(0.01, 0.01 * step / 200)
                 * min(1, (200 / step) ** 0.5),
                 "gradient_norm": 1.1,
+                **language_metrics(step, generator),
             }
         )
     (model_dir / "metrics.jsonl").write_text(
@@ -120,6 +121,18 @@ def write_training_files(model_dir: Path, generator: np.random.Generator) -> Non
         "# Parameters for EncoderDecoder:\nEncoderDecoder.d_model = 256\n"
         "Adafactor.name = '<script>alert(1)</script>'\n"
     )
+
+
+def language_metrics(step: int, generator: np.random.Generator) -> dict[str, object]:
+    """Returns the metrics by language of one line; rare languages are often absent."""
+    losses, loads = {}, {}
+    for i, code in enumerate(MC4_LANGUAGES):
+        if generator.random() < 0.2 + 0.6 * (i % 3 == 0) or step == STEP:
+            start, end = 9.5 + 0.01 * i, 2.0 + 0.03 * i
+            loss = end + (start - end) * float(np.exp(-step / 250))
+            losses[code] = round(loss + 0.3 * generator.standard_normal(), 4)
+            loads[code] = round(2.0 + generator.random(), 4)
+    return {"language_loss": losses, "language_expert_load": loads}
 
 
 def metric_rows(

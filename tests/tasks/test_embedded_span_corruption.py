@@ -14,7 +14,7 @@ from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.evaluation_examples import evaluation_examples
 from mtmoe.data.mixing.rates import task_rates
 from mtmoe.data.registry import get_mixture_or_task, get_task, register, task_language
-from mtmoe.data.token_store import token_level_steps
+from mtmoe.data.task_form import TEXT, task_form
 from mtmoe.languages import MC4_LANGUAGES
 
 MIXTURE = "embedded.span_corruption"
@@ -23,6 +23,8 @@ LENGTHS = {"inputs": 64, "targets": 20}
 
 class FakeCorpus:
     """Texts whose size depends on the language; validation differs from training."""
+
+    fingerprint = "fake"
 
     def documents(self, language: str, split: str) -> tuple[str, ...]:
         size = 20 + 5 * MC4_LANGUAGES.index(language)
@@ -48,7 +50,7 @@ def test_a_task_for_each_language_and_one_mixture_of_all():
     assert {task.name for task in mixture.tasks} == names and len(names) == 101
     for task in mixture.tasks:
         assert tuple(task.splits) == ("train", "validation")
-        assert token_level_steps(task) is not None
+        assert task_form(task).kind == TEXT
         assert f"{MIXTURE}.{task_language(task.name)}" == task.name
 
 
@@ -106,11 +108,8 @@ def test_all_languages_make_batches_and_held_out_examples(fake_corpus):
 
 
 def test_the_objective_follows_the_configuration_at_registration():
-    steps = token_level_steps(get_task(f"{MIXTURE}.de"))
-    assert (steps.objective.noise_density, steps.objective.mean_noise_span_length) == (
-        0.15,
-        3.0,
-    )
+    objective = task_form(get_task(f"{MIXTURE}.de")).objective
+    assert (objective.noise_density, objective.mean_noise_span_length) == (0.15, 3.0)
 
 
 _IMPORT = """

@@ -10,19 +10,35 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtmoe.data.batches import Batch
+from mtmoe.data.batch import Batch
 from mtmoe.errors import CheckpointError
 from mtmoe.train.metrics import METRICS_NAME, MetricsLog, Window
 
 
-def batch(filled: int) -> Batch:
+def batch(filled: int, **bad_rows: int) -> Batch:
+    segments = np.zeros((2, 8), np.int32)
+    segments.flat[:filled] = 1
+    ones = np.ones((2, 4), np.int32)
+    # Every input is token 0: only the segments say what is a token.
     inputs = np.zeros((2, 8), np.int32)
-    inputs.flat[:filled] = 7
-    return Batch(inputs, np.ones((2, 4), np.int32), np.zeros(2, np.int32))
+    return Batch(inputs, ones, segments, ones, np.zeros((2, 1), np.int32), bad_rows)
 
 
 def outputs(loss: float, rate: float = 0.1) -> dict[str, tf.Tensor]:
     return {"loss": tf.constant(loss), "learning_rate": tf.constant(rate)}
+
+
+def by_language(step: int) -> dict[str, tf.Tensor]:
+    """Outputs of three languages, of which the second never has a token."""
+    loss = [1 / 3 + step, 0.0, 0.1 * step]
+    experts = np.zeros([2, 3, 4], np.float32)
+    experts[0, 0] = [3, 1, 0, step]
+    experts[1, 2] = [step, 0, 0, 0]
+    return {
+        "language_loss": tf.constant(loss),
+        "language_tokens": tf.constant([2.0, 0.0, float(step)]),
+        "language_experts": tf.constant(experts),
+    }
 
 
 def test_means_of_the_steps_and_the_last_learning_rate() -> None:
@@ -54,13 +70,48 @@ def test_nothing_timed_has_no_speed() -> None:
 
 
 def test_a_window_goes_on_in_another_process() -> None:
-    whole, first = Window(), Window()
+    codes = ("de", "eo", "sw")
+    whole, first = Window(codes), Window(codes)
     for window in (whole, first):
-        window.add(outputs(1 / 3), batch(4), timed=True)
-    second = Window(json.loads(json.dumps(first.state())))
+        for step in (1, 2):
+            window.add(
+                outputs(1 / 3) | by_language(step), batch(4, task=step), timed=True
+            )
+    second = Window(codes, json.loads(json.dumps(first.state())))
     for window in (whole, second):
-        window.add(outputs(0.1), batch(9), timed=True)
-    assert whole.close(3.0) == second.close(3.0)
+        for step in (3, 4):
+            window.add(outputs(0.1) | by_language(step), batch(9), timed=True)
+    metrics = whole.close(3.0)
+    assert second.close(3.0) == metrics
+    assert metrics["damaged_rows"] == {"task": 3}
+    # Rows left empty are counted over the whole run, all else anew.
+    for window in (whole, second):
+        window.add(outputs(0.1) | by_language(1), batch(9), timed=True)
+    metrics = whole.close(4.0)
+    assert second.close(4.0) == metrics
+    assert metrics["damaged_rows"] == {"task": 3}
+    assert metrics["language_loss"] == {"de": 0.6667, "sw": 0.1}
+
+
+def test_languages_are_weighted_by_their_tokens() -> None:
+    window = Window(("de", "eo", "sw"))
+    for step in (1, 4):
+        window.add(by_language(step) | outputs(0.0), batch(4), timed=False)
+    metrics = window.close(1.0)
+    # de: 2 tokens a step; sw: 1 and 4 tokens of 0.1 and 0.4 nats together
+    assert metrics["language_loss"] == {"de": round((5 + 2 / 3) / 4, 4), "sw": 0.1}
+    # de: 6 of 13 tokens in the busiest of 4 experts, in the one layer it was seen in
+    assert metrics["language_expert_load"] == {"de": round(4 * 6 / 13, 4), "sw": 4.0}
+    assert not any(isinstance(metrics[name], dict) for name in ("loss", "time"))
+
+
+def test_a_dense_model_has_no_expert_load() -> None:
+    window = Window(("de",))
+    only = {"language_loss": tf.constant([3.0]), "language_tokens": tf.constant([2.0])}
+    window.add(outputs(1.0) | only, batch(4), timed=False)
+    metrics = window.close(1.0)
+    assert metrics["language_loss"] == {"de": 1.5}
+    assert "language_expert_load" not in metrics and "damaged_rows" not in metrics
 
 
 def lines(folder: Path) -> list[dict[str, float]]:
@@ -70,10 +121,12 @@ def lines(folder: Path) -> list[dict[str, float]]:
 
 def test_keys_are_the_documented_ones_in_order(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path, 0)
-    log.write(5, {"accuracy": 0.5, "loss": 2.0, "time": 1.0, "router_entropy": 0.1})
+    by_code = {"language_loss": {"de": 1.5, "ru-Latn": 2.5}}
+    log.write(5, by_code | {"accuracy": 0.5, "loss": 2.0, "time": 1.0})
     log.synchronize()
     log.close()
-    assert list(lines(tmp_path)[0]) == ["step", "time", "loss", "router_entropy"]
+    assert list(lines(tmp_path)[0]) == ["step", "time", "loss", "language_loss"]
+    assert lines(tmp_path)[0]["language_loss"] == {"de": 1.5, "ru-Latn": 2.5}
     (events,) = glob.glob(str(tmp_path / "events.*"))
     tags = {
         value.tag: tf.make_ndarray(value.tensor)
@@ -81,6 +134,7 @@ def test_keys_are_the_documented_ones_in_order(tmp_path: Path) -> None:
         for value in event.summary.value
     }
     assert tags["accuracy"] == 0.5 and tags["loss"] == 2.0
+    assert tags["language_loss/de"] == 1.5 and tags["language_loss/ru-Latn"] == 2.5
 
 
 def test_lines_beyond_the_restored_step_are_dropped(tmp_path: Path) -> None:

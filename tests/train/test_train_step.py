@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from oracles.model_runner import random_batch, run, tiny_model, tiny_moe
+from oracles.model_runner import (
+    layout_program,
+    random_batch,
+    run,
+    segmented,
+    tiny_model,
+    tiny_moe,
+)
 
 from mtmoe.evaluate.step import evaluation_step_builder
 from mtmoe.mesh.compat import mtf
@@ -28,11 +35,14 @@ def small_model(**fields):
     return tiny_model(num_encoder_layers=1, num_decoder_layers=1, **fields)
 
 
-def one_step(model, batch, **arguments):
+def one_step(model, batch, program=None, num_languages=0, **arguments):
     """Returns the outputs and the variables before and after one training step."""
-    program = MeshProgram(jit_compile=False)
+    program = program or MeshProgram(jit_compile=False)
+    batch = segmented(batch)
     signature = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in batch.items()}
-    build = train_step_builder(model, GradientDescent(), schedule, **arguments)
+    build = train_step_builder(
+        model, GradientDescent(), schedule, num_languages, **arguments
+    )
     step = program.function(build, signature, "train", training=True)
     before = program.variables()
     outputs = {name: x.numpy() for name, x in step(1, **batch).items()}
@@ -90,18 +100,21 @@ def test_step_descends_the_gradient_of_loss_plus_auxiliary_losses(stepped):
     np.testing.assert_allclose(outputs["gradient_norm"], norm, rtol=1e-4)
 
     program = MeshProgram(jit_compile=False)
-    signature = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in batch.items()}
+    segmented_batch = segmented(batch)
+    signature = {
+        name: tf.TensorSpec(x.shape, x.dtype) for name, x in segmented_batch.items()
+    }
 
     class Still:
         def updates(self, context, gradients, learning_rate):
             return []
 
-    build = train_step_builder(model, Still(), schedule, logit_z_loss=0.0)
+    build = train_step_builder(model, Still(), schedule, 0, logit_z_loss=0.0)
     step = program.function(build, signature, "train", training=True)
 
     def objective(variables):
         program.assign(variables)
-        out = step(1, **batch)
+        out = step(1, **segmented_batch)
         total = out["loss"] + out["balance_loss"] + out["z_loss"]
         return float(total)
 
@@ -146,3 +159,91 @@ def test_batch_without_target_tokens_changes_little_and_is_finite():
     outputs, _, after = one_step(small_model(), batch)
     assert outputs["loss"] == outputs["accuracy"] == 0.0
     assert all(np.all(np.isfinite(value)) for value in after.values())
+
+
+def packed_batch():
+    """Two packed rows, three languages and none, token 0 inside a text."""
+    return {
+        "inputs": np.array(
+            [[5, 0, 7, 9, 8, 4, 0, 0], [11, 12, 13, 0, 0, 0, 0, 0]], np.int32
+        ),
+        "inputs_segments": np.array(
+            [[1, 1, 1, 2, 2, 2, 0, 0], [1, 1, 1, 0, 0, 0, 0, 0]], np.int32
+        ),
+        "inputs_language": np.array([[0, 0, 0, 2, 2, 2, -1, -1], [-1] * 8], np.int32),
+        "targets": np.array([[3, 0, 6, 7, 0], [2, 9, 1, 5, 0]], np.int32),
+        "targets_segments": np.array([[1, 1, 2, 2, 0], [1, 1, 1, 1, 0]], np.int32),
+        "targets_language": np.array([[0, 0, 2, 2, -1], [-1] * 5], np.int32),
+    }
+
+
+def test_sums_by_language_count_segments_and_never_padding():
+    model = small_model(expert_layer_every=1, moe=tiny_moe(train_factor=4.0))
+    outputs, _, _ = one_step(model, packed_batch(), num_languages=3, packed=True)
+    assert outputs["language_tokens"].tolist() == [2.0, 0.0, 2.0]
+    assert outputs["language_loss"][1] == 0.0
+    assert np.all(outputs["language_loss"][[0, 2]] > 0.0)
+    assert outputs["language_experts"].shape == (2, 3, 4)
+    np.testing.assert_array_equal(
+        outputs["language_experts"].sum(-1), [[3, 0, 3], [2, 0, 2]]
+    )
+    # The loss is the mean over the eight target tokens, those of no language too.
+    batch = packed_batch()
+    batch["targets_language"] = np.where(batch["targets_segments"] > 0, 1, -1)
+    batch["targets_language"] = batch["targets_language"].astype(np.int32)
+    as_one, _, _ = one_step(model, batch, num_languages=3, packed=True)
+    assert as_one["language_tokens"].tolist() == [0.0, 8.0, 0.0]
+    np.testing.assert_allclose(
+        as_one["language_loss"][1] / 8, outputs["loss"], rtol=1e-5
+    )
+    np.testing.assert_allclose(as_one["loss"], outputs["loss"], rtol=1e-6)
+
+
+def test_sums_by_language_do_not_depend_on_the_layout():
+    router = SwitchRouter(jitter_epsilon=0.0)
+    model = small_model(expert_layer_every=1, moe=tiny_moe(router=router, group_size=1))
+    arguments = {"num_languages": 3, "packed": True}
+    one, _, after_one = one_step(model, packed_batch(), **arguments)
+    two, _, after_two = one_step(
+        model,
+        packed_batch(),
+        layout_program("batch:2", "batch:batch;experts:batch"),
+        **arguments,
+    )
+    np.testing.assert_array_equal(one["language_experts"], two["language_experts"])
+    np.testing.assert_array_equal(one["language_tokens"], two["language_tokens"])
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, rtol=1e-5, err_msg=name)
+    for name, value in after_one.items():
+        np.testing.assert_allclose(
+            after_two[name], value, rtol=1e-4, atol=1e-5, err_msg=name
+        )
+
+
+def test_packing_a_batch_changes_neither_its_loss_nor_its_gradient():
+    """Two examples in a row of their own, or both in one: the same step."""
+    model = small_model(
+        expert_layer_every=1,
+        moe=tiny_moe(router=SwitchRouter(jitter_epsilon=0.0), train_factor=4.0),
+    )
+    packed = packed_batch()
+    alone = {name: np.zeros([3, x.shape[1]], x.dtype) for name, x in packed.items()}
+    for row, (source, segment) in enumerate([(0, 1), (0, 2), (1, 1)]):
+        for name in ("inputs", "targets"):
+            places = packed[f"{name}_segments"][source] == segment
+            size = places.sum()
+            alone[name][row, :size] = packed[name][source, places]
+            alone[f"{name}_segments"][row, :size] = 1
+            alone[f"{name}_language"][row] = -1
+            alone[f"{name}_language"][row, :size] = packed[f"{name}_language"][
+                source, places
+            ]
+    one, _, after_packed = one_step(model, packed, num_languages=3, packed=True)
+    two, _, after_alone = one_step(model, alone, num_languages=3, packed=False)
+    assert one["dropped_fraction"] == two["dropped_fraction"] == 0.0
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, rtol=1e-4, err_msg=name)
+    for name, value in after_packed.items():
+        np.testing.assert_allclose(
+            after_alone[name], value, rtol=1e-4, atol=1e-5, err_msg=name
+        )

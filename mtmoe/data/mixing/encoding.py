@@ -13,7 +13,7 @@ import numpy.typing as npt
 import seqio
 
 from mtmoe.data.embedded.corpus import load_corpus
-from mtmoe.data.token_store import document_tokens
+from mtmoe.data.token_cache.encoding import document_tokens
 from mtmoe.data.vocabularies import (
     configured_vocabulary,
     token_bytes,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import seqio
 
 from mtmoe.data.mixing.encoding import language_encoding
-from mtmoe.data.pair_store import TokenPairs, is_task_of_pairs, token_pairs
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.task_card import task_card
-from mtmoe.data.token_store import task_tokens, token_level_steps
+from mtmoe.data.task_form import EXAMPLES, TEXT, task_form
+from mtmoe.data.token_cache.reader import CachedSplit
+from mtmoe.data.token_cache.store import open_split
 from mtmoe.errors import ConfigError
 
 
@@ -44,25 +45,37 @@ def counts_text_at_hand(task: seqio.Task) -> bool:
     return (
         isinstance(task.source, TextSource)
         and not isinstance(task.source, WebTextSource)  # too much to count in passing
-        and token_level_steps(task) is not None
+        and task_form(task).kind == TEXT
         and not task_card(task).train_characters
     )
 
 
-def kept_pairs(task: seqio.Task) -> TokenPairs | None:
-    """Returns the training examples of a task whose tokens are kept on disk."""
-    if "train" not in task.splits or not is_task_of_pairs(task):
+def tokens_at_hand(task: seqio.Task) -> CachedSplit | None:
+    """Returns the training tokens of a task if they are at hand, otherwise None.
+
+    They are if it is of text that is at hand (`counts_text_at_hand`), or of examples
+    that Python makes and can name beforehand.
+    """
+    if "train" not in task.splits:
         return None
-    return token_pairs(task, "train") if task.source.fingerprint else None
+    is_made_here = (
+        isinstance(task.source, PairSource)
+        and task.source.fingerprint is not None
+        and task_form(task).kind == EXAMPLES
+    )
+    if is_made_here or counts_text_at_hand(task):
+        return open_split(task, "train")
+    return None
 
 
 def _examples(task: seqio.Task) -> float | None:
     card = task_card(task)
     if card.train_examples or "train" not in task.splits:
         return card.train_examples
-    pairs = kept_pairs(task)
-    if pairs is not None:
-        return len(pairs.targets)
+    if isinstance(task.source, PairSource):
+        tokens = tokens_at_hand(task)
+        if tokens is not None:
+            return tokens.num_examples
     return task.source.num_input_examples("train")
 
 
@@ -81,11 +94,9 @@ def _characters(task: seqio.Task) -> float | None:
 
 
 def _tokens(task: seqio.Task) -> float | None:
-    if counts_text_at_hand(task):
-        return task_tokens(task, "train").size
-    pairs = kept_pairs(task)
-    if pairs is not None:
-        return pairs.inputs.tokens.size + pairs.targets.tokens.size
+    tokens = tokens_at_hand(task)
+    if tokens is not None:
+        return tokens.num_tokens
     characters, code = _characters(task), task_card(task).language
     if not characters or not code:
         return None

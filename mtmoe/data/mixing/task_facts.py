@@ -20,13 +20,14 @@ from mtmoe.data.mixing.encoding import (
     bytes_per_token,
     language_encoding,
 )
-from mtmoe.data.mixing.sizes import counts_text_at_hand, kept_pairs
+from mtmoe.data.mixing.sizes import tokens_at_hand
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.task_card import task_card
+from mtmoe.data.task_form import task_form
 from mtmoe.data.task_rows import Lengths
+from mtmoe.data.token_cache.reader import CachedSplit
 from mtmoe.data.token_rows import cut_rows
-from mtmoe.data.token_store import TokenLevelSteps, task_tokens, token_level_steps
 from mtmoe.errors import ConfigError, CorpusError, UnknownNameError
 from mtmoe.languages import language
 
@@ -87,27 +88,28 @@ def task_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts:
     """
     if "train" not in task.splits:
         raise UnknownNameError(f"split of task {task.name!r}", "train", task.splits)
-    steps = token_level_steps(task)
-    if steps is not None:
-        return _text_facts(task, steps, lengths)
+    objective = task_form(task).objective
+    if objective is not None:
+        return _text_facts(task, objective, lengths)
     return _data_facts(task, lengths) or _stated_facts(task, lengths)
 
 
 def _text_facts(
-    task: seqio.Task, steps: TokenLevelSteps, lengths: Lengths
+    task: seqio.Task, objective: TokenObjective, lengths: Lengths
 ) -> TaskFacts:
     """Returns the facts of a task whose rows are cut to fill the inputs."""
-    raw_length, targets_length = steps.objective.lengths(
+    raw_length, targets_length = objective.lengths(
         lengths["inputs"], lengths["targets"]
     )
     if lengths["targets"] < targets_length:
         raise ConfigError(
             f"lengths: inputs of {lengths['inputs']} need targets of {targets_length} "
-            f"with {steps.objective} (task {task.name!r}), got {lengths['targets']}"
+            f"with {objective} (task {task.name!r}), got {lengths['targets']}"
         )
-    full_row = _full_row(steps.objective, raw_length)
-    if counts_text_at_hand(task):
-        tokens = task_tokens(task, "train")
+    full_row = _full_row(objective, raw_length)
+    text = tokens_at_hand(task)
+    if text is not None:
+        tokens = text.all_tokens()
         rows = cut_rows(tokens, raw_length, raw_length // 4)
         return TaskFacts(
             full_row * rows.tokens.size / (len(rows) * raw_length),
@@ -132,27 +134,16 @@ def _text_facts(
 @functools.lru_cache(maxsize=256)
 def _full_row(objective: TokenObjective, raw_length: int) -> float:
     """Returns tokens of inputs and targets, EOS included, of a row of full length."""
-    row = tf.fill([raw_length], 3)
-    inputs, targets = objective.corrupt(row, tf.constant([0, 0]), 2**20)
-    return float(inputs.shape[0] + 1 + targets.shape[0] + 1)
+    sizes = objective.sizes([raw_length], np.zeros(1, np.uint64))
+    return float(sum(size_N[0] + 1 for size_N in sizes))
 
 
 def _data_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts | None:
     """Measures a supervised task's examples, if they are here; otherwise None."""
     try:
-        pairs = kept_pairs(task)
-        if pairs is not None:
-            sizes = [
-                np.minimum(np.diff(rows.bounds) + 1, lengths[name])
-                for name, rows in (("inputs", pairs.inputs), ("targets", pairs.targets))
-            ]
-            tokens = np.concatenate([pairs.inputs.tokens, pairs.targets.tokens])
-            return TaskFacts(
-                float(np.mean(sizes[0] + sizes[1])),
-                float(len(pairs.targets)),
-                bytes_per_token(_vocabulary(task), tokens),
-                _bases("measured", "measured", "measured"),
-            )
+        examples = tokens_at_hand(task)
+        if examples is not None:
+            return _measured_facts(task, examples, lengths)
         if not _is_here(task.source):
             return None
         sample = _sample(task, lengths)
@@ -167,6 +158,22 @@ def _data_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts | None:
         float(counted) if counted else None,
         bytes_per_token(_vocabulary(task), np.concatenate(sample)),
         _bases("sampled", "measured" if counted else "unknown", "sampled"),
+    )
+
+
+def _measured_facts(
+    task: seqio.Task, examples: CachedSplit, lengths: Lengths
+) -> TaskFacts:
+    """Returns the facts of examples that are all here."""
+    features = examples.manifest.features
+    most_F = np.array([lengths[name] for name in features])
+    sizes_NF = np.minimum(examples.all_sizes() + 1, most_F)  # EOS on both sides
+    tokens = np.concatenate([examples.all_tokens(name) for name in features])
+    return TaskFacts(
+        float(np.mean(sizes_NF.sum(axis=1))),
+        float(examples.num_examples),
+        bytes_per_token(_vocabulary(task), tokens),
+        _bases("measured", "measured", "measured"),
     )
 
 

@@ -1,4 +1,7 @@
-"""Language modelling without inputs, for an encoder-decoder and for a decoder alone."""
+"""Language modelling without inputs, for an encoder-decoder and for a decoder alone.
+
+Legend: N rows.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import gin
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from mtmoe.data.objectives.objective import set_by_seqio
+from mtmoe.data.objectives.objective import (
+    Int32Array,
+    UInt64Array,
+    check_raw_length,
+    set_by_seqio,
+)
+from mtmoe.data.token_rows import TokenRows
 from mtmoe.errors import ConfigError
 
 
@@ -32,16 +43,18 @@ class LanguageModel:
     output_features: Mapping[str, Any] | None = set_by_seqio()
 
     def lengths(
-        self, inputs_length: int, targets_length: int | None = None
+        self, inputs_length: int | None, targets_length: int | None = None
     ) -> tuple[int, int]:
         """Returns (raw tokens that fill the targets, the targets' length), with EOS.
 
+        It is the same for a decoder alone: 512 -> (511, 512).
+
         Raises:
-          ConfigError: the targets' length is not given.
+          ConfigError: the targets' length is not given, or holds no token.
         """
-        del inputs_length
         if targets_length is None:
             raise ConfigError("LanguageModel needs the length of the targets")
+        check_raw_length(self, targets_length - 1, inputs_length, targets_length)
         return targets_length - 1, targets_length
 
     def num_sentinels(self, raw_length: int) -> int:
@@ -49,21 +62,29 @@ class LanguageModel:
         del raw_length
         return 0
 
+    def sizes(
+        self, raw_sizes_N: npt.ArrayLike, keys_N: UInt64Array
+    ) -> tuple[Int32Array, Int32Array]:
+        """Returns the sizes of what `corrupt` makes: none, and all of them."""
+        del keys_N
+        targets_N = np.asarray(raw_sizes_N).astype(np.int32)
+        return np.zeros_like(targets_N), targets_N
+
     def corrupt(
-        self, tokens: tf.Tensor, seed: tf.Tensor, vocab_size: int
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+        self, rows: TokenRows, keys_N: UInt64Array, vocab_size: int
+    ) -> tuple[TokenRows, TokenRows]:
         """Returns no inputs, and the tokens as targets; there is nothing random.
 
         Args:
-          tokens: int32 [raw].
-          seed: unused.
+          rows: N rows of raw tokens.
+          keys_N: unused.
           vocab_size: unused.
 
         Returns:
-          int32 [0] and int32 [raw].
+          N empty rows, and the rows themselves.
         """
-        del seed, vocab_size
-        return tokens[:0], tokens
+        del keys_N, vocab_size
+        return TokenRows(np.zeros(0, np.int32), np.zeros_like(rows.bounds)), rows
 
     def __call__(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Joins documents and cuts rows as t5's span corruption does; empty inputs."""

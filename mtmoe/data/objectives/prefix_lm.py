@@ -1,17 +1,34 @@
-"""Prefix language modelling (Raffel et al. 2020, section 3.2.3), by t5's functions."""
+"""Prefix language modelling (Raffel et al. 2020, section 3.2.3), many rows at once.
+
+Legend: N rows, M tokens of all rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import gin
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from mtmoe.data.objectives.objective import set_by_seqio
+from mtmoe.data.keys import fold
+from mtmoe.data.objectives.denoising import keep
+from mtmoe.data.objectives.objective import (
+    Int32Array,
+    UInt64Array,
+    check_raw_length,
+    set_by_seqio,
+)
+from mtmoe.data.objectives.segmentation import uniform
+from mtmoe.data.token_rows import TokenRows
 from mtmoe.errors import ConfigError
+
+Int64Array = npt.NDArray[np.int64]
+
+_SPLIT = 0  # the word that keys the choice
 
 
 @gin.configurable(denylist=["sequence_length", "output_features"])
@@ -50,49 +67,70 @@ class PrefixLM:
             )
 
     def lengths(
-        self, inputs_length: int, targets_length: int | None = None
+        self, inputs_length: int | None, targets_length: int | None = None
     ) -> tuple[int, int]:
-        """Returns (raw tokens of a row, targets they give at most), with EOS.
+        """Returns (raw tokens of a row, places its targets take at most), with EOS.
 
-        512 -> (511, 511): at least one token of the row is in the inputs.
+        512 -> (511, 511): at least one token of the row is in the inputs. For a decoder
+        alone (no `inputs_length`) the row and EOS fill `targets_length`: 512 ->
+        (511, 512).
+
+        Raises:
+          ConfigError: there is no room for one token, or no length that decides.
         """
-        del targets_length
-        raw_length = inputs_length - 1
-        return raw_length, raw_length - self._min_inputs(raw_length) + 1
+        places = targets_length if inputs_length is None else inputs_length
+        if places is None:
+            raise ConfigError("PrefixLM needs the length of the inputs or the targets")
+        raw_length = places - 1
+        check_raw_length(self, raw_length, inputs_length, targets_length)
+        if inputs_length is None:
+            return raw_length, places
+        fewest_inputs = int(self._fewest_inputs(np.array([raw_length]))[0])
+        return raw_length, raw_length - fewest_inputs + 1
 
     def num_sentinels(self, raw_length: int) -> int:
         """Returns 0: the parts need no marks."""
         del raw_length
         return 0
 
-    def corrupt(
-        self, tokens: tf.Tensor, seed: tf.Tensor, vocab_size: int
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Makes inputs and targets, without EOS, of one row of tokens.
-
-        A row of one token has empty inputs.
+    def sizes(
+        self, raw_sizes_N: npt.ArrayLike, keys_N: UInt64Array
+    ) -> tuple[Int32Array, Int32Array]:
+        """Returns the sizes of what `corrupt` makes: where the keys split the rows.
 
         Args:
-          tokens: int32 [raw].
-          seed: int32 [2]; the split is a function of it and of the row's length.
+          raw_sizes_N: tokens of each row. A row of one token has empty inputs.
+          keys_N: uint64 [N]; a split is a function of the row's key and size.
+
+        Returns:
+          int32 [N] inputs and int32 [N] targets, without EOS.
+        """
+        raw_sizes_N = np.asarray(raw_sizes_N, np.int64)
+        inputs_N = self._split(raw_sizes_N, keys_N)
+        targets_N = raw_sizes_N - inputs_N
+        return inputs_N.astype(np.int32), targets_N.astype(np.int32)
+
+    def corrupt(
+        self, rows: TokenRows, keys_N: UInt64Array, vocab_size: int
+    ) -> tuple[TokenRows, TokenRows]:
+        """Makes inputs and targets, without EOS, of rows.
+
+        Args:
+          rows: N rows of raw tokens.
+          keys_N: uint64 [N]; a split is a function of the row's key and size.
           vocab_size: unused.
 
         Returns:
-          int32 [inputs] and int32 [targets].
+          N rows of inputs and N rows of targets.
         """
         del vocab_size
-        from t5.data import preprocessors
-
-        example = preprocessors.single_example_denoise(
-            {"targets": tokens},
-            seed,
-            output_features={"targets": SimpleNamespace(vocabulary=None)},
-            noise_density=self.noise_density,
-            noise_mask_fn=preprocessors.random_prefix_noise_mask,
-            inputs_fn=preprocessors.drop_nonnoise_tokens,
-            targets_fn=preprocessors.drop_noise_tokens,
+        raw_sizes_N = np.diff(rows.bounds)
+        inputs_N = self._split(raw_sizes_N, keys_N)
+        inputs_then_targets = np.tile([True, False], len(rows))
+        is_input_M = np.repeat(
+            inputs_then_targets, np.stack([inputs_N, raw_sizes_N - inputs_N], 1).ravel()
         )
-        return example["inputs"], example["targets"]
+        return keep(rows, is_input_M), keep(rows, ~is_input_M)
 
     def __call__(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Applies `t5.data.preprocessors.prefix_lm` to a SeqIO dataset."""
@@ -105,7 +143,15 @@ class PrefixLM:
             noise_density=self.noise_density,
         )
 
-    def _min_inputs(self, raw_length: int) -> int:
-        """Returns the fewest inputs `random_prefix_noise_mask` leaves in a row."""
-        most = raw_length - 1
-        return min(most, max(1, round((1 - 2 * self.noise_density) * most)))
+    def _split(self, raw_sizes_N: Int64Array, keys_N: UInt64Array) -> Int64Array:
+        """Draws the inputs' tokens of each row, as `random_prefix_noise_mask` does."""
+        fewest_N = self._fewest_inputs(raw_sizes_N)
+        most_N = np.maximum(raw_sizes_N - 1, 0)
+        return fewest_N + uniform(fold(keys_N, _SPLIT), most_N - fewest_N + 1)
+
+    def _fewest_inputs(self, raw_sizes_N: Int64Array) -> Int64Array:
+        """Returns the fewest inputs `random_prefix_noise_mask` leaves in rows."""
+        most_N = np.maximum(raw_sizes_N - 1, 0)
+        exact_N = np.float32(1 - 2 * self.noise_density) * most_N.astype(np.float32)
+        fewest_N = np.maximum(np.round(exact_N).astype(np.int64), 1)
+        return np.minimum(most_N, fewest_N)

@@ -7,10 +7,12 @@ is dropped in silence.
 
 from __future__ import annotations
 
+import concurrent.futures
 import csv
 import gzip
 import io
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -114,6 +116,43 @@ def read_records(
                 yield number, record
             else:
                 on_bad(BadRecord(path, number, "not a JSON object"))
+
+
+def file_states(paths: Sequence[str]) -> list[str]:
+    """Returns a line for each file that changes with it: path, size, time of change.
+
+    Raises:
+      CorpusError: a file does not exist.
+    """
+    states = zip(paths, _states(paths), strict=True)
+    return [f"{path}, {size} bytes, {time} ns" for path, (size, time) in states]
+
+
+def file_sizes(paths: Sequence[str]) -> list[int]:
+    """Returns the bytes of each file.
+
+    Raises:
+      CorpusError: a file does not exist.
+    """
+    return [size for size, _ in _states(paths)]
+
+
+def _states(paths: Sequence[str]) -> list[tuple[int, int]]:
+    if not any("://" in path for path in paths):
+        return [_state(path) for path in paths]
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:  # a round trip each
+        return list(pool.map(_state, paths))
+
+
+def _state(path: str) -> tuple[int, int]:
+    try:
+        if "://" in path:
+            remote = tf.io.gfile.stat(path)
+            return int(remote.length), int(remote.mtime_nsec)
+        local = os.stat(path)
+    except (FileNotFoundError, tf.errors.NotFoundError) as error:
+        raise CorpusError(f"{path} does not exist") from error
+    return local.st_size, local.st_mtime_ns
 
 
 def _text_lines(

@@ -16,7 +16,7 @@ string or a list of strings; all examples of a split have the same keys."""
 class PairSource(seqio.FunctionDataSource):  # type: ignore[misc]
     """Examples by split, made at first use.
 
-    Plain SeqIO sees a `FunctionDataSource`; our own batches read `examples` directly,
+    Plain SeqIO sees a `FunctionDataSource`; the token cache reads `examples` directly,
     without a tf.data pipeline.
 
     Attributes:
@@ -36,8 +36,9 @@ class PairSource(seqio.FunctionDataSource):  # type: ignore[misc]
           examples: function of a split's name that returns its examples in order, the
             same ones every time.
           splits: names of the splits there are.
-          fingerprint: names the content without making it, so that its tokens can be
-            kept on disk; what it returns must change whenever any example may.
+          fingerprint: names the content without making it; what it returns must change
+            whenever any example may. Without it, examples are made each time the task
+            is opened, to compare them with those in the token cache.
         """
         super().__init__(dataset_fn=self._dataset, splits=splits)
         self.examples = examples

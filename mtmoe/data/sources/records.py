@@ -31,6 +31,7 @@ class RecordSource(PairSource):
 
     Attributes:
       files: file name or pattern by split.
+      make_examples: makes examples of a record.
       how_to_get: what to do if a file is missing, for the error's text.
     """
 
@@ -53,8 +54,16 @@ class RecordSource(PairSource):
         super().__init__(self._examples, tuple(files))
         self.files = dict(files)
         self.how_to_get = how_to_get
-        self._make_examples = make_examples
+        self.make_examples = make_examples
         self._read = functools.lru_cache(maxsize=None)(self._read_split)
+
+    def paths(self, split: str) -> list[str]:
+        """Returns the files of a split, sorted.
+
+        Raises:
+          CorpusError: there are none.
+        """
+        return self._paths(split, data_directory())
 
     def _examples(self, split: str) -> Sequence[TextExample]:
         return self._read(split, data_directory())
@@ -64,7 +73,7 @@ class RecordSource(PairSource):
         for path in self._paths(split, directory):
             for line, record in read_records(path):
                 try:
-                    made = self._make_examples(record)
+                    made = self.make_examples(record)
                 except (KeyError, TypeError, ValueError, IndexError) as error:
                     has = ", ".join(map(repr, record))
                     reason = f"{type(error).__name__} {error}; the record has {has}"

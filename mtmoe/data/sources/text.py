@@ -12,11 +12,13 @@ import tensorflow as tf
 class TextSource(seqio.FunctionDataSource):  # type: ignore[misc]
     """Documents by split, read at first use; each becomes an example `{"text": ...}`.
 
-    Plain SeqIO sees a `FunctionDataSource`. The token store reads `documents` directly,
+    Plain SeqIO sees a `FunctionDataSource`. The token cache reads `documents` directly,
     without a tf.data pipeline.
 
     Attributes:
+      documents: function of a split's name that returns its documents in order.
       language: code of the documents' language, "" if they have none in common.
+      fingerprint: None, or a function whose result changes whenever a document may.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class TextSource(seqio.FunctionDataSource):  # type: ignore[misc]
         documents: Callable[[str], Iterable[str]],
         splits: Iterable[str] = ("train", "validation"),
         language: str = "",
+        fingerprint: Callable[[], str] | None = None,
     ):
         """Makes the source; reads nothing.
 
@@ -32,10 +35,24 @@ class TextSource(seqio.FunctionDataSource):  # type: ignore[misc]
             may read them anew each time they are iterated over.
           splits: names of the splits there are.
           language: code of the documents' language.
+          fingerprint: names the content without reading it; what it returns must change
+            whenever a document of any split may. Without it, documents are read each
+            time the task is opened, to compare them with those in the token cache.
         """
         super().__init__(dataset_fn=self._dataset, splits=splits)
         self.documents = documents
         self.language = language
+        self.fingerprint = fingerprint
+
+    def num_parts(self, split: str) -> int:
+        """Returns how many parts a split can be read in, each by itself."""
+        del split
+        return 1
+
+    def part(self, split: str, number: int) -> Iterable[str]:
+        """Returns the documents of a part, from 0; the parts together are the split."""
+        del number
+        return self.documents(split)
 
     def num_input_examples(self, split: str) -> int:
         """Returns the number of documents of a split (reads them)."""

@@ -11,21 +11,48 @@ import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.model.features import Tokens
 
 MASKED = -1e9  # exp(MASKED) is 0 in float32; finite, so that no sum becomes NaN
 
 
-def padding_mask(nonpadding: mtf.Tensor) -> mtf.Tensor:
-    """Hides padding keys.
+def visible_keys(queries: Tokens, keys: Tokens) -> mtf.Tensor:
+    """Says which keys a query may see: no padding and, in packed rows, its own segment.
 
     Args:
-      nonpadding: float [batch, length], 1 for tokens and 0 for padding.
+      queries: the tokens that look.
+      keys: the tokens that are looked at; packed iff the queries are.
 
     Returns:
-      float [batch, memory_length].
+      float32, 1 if seen: [batch, memory_length], or [batch, length, memory_length] of
+      packed rows, where padding sees padding alone.
     """
-    mask = (nonpadding - 1.0) * -MASKED
-    return mtf.rename_dimension(mask, "length", "memory_length")
+    if queries.segments is None or keys.segments is None:
+        return mtf.rename_dimension(keys.nonpadding, "length", "memory_length")
+    key_segments = mtf.rename_dimension(keys.segments, "length", "memory_length")
+    shape = mtf.Shape([*queries.segments.shape.dims, key_segments.shape.dims[1]])
+    same = mtf.equal(queries.segments, key_segments, output_shape=shape)
+    return mtf.cast(same, tf.float32)
+
+
+def hidden_keys_mask(context: GraphContext, visible: mtf.Tensor) -> mtf.Tensor:
+    """Turns `visible_keys` into an addition to the logits, of the same dimensions."""
+    return mtf.cast((visible - 1.0) * -MASKED, context.activation_dtype)
+
+
+def sees_any_key(visible: mtf.Tensor) -> mtf.Tensor:
+    """Says which queries see a key at all.
+
+    A softmax whose logits are all masked is uniform over what must not be seen, so that
+    the result of such a query has to be set to 0.
+
+    Args:
+      visible: as from `visible_keys`.
+
+    Returns:
+      float32, 1 if it does: [batch], or [batch, length] of packed rows.
+    """
+    return mtf.reduce_max(visible, reduced_dim=visible.shape.dims[-1])
 
 
 def causal_mask(context: GraphContext, length: mtf.Dimension) -> mtf.Tensor:

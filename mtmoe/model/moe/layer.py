@@ -37,6 +37,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.dispatch import SlotAssignment, assign_slots, combine, dispatch
 from mtmoe.mesh.layout import Layout
+from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.capacity import Capacity, check_groups_split, examples_per_group
 from mtmoe.model.moe.routers.switch import SwitchRouter, TokenChoice
@@ -94,7 +95,7 @@ class SwitchLayer:
         self,
         context: GraphContext,
         x: mtf.Tensor,
-        nonpadding: mtf.Tensor,
+        tokens: Tokens,
         name: str,
     ) -> tuple[mtf.Tensor, LayerRouting]:
         """Applies the layer.
@@ -102,8 +103,9 @@ class SwitchLayer:
         Args:
           context: graph being built.
           x: [batch, length, d_model].
-          nonpadding: float32 [batch, length], 1 for tokens and 0 for padding, which is
-            not routed, takes no slot and is not counted.
+          tokens: which places are padding, which is not routed, takes no slot and is
+            not counted; and the languages to count by, if any. Tokens of packed rows
+            compete for slots like those of neighbouring examples.
           name: the layer's name in statistics and errors.
 
         Returns:
@@ -122,10 +124,10 @@ class SwitchLayer:
             group.size, experts.size, context.training
         )
         # [batch, length, d_model] -> [batch, group, d_model]
-        tokens = mtf.reshape(x, [groups, group, d_model])
-        token_mask = mtf.reshape(nonpadding, [groups, group])
+        grouped = mtf.reshape(x, [groups, group, d_model])
+        token_mask = mtf.reshape(tokens.nonpadding, [groups, group])
         choice = self.config.router(
-            context, tokens, token_mask, experts, self.expert.initialization_scale
+            context, grouped, token_mask, experts, self.expert.initialization_scale
         )
         slots = assign_slots(
             choice.expert,
@@ -134,10 +136,10 @@ class SwitchLayer:
             mtf.Dimension("expert_capacity", slots_per_expert),
             keep_mask=token_mask,
         )
-        outputs = self._experts(context, dispatch(tokens, slots))
+        outputs = self._experts(context, dispatch(grouped, slots))
         y = combine(outputs, slots) * mtf.cast(choice.gate, outputs.dtype)
         # [batch, group, d_model] -> [batch, length, d_model]
-        return mtf.reshape(y, x.shape), _statistics(name, choice, slots, nonpadding)
+        return mtf.reshape(y, x.shape), _statistics(name, choice, slots, tokens)
 
     def _experts(self, context: GraphContext, dispatched: mtf.Tensor) -> mtf.Tensor:
         """Runs every expert on its slots: a tensor of the shape of `dispatched`."""
@@ -165,8 +167,9 @@ def _share_mesh_axis(layout: Layout, *dims: mtf.Dimension) -> bool:
 
 
 def _statistics(
-    name: str, choice: TokenChoice, slots: SlotAssignment, nonpadding: mtf.Tensor
+    name: str, choice: TokenChoice, slots: SlotAssignment, tokens: Tokens
 ) -> LayerRouting:
+    nonpadding = tokens.nonpadding
     batch, length = nonpadding.shape.dims
     experts = slots.experts_dim
     # [batch=groups, group, experts_unsplit] -> [batch, length, experts_unsplit]
@@ -174,14 +177,21 @@ def _statistics(
     expert_counts = mtf.reduce_sum(first_choice, output_shape=[batch, experts])
     has_slot = mtf.reshape(mtf.cast(slots.has_slot, tf.float32), nonpadding.shape)
     dropped_counts = mtf.reduce_sum(nonpadding - has_slot, output_shape=[batch])
-    tokens = mtf.maximum(mtf.reduce_sum(nonpadding), 1.0)
+    total = mtf.maximum(mtf.reduce_sum(nonpadding), 1.0)
+    language_counts = None
+    if tokens.languages is not None:
+        languages = tokens.languages.shape.dims[-1]
+        language_counts = mtf.einsum(
+            [tokens.languages, first_choice], output_shape=[languages, experts]
+        )
     return LayerRouting(
         name=name,
         balance_loss=choice.balance_loss,
         z_loss=choice.z_loss,
         entropy=choice.entropy,
-        dropped_fraction=mtf.reduce_sum(dropped_counts) / tokens,
-        expert_fraction=mtf.reduce_sum(expert_counts, output_shape=[experts]) / tokens,
+        dropped_fraction=mtf.reduce_sum(dropped_counts) / total,
+        expert_fraction=mtf.reduce_sum(expert_counts, output_shape=[experts]) / total,
         expert_counts=expert_counts,
         dropped_counts=dropped_counts,
+        language_counts=language_counts,
     )

@@ -20,8 +20,10 @@ class LayerRouting:
       dropped_fraction: scalar, tokens for which their expert had no slot left, of all.
       expert_fraction: [experts_unsplit], tokens whose first choice an expert was, of
         all. By first choice, before capacity: what the router wants, not what it got.
-      expert_counts: [batch, experts_unsplit], the same as counts per example.
-      dropped_counts: [batch], dropped tokens per example.
+      expert_counts: [batch, experts_unsplit], the same as counts per row.
+      dropped_counts: [batch], dropped tokens per row.
+      language_counts: [languages, experts_unsplit], the counts by the tokens' language;
+        tokens without one are left out. None if the batch came without languages.
     """
 
     name: str
@@ -32,6 +34,7 @@ class LayerRouting:
     expert_fraction: mtf.Tensor
     expert_counts: mtf.Tensor
     dropped_counts: mtf.Tensor
+    language_counts: mtf.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtmoe.data.cleaning.mc4_filter import LineOwners, Mc4Filter
+from mtmoe.data.sources.files import file_sizes, file_states
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.folder import (
     SPLITS,
@@ -51,6 +53,9 @@ class WebTextSource(TextSource):
     held together. A layout without validation files gives one page of a thousand as
     validation text, by mC4's rule, and never in `train`.
 
+    Each file is a part that can be read by itself, and `BadDataQuota` then holds for
+    each; with a filter, which compares pages of all files, a split is one part.
+
     Attributes:
       reports: what the last complete pass over each split met, by split.
     """
@@ -65,7 +70,7 @@ class WebTextSource(TextSource):
           dataset: `mc4` (text in many languages) or `c4` (English C4).
           clean: how to clean; what gin says in `web_text_cleaning` if None.
         """
-        super().__init__(self._web_documents, SPLITS, language)
+        super().__init__(self._web_documents, SPLITS, language, self._fingerprint)
         self.reports: dict[str, ReadingReport] = {}
         self._dataset_name = dataset
         self._clean = clean
@@ -92,19 +97,8 @@ class WebTextSource(TextSource):
         """
         folder = self.folder()
         paths, is_derived = split_files(folder, self.language, split)
-        order = file_order or range(len(paths))
-        problems = self._problem_counter(folder)
-        pages = read_pages([paths[i] for i in order], folder.layout, problems)
-        if is_derived:
-            held_out = split == "validation"
-            pages = (page for page in pages if page.is_held_out == held_out)
-        mc4_filter = self._clean or web_text_cleaning()
-        cleaning: Counter[str] = Counter()
-        if mc4_filter is not None:
-            owners = self._line_owners(folder, mc4_filter)
-            pages = mc4_filter.clean(pages, self.language, owners, cleaning)
         count = 0
-        for page in pages:
+        for page in self._pages(folder, split, file_order or range(len(paths))):
             count += 1
             yield page
         if not count:
@@ -117,18 +111,69 @@ class WebTextSource(TextSource):
                     else ")"
                 )
             )
+
+    def num_parts(self, split: str) -> int:
+        """Returns the number of files, 1 with a filter."""
+        if self._filter() is not None:
+            return 1
+        return max(self.num_files(split), 1)
+
+    def part(self, split: str, number: int) -> Iterable[str]:
+        """Yields the documents of a file, or of the split if it is one part."""
+        if self.num_parts(split) == 1:
+            return self.documents(split)
+        return (page.text for page in self._pages(self.folder(), split, [number]))
+
+    def num_bytes(self, split: str) -> int:
+        """Returns the bytes of the files a split is read from, compressed or not."""
+        return sum(file_sizes(split_files(self.folder(), self.language, split)[0]))
+
+    def _fingerprint(self) -> str:
+        """Names the files of the language, and how they are read."""
+        folder = self.folder()
+        files = folder.files_of(self.language)
+        states = file_states(
+            [path for split in SPLITS for path in files.get(split, ())]
+        )
+        facts = "\n".join(
+            [folder.layout.name, self.language, repr(self._filter()), *states]
+        )
+        return f"{len(states)} files, {hashlib.sha256(facts.encode()).hexdigest()}"
+
+    def _filter(self) -> Mc4Filter | None:
+        return self._clean or web_text_cleaning()
+
+    def _pages(
+        self, folder: WebTextFolder, split: str, order: Sequence[int]
+    ) -> Iterator[WebPage]:
+        """Yields the pages of files; at the end tells what they met."""
+        paths, is_derived = split_files(folder, self.language, split)
+        problems = self._problem_counter(folder)
+        pages = read_pages([paths[i] for i in order], folder.layout, problems)
+        if is_derived:
+            held_out = split == "validation"
+            pages = (page for page in pages if page.is_held_out == held_out)
+        mc4_filter = self._filter()
+        cleaning: Counter[str] = Counter()
+        if mc4_filter is not None:
+            owners = self._line_owners(folder, mc4_filter)
+            pages = mc4_filter.clean(pages, self.language, owners, cleaning)
+        count = 0
+        for page in pages:
+            count += 1
+            yield page
         self._tell(
             ReadingReport(
                 place=f"{folder.directory} ({folder.title})",
                 language=self.language,
                 split=split,
                 num_documents=count,
-                num_files=len(paths),
+                num_files=len(order),
                 problems=dict(problems.counts),
                 examples={k: tuple(v) for k, v in problems.examples.items()},
                 cleaning=dict(cleaning),
             ),
-            paths,
+            tuple(paths[i] for i in order),
         )
 
     def num_files(self, split: str) -> int:

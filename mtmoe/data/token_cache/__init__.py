@@ -1,0 +1,1 @@
+"""Tokens of tasks, made once and kept in files that are read at any place."""

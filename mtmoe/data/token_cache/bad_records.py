@@ -1,0 +1,75 @@
+"""Damaged records: skipped and counted by task, up to a quota."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import gin
+
+from mtmoe.errors import ConfigError, DamagedDataError, DamagedRecordError
+
+
+@gin.configurable("bad_records")
+class BadRecords:
+    """Distinct damaged records met so far, by task; gin name `bad_records`.
+
+    Thread-safe. A record is known by the last two parts of its file's path and its
+    offset, so that it counts once however often it is met, after a resume too.
+    """
+
+    def __init__(self, quota: int = 10):
+        """Starts without damaged records.
+
+        Args:
+          quota: damaged records a task may have; 0 makes the first one an error.
+
+        Raises:
+          ConfigError: the quota is negative.
+        """
+        if quota < 0:
+            raise ConfigError(
+                f"bad_records.quota is {quota}; it must be 0 or more damaged records"
+            )
+        self.quota = quota
+        self._places: dict[str, set[str]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, task: str, error: DamagedRecordError) -> None:
+        """Counts a damaged record, if it was not counted before.
+
+        Args:
+          task: name of the task it belongs to.
+          error: where it is and what is wrong with it.
+
+        Raises:
+          DamagedDataError: the task has more damaged records than the quota.
+        """
+        place = "/".join(error.path.split("/")[-2:]) + f":{error.offset}"
+        with self._lock:
+            places = self._places.setdefault(task, set())
+            places.add(place)
+            count = len(places)
+        if count > self.quota:
+            raise DamagedDataError(
+                f"task {task!r} has {count} damaged records; bad_records.quota allows "
+                f"{self.quota}. The last one: {error.path} at byte {error.offset}: "
+                f"{error.reason}. `mtmoe cache --verify` lists them all; without its "
+                "folder, the cache is made again"
+            ) from error
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Distinct damaged records by task, tasks without any left out."""
+        with self._lock:
+            return {task: len(places) for task, places in self._places.items()}
+
+    def state(self) -> dict[str, list[str]]:
+        """Returns what a checkpoint keeps: `file:offset` of each record, by task."""
+        with self._lock:
+            return {task: sorted(places) for task, places in self._places.items()}
+
+    def restore(self, state: Mapping[str, list[str]]) -> None:
+        """Takes over the records that `state()` gave, forgetting those met here."""
+        with self._lock:
+            self._places = {task: set(places) for task, places in state.items()}

@@ -1,0 +1,333 @@
+"""Opens the tokens of a task: from the cache, or cached now if they are few."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import shutil
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import gin
+import seqio
+import tensorflow as tf
+
+from mtmoe.data.cache import cache_directory
+from mtmoe.data.reading import reading
+from mtmoe.data.sources.pairs import PairSource
+from mtmoe.data.sources.text import TextSource
+from mtmoe.data.sources.web.source import WebTextSource
+from mtmoe.data.task_form import STREAM, check_split, task_form
+from mtmoe.data.token_cache.bad_records import BadRecords
+from mtmoe.data.token_cache.fingerprint import (
+    Fingerprint,
+    explain,
+    split_fingerprint,
+)
+from mtmoe.data.token_cache.manifest import (
+    MANIFEST_NAME,
+    SplitManifest,
+    load_manifest,
+    split_directory,
+)
+from mtmoe.data.token_cache.reader import CachedSplit
+from mtmoe.data.token_cache.storage import Location, is_remote, join
+from mtmoe.data.token_cache.writer import (
+    shard_jobs,
+    write_shard,
+    write_split_manifest,
+)
+from mtmoe.errors import (
+    CorpusError,
+    ManifestError,
+    MtmoeError,
+    UnnamedContentError,
+)
+
+_BUILDING = "building-"  # no split is called so: its name ends in 16 digits
+_ABANDONED_AFTER = 24 * 3600.0  # seconds without a change
+_BYTES_OF_A_PAGE = 1000  # a page of web text, compressed or not, is hardly less
+_PROGRESS_EVERY = 10.0  # seconds
+_MOST_MOVES = 20
+
+
+@gin.configurable("token_cache")
+@dataclasses.dataclass(frozen=True)
+class TokenCacheSettings:
+    """Where tokens are looked for, and what is cached at first use.
+
+    Attributes:
+      directories: folders that `mtmoe cache` wrote, looked through first.
+      build_up_to_examples: a source that Python does not hold is cached at first use
+        if it has at most that many examples (of text: documents).
+    """
+
+    directories: Sequence[str] = ()
+    build_up_to_examples: int = 20_000
+
+
+def default_root() -> Path:
+    """Returns the folder that is looked through last, and written at first use."""
+    return cache_directory() / "tasks"
+
+
+def open_split(
+    task: seqio.Task, split: str, bad_records: BadRecords | None = None
+) -> CachedSplit | None:
+    """Opens the tokens of a split.
+
+    Looks in `token_cache.directories`, then in `cache_directory()/"tasks"`. What Python
+    holds (a `TextSource`, a `PairSource`) or is small is written there at first use. A
+    cache of other content, or one that is damaged or unfinished, is not used, and a
+    line on standard error says why, once for each reason in a process.
+
+    Args:
+      task: any SeqIO task.
+      split: one of its splits.
+      bad_records: notes damaged records; if None, the first one is an error.
+
+    Returns:
+      The split; None if it must be streamed: `task_form` says so, its content has no
+      name (a line on standard error says why), or it is not cached and too large to be
+      cached in passing.
+
+    Raises:
+      UnknownNameError: the task has no such split.
+      CorpusError: no examples, no text, a token outside the vocabulary, or a source
+        that cannot be read.
+    """
+    check_split(task, split)
+    if task_form(task).kind == STREAM:
+        return None
+    try:
+        fingerprint = split_fingerprint(task, split)
+    except UnnamedContentError as error:
+        _say_once(str(error), f"task {task.name!r} cannot be cached: {error}")
+        return None
+    settings = TokenCacheSettings()
+    roots: list[Location] = [*settings.directories, default_root()]
+    for root in roots:
+        directory = split_directory(root, task.name, split, fingerprint.digest)
+        manifest = _usable(directory, fingerprint)
+        if manifest is not None:
+            return CachedSplit(directory, manifest, bad_records)
+        _say_if_stale(root, task.name, split, fingerprint)
+    if directory in _TOO_LARGE:
+        return None
+    manifest = _build(task, split, directory, settings)
+    if manifest is None:
+        return None
+    return CachedSplit(directory, manifest, bad_records)
+
+
+def _usable(directory: str, fingerprint: Fingerprint) -> SplitManifest | None:
+    """Returns the manifest of a directory if its tokens are the right ones."""
+    try:
+        manifest = load_manifest(directory)
+    except FileNotFoundError:
+        return None
+    except ManifestError as error:
+        _say_once(directory, f"token cache not used: {error}")
+        return None
+    return manifest if manifest.fingerprint == fingerprint.digest else None
+
+
+def _say_if_stale(
+    root: Location, task_name: str, split: str, fingerprint: Fingerprint
+) -> None:
+    """Says why what a cache has of a split is not used, if it has anything."""
+    for name in _folders(join(root, task_name)):
+        if name.rpartition("-")[0] != split:
+            continue
+        directory = join(root, task_name, name)
+        try:
+            old = load_manifest(directory)
+        except FileNotFoundError:
+            _say_once(
+                f"unfinished in {root}",
+                f"token cache not used: {directory} is unfinished (it has no "
+                f"{MANIFEST_NAME}); `mtmoe cache` finishes it",
+            )
+        except ManifestError as error:
+            _say_once(directory, f"token cache not used: {error}")
+        else:
+            why = explain(old.facts, fingerprint.facts)
+            _say_once(f"{why} in {root}", f"token cache not used: {directory}: {why}")
+
+
+def _folders(directory: str) -> list[str]:
+    try:
+        if not is_remote(directory):
+            return sorted(os.listdir(directory))
+        names = tf.io.gfile.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError, tf.errors.NotFoundError):
+        return []
+    return sorted(name.rstrip("/") for name in names)
+
+
+def _build(
+    task: seqio.Task, split: str, directory: str, settings: TokenCacheSettings
+) -> SplitManifest | None:
+    """Writes a split into the default root; None if there is too much of it."""
+    limit = _most_examples(task, split, settings.build_up_to_examples)
+    if limit == 0:
+        return None
+    try:
+        manifest = _build_split(task, split, directory, limit)
+    except _TooLargeError:
+        _TOO_LARGE.add(directory)
+        return None
+    if isinstance(task.source, PairSource):
+        # What makes the examples of one split mostly makes those of all.
+        for other in task.splits:
+            if other != split:
+                _build_beside(task, other)
+    return manifest
+
+
+def _build_beside(task: seqio.Task, split: str) -> None:
+    """Writes a split that was not asked for; what is wrong is for who asks for it."""
+    try:
+        fingerprint = split_fingerprint(task, split)
+        directory = split_directory(
+            default_root(), task.name, split, fingerprint.digest
+        )
+        if _usable(directory, fingerprint) is None:
+            _build_split(task, split, directory, None)
+    except CorpusError:
+        return
+
+
+def _most_examples(task: seqio.Task, split: str, limit: int) -> int | None:
+    """Returns how many examples may be cached in passing: all if None, 0 if none."""
+    source = task.source
+    if isinstance(source, WebTextSource):
+        return limit if source.num_bytes(split) <= limit * _BYTES_OF_A_PAGE else 0
+    if isinstance(source, TextSource | PairSource):
+        return None
+    with reading(task, split):
+        count = source.num_input_examples(split)
+    return limit if count is None or count <= limit else 0
+
+
+def _build_split(
+    task: seqio.Task, split: str, directory: str, limit: int | None
+) -> SplitManifest:
+    """Writes a split beside its place, then moves it there in one step.
+
+    Processes that build the same split at once do not meet; the first one's stays.
+    """
+    started = time.monotonic()
+    place = Path(directory)
+    parent = place.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(parent)
+    building = parent / f"{_BUILDING}{place.name}-{uuid.uuid4().hex}"
+    try:
+        jobs = [
+            dataclasses.replace(job, directory=str(building))
+            for job in shard_jobs(task, split, default_root())
+        ]
+        count = _Count(limit)
+        for job in jobs:
+            facts = write_shard(task, job, count.add)
+            count.before += facts.examples
+        manifest = write_split_manifest(task, jobs)
+        _move_into_place(building, place, manifest)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    _PROGRESS.add(manifest, time.monotonic() - started)
+    return manifest
+
+
+def _move_into_place(building: Path, place: Path, manifest: SplitManifest) -> None:
+    for _ in range(_MOST_MOVES):
+        try:
+            building.rename(place)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise MtmoeError(f"cannot write {place}: {error.strerror}") from error
+        try:
+            if load_manifest(str(place)).fingerprint == manifest.fingerprint:
+                return  # another process was here first
+        except (FileNotFoundError, ManifestError):
+            pass
+        useless = building.with_name(f"{_BUILDING}useless-{uuid.uuid4().hex}")
+        with contextlib.suppress(FileNotFoundError):  # another process moved it
+            place.rename(useless)
+        shutil.rmtree(useless, ignore_errors=True)
+    raise MtmoeError(f"cannot write {place}: others keep writing there")
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Removes what killed processes left, once nothing changed in it for a day."""
+    for left in parent.glob(f"{_BUILDING}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+class _TooLargeError(Exception):
+    """There are more examples than may be cached in passing."""
+
+
+class _Count:
+    """Counts the examples of a split over its shards, and stops where it is too many.
+
+    Attributes:
+      before: examples of the shards that are written.
+    """
+
+    def __init__(self, limit: int | None):
+        self.before = 0
+        self._limit = limit
+
+    def add(self, examples: int, tokens: int) -> None:
+        """Takes the progress of a shard."""
+        del tokens
+        if self._limit is not None and self.before + examples > self._limit:
+            raise _TooLargeError
+
+
+class _Progress:
+    """Tells, now and then, what was cached in passing, if it takes long."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._splits = 0
+        self._tokens = 0
+        self._seconds = 0.0
+        self._next = _PROGRESS_EVERY
+
+    def add(self, manifest: SplitManifest, seconds: float) -> None:
+        """Takes what was written in some seconds."""
+        with self._lock:
+            self._splits += 1
+            self._tokens += manifest.num_tokens
+            self._seconds += seconds
+            if self._seconds < self._next:
+                return
+            self._next = self._seconds + _PROGRESS_EVERY
+            print(
+                f"token cache: {self._splits} splits of tasks, {self._tokens:,} "
+                f"tokens, {self._seconds:.0f} s (kept in {default_root()})",
+                file=sys.stderr,
+            )
+
+
+_PROGRESS = _Progress()
+_TOO_LARGE: set[str] = set()  # directories of splits found to be too large
+_SAID: set[str] = set()
+
+
+def _say_once(reason: str, line: str) -> None:
+    if reason not in _SAID:
+        _SAID.add(reason)
+        print(line, file=sys.stderr)

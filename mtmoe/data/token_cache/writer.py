@@ -1,0 +1,407 @@
+"""Writes a split of a task into the token cache: jobs of one shard, then the manifest.
+
+Jobs are plain data: any runner can carry them to any process that has registered the
+same tasks under the same configuration. How many there are follows from the source, so
+that the files do not depend on who wrote them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import seqio
+
+import mtmoe
+from mtmoe.data.reading import reading
+from mtmoe.data.registry import get_task
+from mtmoe.data.sources.pairs import PairSource
+from mtmoe.data.sources.text import TextSource
+from mtmoe.data.task_form import TEXT, TaskForm, task_form
+from mtmoe.data.token_cache.encoding import (
+    encode_texts,
+    plain_text_key,
+    without_padding,
+)
+from mtmoe.data.token_cache.fingerprint import Fingerprint, split_fingerprint
+from mtmoe.data.token_cache.manifest import (
+    ShardFacts,
+    SplitManifest,
+    split_directory,
+    write_manifest,
+)
+from mtmoe.data.token_cache.shard_file import (
+    ShardContent,
+    write_example_shard,
+    write_text_shard,
+)
+from mtmoe.data.token_cache.storage import (
+    Location,
+    file_size,
+    join,
+    read_file,
+    write_file,
+)
+from mtmoe.errors import ConfigError, CorpusError, ManifestError
+
+Int32Array = npt.NDArray[np.int32]
+OnProgress = Callable[[int, int], None]
+"""Is called now and then with the examples and tokens of the shard written so far."""
+
+_TOLD_EVERY = 256  # examples
+_PACKAGES = ("seqio", "sentencepiece", "tensorflow", "tensorflow-text", "t5")
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One file of a split to write.
+
+    Attributes:
+      task: name of a registered task.
+      split: one of its splits.
+      shard: number of the file, from 0.
+      num_shards: files of the split.
+      directory: folder of the split's files.
+      fingerprint: digest of `split_fingerprint` when the job was made.
+    """
+
+    task: str
+    split: str
+    shard: int
+    num_shards: int
+    directory: str
+    fingerprint: str
+
+
+def shard_jobs(task: seqio.Task, split: str, root: Location) -> list[ShardJob]:
+    """Returns the jobs that write a split, one a shard; writes nothing.
+
+    A shard is a file of the source, if it is of files that SeqIO, or a `TextSource`,
+    can read one by one; otherwise it is the whole split.
+
+    Args:
+      task: a registered task that is text or examples (`task_form`).
+      split: one of its splits.
+      root: a cache directory.
+
+    Raises:
+      UnknownNameError: the task has no such split.
+      ConfigError: the task is a stream, or its content cannot be named.
+      CorpusError: the source cannot be opened.
+    """
+    digest = split_fingerprint(task, split).digest
+    directory = split_directory(root, task.name, split, digest)
+    with reading(task, split):
+        num_shards = _num_shards(task, split)
+    return [
+        ShardJob(task.name, split, shard, num_shards, directory, digest)
+        for shard in range(num_shards)
+    ]
+
+
+def run_job(job: ShardJob, on_progress: OnProgress | None = None) -> ShardFacts:
+    """Writes a shard and its facts; if they are there already, returns the facts.
+
+    The files and then their facts appear by rename: a killed job leaves nothing that
+    looks finished, and running it again gives the same bytes.
+
+    Args:
+      job: what to write.
+      on_progress: see `OnProgress`.
+
+    Raises:
+      UnknownNameError: the job's task is not registered in this process.
+      ConfigError: the job was made of another content: its fingerprint differs here.
+      CorpusError: text that cannot be read, or a token outside the vocabulary.
+    """
+    return write_shard(get_task(job.task), job, on_progress)
+
+
+def write_shard(
+    task: seqio.Task, job: ShardJob, on_progress: OnProgress | None = None
+) -> ShardFacts:
+    """Does what `run_job` does, for a task that need not be registered."""
+    done = _facts_of_done(job)
+    if done is not None:
+        return done
+    _check_unchanged(task, job)
+    form = task_form(task)
+    content = ShardContent(
+        directory=job.directory,
+        shard=job.shard,
+        num_shards=job.num_shards,
+        vocab_size=_vocab_size(task, form),
+        origin=f"task {task.name!r}, split {job.split!r}",
+    )
+    told = _Told(on_progress)
+    examples = _encoded(task, form, job)
+    if form.kind == TEXT:
+        documents = (without_padding(document) for (document,) in examples)
+        facts = write_text_shard(content, told.documents(documents))
+    else:
+        facts = write_example_shard(
+            content, told.examples(examples), len(form.features)
+        )
+    told.finish()
+    written = {"fingerprint": job.fingerprint, "shard": facts.to_json()}
+    write_file(_facts_path(job), json.dumps(written, indent=1).encode("utf-8"))
+    return facts
+
+
+def finish_split(jobs: Sequence[ShardJob]) -> SplitManifest:
+    """Writes the manifest of a split whose jobs have all run.
+
+    Args:
+      jobs: all jobs of the split, as `shard_jobs` gave them.
+
+    Raises:
+      CorpusError: shards are missing or of another size, or there are no examples; no
+        manifest is written.
+      ConfigError: the content has changed since the jobs were made.
+    """
+    return write_split_manifest(get_task(jobs[0].task), jobs)
+
+
+def write_split_manifest(task: seqio.Task, jobs: Sequence[ShardJob]) -> SplitManifest:
+    """Does what `finish_split` does, for a task that need not be registered."""
+    first, form = jobs[0], task_form(task)
+    facts = [_facts_of_done(job) for job in jobs]
+    missing = [job.shard for job, done in zip(jobs, facts, strict=True) if done is None]
+    if missing or len(jobs) != first.num_shards:
+        listed = ", ".join(map(str, missing[:20])) or "unknown"
+        raise CorpusError(
+            f"task {first.task!r}, split {first.split!r}: {len(missing)} of "
+            f"{first.num_shards} shards are not written in {first.directory}: {listed}"
+        )
+    shards = tuple(done for done in facts if done is not None)
+    if not sum(shard.tokens for shard in shards):
+        num_examples = sum(shard.examples for shard in shards)
+        empty = f"nothing but {num_examples} empty examples" if num_examples else ""
+        what = "no text" if form.kind == TEXT else empty or "no examples"
+        raise CorpusError(f"task {first.task!r} has {what} in split {first.split!r}")
+    now = _check_unchanged(task, first)
+    manifest = SplitManifest(
+        task=task.name,
+        split=first.split,
+        kind=form.kind,
+        features=form.features,
+        vocab_size=_vocab_size(task, form),
+        fingerprint=first.fingerprint,
+        facts=now.facts,
+        versions=_versions(),
+        shards=shards,
+    )
+    write_manifest(first.directory, manifest)
+    return manifest
+
+
+def uncached_examples(task: seqio.Task, split: str) -> Iterator[tuple[Int32Array, ...]]:
+    """Yields what a cache of a split holds, in its order, without writing one.
+
+    Args:
+      task: a task that is text or examples (`task_form`).
+      split: one of its splits.
+
+    Yields:
+      The tokens of each feature of an example; of a text, of a document.
+
+    Raises:
+      CorpusError: the source cannot be opened, or text that cannot be read.
+    """
+    form = task_form(task)
+    with reading(task, split):
+        num_shards = _num_shards(task, split)
+    for shard in range(num_shards):
+        job = ShardJob(
+            task.name, split, shard, num_shards, directory="", fingerprint=""
+        )
+        for example in _encoded(task, form, job):
+            if form.kind == TEXT:
+                yield (without_padding(example[0]),)
+            else:
+                yield example
+
+
+class _Told:
+    """Counts what goes by, and tells it now and then."""
+
+    def __init__(self, on_progress: OnProgress | None):
+        self._on_progress = on_progress
+        self._examples = 0
+        self._tokens = 0
+
+    def documents(self, documents: Iterable[Int32Array]) -> Iterator[Int32Array]:
+        for document in documents:
+            self._count(len(document))
+            yield document
+
+    def examples(
+        self, examples: Iterable[tuple[Int32Array, ...]]
+    ) -> Iterator[tuple[Int32Array, ...]]:
+        for example in examples:
+            self._count(sum(map(len, example)))
+            yield example
+
+    def finish(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._examples, self._tokens)
+
+    def _count(self, tokens: int) -> None:
+        self._examples += 1
+        self._tokens += tokens
+        if self._examples % _TOLD_EVERY == 0:
+            self.finish()
+
+
+def _num_shards(task: seqio.Task, split: str) -> int:
+    source = task.source
+    if isinstance(source, TextSource):
+        is_plain = plain_text_key(task_form(task).offline) == "text"
+        return source.num_parts(split) if is_plain else 1
+    if isinstance(source, seqio.FunctionDataSource):
+        return 1
+    if isinstance(source, seqio.TfdsDataSource):
+        return _num_tfds_files(source.tfds_dataset, split)
+    return max(len(source.list_shards(split)), 1)
+
+
+def _num_tfds_files(loader: Any, split: str) -> int:
+    """Returns the files of a prepared data set's split, and prepares it if need be."""
+    builder = loader._get_builder(split)
+    if not builder.info.splits:
+        builder.download_and_prepare()
+    try:
+        return max(len(builder.info.splits[loader._map_split(split)].filepaths), 1)
+    except (KeyError, ValueError):
+        return 1  # the data is not in files: TFDS says what is wrong when it is read
+
+
+def _encoded(
+    task: seqio.Task, form: TaskForm, job: ShardJob
+) -> Iterator[tuple[Int32Array, ...]]:
+    """Yields the tokens of each feature of the shard's examples."""
+    source, split = task.source, job.split
+    vocabularies = [task.output_features[n].vocabulary for n in form.features]
+    if form.kind == TEXT:
+        key = plain_text_key(form.offline)
+        if key is not None:
+            texts = _documents(task, job, key)
+            return ((tokens,) for tokens in encode_texts(texts, vocabularies[0]))
+    elif isinstance(source, PairSource):
+        examples = source.examples(split)
+        is_text = all(
+            isinstance(x[n], str) for x in examples[:1] for n in form.features
+        )
+        if is_text and form.offline == (seqio.preprocessors.tokenize,):
+            sides = [
+                encode_texts([str(x[name]) for x in examples], vocabulary)
+                for name, vocabulary in zip(form.features, vocabularies, strict=True)
+            ]
+            return zip(*sides, strict=True)
+    return _run_steps(task, form, job)
+
+
+def _documents(task: seqio.Task, job: ShardJob, text_key: str) -> Iterator[str]:
+    if isinstance(task.source, TextSource) and text_key == "text":
+        yield from task.source.part(job.split, job.shard)
+        return
+    with reading(task, job.split):
+        for row in _dataset(task, job).as_numpy_iterator():
+            try:
+                yield row[text_key].decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise CorpusError(
+                    f"task {task.name!r}, split {job.split!r}: a document is not "
+                    f"UTF-8: {error}"
+                ) from error
+
+
+def _run_steps(
+    task: seqio.Task, form: TaskForm, job: ShardJob
+) -> Iterator[tuple[Int32Array, ...]]:
+    """Runs steps as SeqIO runs them before its cache; a shard's number is its seed."""
+    with reading(task, job.split):
+        dataset = _dataset(task, job)
+        with seqio.map_seed_manager(job.shard):
+            for step in form.offline:
+                dataset = seqio.add_kwargs_to_transform(
+                    step, sequence_length=None, output_features=task.output_features
+                )(dataset)
+        for row in dataset.as_numpy_iterator():
+            yield tuple(_tokens(task, row, name) for name in form.features)
+
+
+def _tokens(task: seqio.Task, row: Any, feature: str) -> Int32Array:
+    if feature not in row:
+        raise ConfigError(
+            f"task {task.name!r}: the steps before the cache give no {feature!r}, "
+            f"but {', '.join(map(repr, row))}"
+        )
+    tokens = np.asarray(row[feature])
+    if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
+        raise ConfigError(
+            f"task {task.name!r}: the steps before the cache give {feature!r} of type "
+            f"{tokens.dtype} and shape {tokens.shape}; a list of tokens is needed"
+        )
+    return tokens.astype(np.int32, copy=False)
+
+
+def _dataset(task: seqio.Task, job: ShardJob) -> Any:
+    shard_info = (
+        seqio.ShardInfo(index=job.shard, num_shards=job.num_shards)
+        if job.num_shards > 1
+        else None
+    )
+    return task.source.get_dataset(
+        split=job.split, shuffle=False, shard_info=shard_info
+    )
+
+
+def _vocab_size(task: seqio.Task, form: TaskForm) -> int:
+    return max(task.output_features[n].vocabulary.vocab_size for n in form.features)
+
+
+def _check_unchanged(task: seqio.Task, job: ShardJob) -> Fingerprint:
+    now = split_fingerprint(task, job.split)
+    if now.digest != job.fingerprint:
+        raise ConfigError(
+            f"task {task.name!r}, split {job.split!r} is not what it was when writing "
+            f"{job.directory} began: its source, steps, vocabulary or code differ now"
+        )
+    return now
+
+
+def _facts_path(job: ShardJob) -> str:
+    return join(job.directory, f"facts-{job.shard:05d}-of-{job.num_shards:05d}.json")
+
+
+def _facts_of_done(job: ShardJob) -> ShardFacts | None:
+    """Returns the facts of a shard that is written, None if it is not."""
+    try:
+        written = json.loads(read_file(_facts_path(job)))
+        facts = ShardFacts.from_json(written["shard"])
+    except (FileNotFoundError, ValueError, LookupError, TypeError, ManifestError):
+        return None
+    sizes = {facts.name: facts.bytes, facts.index_name: facts.index_bytes}
+    is_whole = all(
+        file_size(join(job.directory, name)) == size for name, size in sizes.items()
+    )
+    is_same = written.get("fingerprint") == job.fingerprint
+    return facts if is_whole and is_same else None
+
+
+@functools.lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    versions = {"mtmoe": mtmoe.__version__}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,206 @@
+"""How the loss of each language fell during training, and what was damaged on the way.
+
+Both come from metrics.jsonl; a run that did not write them down has neither.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtmoe.languages import row_language
+from mtmoe.report import svg
+from mtmoe.report.svg import escape
+
+SPANS = 30
+"""Points of a curve, at most: single lines of the log hold few tokens of a language."""
+
+HEADINGS = ("language", "code", "first", "last", "change", "busiest expert")
+_WIDTH = 150.0
+_HEIGHT = 46.0
+_EDGE = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageCurve:
+    """Training loss of one language over the run.
+
+    Attributes:
+      code: the language's code.
+      name: its English name.
+      steps: last step of each span in which the language was trained on, ascending.
+      losses: nats per target token there, the mean over the span's log lines.
+      expert_load: tokens of the busiest expert over the mean, in the last of them; None
+        for a dense model.
+    """
+
+    code: str
+    name: str
+    steps: tuple[int, ...]
+    losses: tuple[float, ...]
+    expert_load: float | None
+
+    @property
+    def change(self) -> float:
+        """Last loss minus the first."""
+        return self.losses[-1] - self.losses[0]
+
+
+def language_curves(training: Sequence[Mapping[str, Any]]) -> tuple[LanguageCurve, ...]:
+    """Returns the languages' curves, the highest last loss first.
+
+    Args:
+      training: the objects of metrics.jsonl, ascending by step.
+    """
+    losses = _by_span(training, "language_loss")
+    loads = _by_span(training, "language_expert_load")
+    curves = []
+    for code, by_step in losses.items():
+        load = list(loads.get(code, {}).values())
+        curves.append(
+            LanguageCurve(
+                code,
+                row_language(code).name,
+                tuple(by_step),
+                tuple(by_step.values()),
+                load[-1] if load else None,
+            )
+        )
+    return tuple(sorted(curves, key=lambda curve: (-curve.losses[-1], curve.code)))
+
+
+def span_steps(training: Sequence[Mapping[str, Any]]) -> int:
+    """Returns how many steps a point of a curve stands for, rounded."""
+    return round(training[-1]["step"] / min(SPANS, len(training)))
+
+
+def language_section(
+    curves: Sequence[LanguageCurve], training: Sequence[Mapping[str, Any]]
+) -> str:
+    """Returns the section of the page; empty for a run without losses by language."""
+    if not curves:
+        return ""
+    x = svg.Scale(0.0, training[-1]["step"], _EDGE, _WIDTH - _EDGE)
+    highest = max(max(curve.losses) for curve in curves)
+    lowest = min(min(curve.losses) for curve in curves)
+    y = svg.Scale(lowest, highest, _HEIGHT - _EDGE, _EDGE)
+    mean = _polyline(_mean_curve(curves), x, y, "rail-curve")
+    load_note = ""
+    if any(curve.expert_load is not None for curve in curves):
+        load_note = (
+            " To the right the load of a language's busiest expert over the mean, at "
+            "the end."
+        )
+    cells = "\n".join(_cell(curve, mean, x, y) for curve in curves)
+    return (
+        '<section id="training-languages" class="panel-box">\n'
+        "<h2>Loss by language during training</h2>\n"
+        '<p class="note">Nats per target token of the training batches, each point the '
+        f"mean over {span_steps(training):,} steps; the highest last loss comes first. "
+        f"One scale for all, from {lowest:.2f} to {highest:.2f}; grey is the mean over "
+        f"the languages.{load_note}</p>\n"
+        f'<div class="multiples" tabindex="0">\n{cells}\n</div>\n</section>'
+    )
+
+
+def language_rows(curves: Sequence[LanguageCurve]) -> list[tuple[str, ...]]:
+    """Returns a line a language, under `HEADINGS`, by name."""
+    return [
+        (
+            curve.name,
+            curve.code,
+            f"{curve.losses[0]:.3f}",
+            f"{curve.losses[-1]:.3f}",
+            f"{curve.change:+.3f}",
+            _load(curve),
+        )
+        for curve in sorted(curves, key=lambda curve: curve.name)
+    ]
+
+
+def damage_line(training: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a sentence about damaged data that was passed over; empty if none was."""
+    records = training[-1].get("damaged_records", {})
+    rows = training[-1].get("damaged_rows", {})
+    if not records and not rows:
+        return ""
+    return (
+        f"Damaged records passed over: {_counts(records)}. "
+        f"Training examples left empty by that: {_counts(rows)}."
+    )
+
+
+def _counts(by_task: Mapping[str, int]) -> str:
+    if not by_task:
+        return "0"
+    parts = ", ".join(f"{task} {by_task[task]:,}" for task in sorted(by_task))
+    return f"{sum(by_task.values()):,} ({parts})"
+
+
+def _by_span(
+    training: Sequence[Mapping[str, Any]], key: str
+) -> dict[str, dict[int, float]]:
+    """Returns code -> last step of a span -> mean over its lines that have it."""
+    last = training[-1]["step"]
+    spans: dict[int, list[Mapping[str, Any]]] = {}
+    for number, record in enumerate(training):
+        span = number
+        if len(training) > SPANS:
+            span = math.ceil(record["step"] / last * SPANS)
+        spans.setdefault(span, []).append(record)
+    curves: dict[str, dict[int, float]] = {}
+    for records in spans.values():
+        values: dict[str, list[float]] = {}
+        for record in records:
+            for code, value in record.get(key, {}).items():
+                values.setdefault(code, []).append(value)
+        for code, listed in values.items():
+            mean = sum(listed) / len(listed)
+            curves.setdefault(code, {})[records[-1]["step"]] = mean
+    return curves
+
+
+def _mean_curve(curves: Sequence[LanguageCurve]) -> list[tuple[int, float]]:
+    """Returns (step, mean over the languages trained on there), ascending."""
+    values: dict[int, list[float]] = {}
+    for curve in curves:
+        for step, loss in zip(curve.steps, curve.losses, strict=True):
+            values.setdefault(step, []).append(loss)
+    return [(step, sum(v) / len(v)) for step, v in sorted(values.items())]
+
+
+def _cell(curve: LanguageCurve, mean: str, x: svg.Scale, y: svg.Scale) -> str:
+    points = list(zip(curve.steps, curve.losses, strict=True))
+    step, loss = points[-1]
+    body = [
+        mean,
+        _polyline(points, x, y, "curve"),
+        f'<circle class="model" cx="{svg.number(x(step))}" '
+        f'cy="{svg.number(y(loss))}" r="2.4"/>',
+    ]
+    title = (
+        f"{curve.name}: {curve.losses[0]:.2f} nats per token up to step "
+        f"{curve.steps[0]:,}, {loss:.2f} at step {step:,}"
+    )
+    load = "" if curve.expert_load is None else f"<i>{escape(_load(curve))}</i>"
+    return (
+        f"<figure><figcaption><bdi>{escape(curve.name)}</bdi> "
+        f'<span class="aside">{escape(curve.code)}</span></figcaption>'
+        f"{svg.drawing(_WIDTH, _HEIGHT, body, title, 'multiple')}"
+        f"<p><span>{curve.losses[0]:.2f} → <b>{loss:.2f}</b></span>{load}</p></figure>"
+    )
+
+
+def _polyline(
+    points: Sequence[tuple[int, float]], x: svg.Scale, y: svg.Scale, style: str
+) -> str:
+    listed = " ".join(
+        f"{svg.number(x(step))},{svg.number(y(value))}" for step, value in points
+    )
+    return f'<polyline class="{style}" points="{listed}"/>'
+
+
+def _load(curve: LanguageCurve) -> str:
+    return "–" if curve.expert_load is None else f"{curve.expert_load:.1f} ×"
