@@ -38,6 +38,7 @@ INSIDE = [
 
 RUNTIME = [
     "absl-py>=1.4",
+    "array-record>=0.8",
     "editdistance>=0.6",
     "gin-config>=0.5",
     "mesh-tensorflow>=0.1.21,<0.2",

@@ -1,8 +1,8 @@
 """How full packed rows are: ours and SeqIO's packer, on the same examples.
 
-Real examples of a mixture, in the schedule's order. Ours is given as trained on, the ends
-of blocks and the empty rows of a period included, and for the very examples that SeqIO's
-packer gets. Then what the choices in mtmoe/data/packing.py bring, and the times.
+Real examples of a mixture, in the schedule's order. Ours is given as trained on, the
+ends of blocks and the empty rows of a period included, and for the very examples that
+SeqIO's packer gets. Then what our choices bring, and the times.
 
     python benchmarks/packing_fill.py [--mixture=embedded.supervised]
 """
@@ -147,7 +147,7 @@ def compare(lengths: list[int]) -> None:
     batch = seconds_of(lambda: [packed.rows(64 * i, 64 * i + 64) for i in range(100)])
     far = seconds_of(lambda: packed.rows(FAR_ROW, FAR_ROW + 64))
     print(
-        f"  first rows {plan:.2f} s, a batch of 64 rows {batch * 1e4:.0f} us, the batch "
+        f"  first rows {plan:.2f} s, a batch of 64 rows {batch * 1e4:.0f} us, the one "
         f"at row {FAR_ROW:,} {far:.2f} s; {facts.examples_per_row:.1f} examples a row, "
         f"{facts.empty_rows} of {facts.rows} rows empty\n"
     )

@@ -1,4 +1,4 @@
-"""Two tasks of made-up text, and a run of a tiny model on them: seconds on a CPU."""
+"""Tasks of made-up text, and a run of a tiny model on them: seconds on a CPU."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import seqio
 
 from mtmoe.data.mixing.stages import register_staged_mixture
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_text_task
+from mtmoe.data.registration import register_task, register_text_task
+from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.task_card import TaskCard
 
@@ -52,14 +53,29 @@ def documents(seed: int, split: str) -> list[str]:
     return [" ".join(words.choices(lexicon, k=60)) for _ in range(40)]
 
 
-def _register(name: str, seed: int) -> str:
+def pairs(split: str) -> list[dict[str, str]]:
+    """Returns two hundred short examples, several of which fit into a row."""
+    words = random.Random(split)
+    return [
+        {
+            "inputs": "".join(words.choices("abcdefgh", k=words.randint(1, 12))),
+            "targets": words.choice("yn"),
+        }
+        for _ in range(200)
+    ]
+
+
+def _register(name: str, seed: int, language: str) -> str:
     source = TextSource(functools.partial(documents, seed))
-    return register_text_task(
-        name, source, SpanCorruption(), TaskCard(family="pretraining")
-    )
+    card = TaskCard(family="pretraining", language=language)
+    return register_text_task(name, source, SpanCorruption(), card)
 
 
 seqio.MixtureRegistry.add(
-    "tiny", [_register("tiny.a", 1), _register("tiny.b", 2)], default_rate=1.0
+    "tiny",
+    [_register("tiny.a", 1, "de"), _register("tiny.b", 2, "sw")],
+    default_rate=1.0,
 )
+register_task("tiny.pairs", PairSource(pairs), TaskCard(family="other"))
+seqio.MixtureRegistry.add("tiny.mixed", ["tiny.a", "tiny.pairs"], default_rate=1.0)
 register_staged_mixture("tiny.staged", [(0, "tiny.a"), (6, "tiny")])

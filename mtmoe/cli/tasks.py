@@ -4,7 +4,7 @@
     mtmoe tasks list --family=translation --language=sw --format=csv
     mtmoe tasks show embedded.translate_udhr_to_en.sw
     mtmoe tasks preview embedded.translate_udhr_to_en.sw --num_examples=2
-    mtmoe tasks preview embedded.span_corruption --packed
+    mtmoe tasks preview embedded.span_corruption --packed    # rows of a training batch
     mtmoe tasks verify my_task --task_module=my_tasks
 
 `--task_module` adds a module of yours (docs/register_a_task.md). `verify` exits with
@@ -48,8 +48,10 @@ def define_flags() -> None:
     flags.DEFINE_enum("format", "table", ["table", "names", "csv"], "list: how")
     flags.DEFINE_string("split", "", "preview, verify: the split; the first by default")
     flags.DEFINE_integer("num_examples", 3, "preview: how many", lower_bound=1)
-    flags.DEFINE_boolean("packed", False, "preview: rows of a packed batch instead")
-    flags.DEFINE_integer("inputs", 512, "preview, verify: length of inputs")
+    flags.DEFINE_boolean("packed", False, "preview: rows of the first packed batch")
+    flags.DEFINE_integer(
+        "inputs", 512, "preview, verify: length of inputs; 0: a decoder alone"
+    )
     flags.DEFINE_integer("targets", 114, "preview, verify: length of targets")
 
 
@@ -204,7 +206,7 @@ def _preview(name: str) -> int:
     from mtmoe.data.preview import preview_examples, preview_packed
     from mtmoe.data.registry import get_mixture_or_task
 
-    lengths = {"inputs": FLAGS.inputs, "targets": FLAGS.targets}
+    lengths = _lengths()
     split = FLAGS.split or _first_split(get_mixture_or_task(name))
     if FLAGS.packed:
         rows = preview_packed(name, split, FLAGS.num_examples, lengths)
@@ -214,6 +216,11 @@ def _preview(name: str) -> int:
     for example in preview_examples(name, split, FLAGS.num_examples, lengths):
         _print_example(example)
     return 0
+
+
+def _lengths() -> dict[str, int]:
+    lengths = {"inputs": FLAGS.inputs, "targets": FLAGS.targets}
+    return lengths if FLAGS.inputs else {"targets": FLAGS.targets}
 
 
 def _print_example(example: PreviewExample) -> None:
@@ -244,7 +251,7 @@ def _verify(names: list[str]) -> int:
     from mtmoe.data.registry import get_task
     from mtmoe.data.verify import verify_task
 
-    lengths = {"inputs": FLAGS.inputs, "targets": FLAGS.targets}
+    lengths = _lengths()
     failed = 0
     for name in names or _tasks_of_own_modules():
         task = get_task(name)

@@ -38,7 +38,7 @@ __all__ = ["Batch", "DecoderBatch", "Packing", "TrainingBatches"]
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
 
-_ROWS_TOGETHER = 512
+_ROWS_TOGETHER = 1024  # what is done once a task is then done for many rows
 _WORST_TASKS = 5
 
 
@@ -174,7 +174,9 @@ class TrainingBatches:
         Raises:
           MtmoeError: as `batch`, when the batch it happened in is asked for.
         """
-        steps = max(_ROWS_TOGETHER // self._host_rows, 1)
+        # What is not cached may be slow: a batch is not to wait for the next ones.
+        rows_together = 1 if self._rows.streamed else _ROWS_TOGETHER
+        steps = max(rows_together // self._host_rows, 1)
         workers = os.cpu_count() or 1
         streams = self._rows.streams()
         pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
@@ -314,16 +316,22 @@ class TrainingBatches:
         over = [name for name in worst if passes[name] > max_epochs]
         if not over:
             return
-        enough = bisect.bisect_right(
-            range(steps), max_epochs, key=lambda s: self.epochs(s)[over[0]] or 0.0
-        )
+        if self._packed is None:
+            within = bisect.bisect_right(
+                range(steps),
+                max_epochs,
+                key=lambda step: max(n or 0.0 for n in self.epochs(step).values()),
+            )
+            enough = f"{within - 1:,} steps"
+        else:  # to count examples before a packed row, its period must be packed
+            enough = f"about {int(steps * max_epochs / passes[over[0]]):,} steps"
         shown = ", ".join(f"{n!r} {passes[n]:.2f} times" for n in over[:_WORST_TASKS])
         more = len(over) - _WORST_TASKS
         raise ConfigError(
             f"max_epochs is {max_epochs:g}, but {steps:,} steps of {self._batch_size} "
             f"rows would pass {shown}"
             + (f" and {more} more tasks too often" if more > 0 else "")
-            + f". {max(enough - 1, 0):,} steps would do, or a lower rate of "
+            + f". {enough} would do, or a lower rate of "
             + ("that task" if len(over) == 1 else "those tasks")
         )
 

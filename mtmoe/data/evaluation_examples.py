@@ -214,7 +214,8 @@ def _check_vocabulary(task: seqio.Task, split: str, tokens: Int32Array) -> None:
 
 def _padded(examples: Examples, lengths: Lengths) -> EvaluationExamples:
     """Pads examples; each is a group of its own."""
-    order = np.arange(len(examples.targets))
-    inputs, _ = examples.inputs.gather(order, lengths["inputs"])
-    targets, _ = examples.targets.gather(order, lengths["targets"])
-    return EvaluationExamples(inputs, targets, order.astype(np.int32))
+    return EvaluationExamples(
+        examples.inputs.padded(lengths["inputs"]),
+        examples.targets.padded(lengths["targets"]),
+        np.arange(len(examples.targets), dtype=np.int32),
+    )

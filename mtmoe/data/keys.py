@@ -55,11 +55,6 @@ def name_key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest()[:8], "little")
 
 
-def seed_pairs(words: UInt64Array) -> npt.NDArray[np.int32]:
-    """Splits uint64 [B] into the int32 [B, 2] seeds TensorFlow's stateless ops take."""
-    return np.ascontiguousarray(words).view(np.int32).reshape(-1, 2)
-
-
 def _as_uint64(word: Words) -> UInt64Array:
     return np.atleast_1d(np.asarray(word)).astype(np.uint64)
 

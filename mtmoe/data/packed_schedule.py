@@ -113,7 +113,7 @@ class PackedSchedule:
         """
         parts: list[PackedRows] = []
         row = first
-        while row < end:
+        while not parts or row < end:
             stage = self.stage(row)
             rows = self.facts(stage).rows
             period, offset = divmod(row - self._schedule.first_rows[stage], rows)

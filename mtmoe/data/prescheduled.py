@@ -18,7 +18,7 @@ import dataclasses
 import functools
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,10 +59,21 @@ _FEATURES = {
 class GlobalBatches(Protocol):
     """What is written: `TrainingBatches` of one host."""
 
-    task_names: tuple[str, ...]
-    shares: Mapping[str, float]
-    languages: tuple[str, ...]
-    task_language: npt.NDArray[np.int32]
+    @property
+    def task_names(self) -> Sequence[str]:
+        """Tasks by number."""
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Fraction of all rows by task."""
+
+    @property
+    def languages(self) -> Sequence[str]:
+        """Codes by number."""
+
+    @property
+    def task_language(self) -> npt.NDArray[np.int32]:
+        """Number of each task's language."""
 
     def batch(self, step: int) -> Batch | DecoderBatch:
         """Builds the batch of a step."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import seqio
 
-from mtmoe.data.batch import Batch
+from mtmoe.data.batch import Batch, DecoderBatch
 from mtmoe.data.batches import Packing, TrainingBatches
 from mtmoe.data.reading import reading
 from mtmoe.data.registry import get_task, tasks_of
@@ -29,7 +29,8 @@ class PreviewExample:
     """One example before and after tokenisation.
 
     Attributes:
-      text: `inputs` and `targets` as text, and further features as they are.
+      text: `inputs` and `targets` as text, and further features as they are. A task
+        for a decoder alone may have no `inputs`.
       pieces: `inputs` and `targets` as the vocabulary cuts them, end included.
     """
 
@@ -56,7 +57,8 @@ class PackedRow:
 
     Attributes:
       segments: its examples, in order.
-      padding: unused places of `inputs` and `targets`.
+      padding: unused places of `inputs` and `targets`; for a decoder alone, whose
+        inputs and targets share their places, of `targets`.
     """
 
     segments: tuple[PackedSegment, ...]
@@ -82,12 +84,12 @@ def preview_examples(
     vocabulary = task.output_features["targets"].vocabulary
     shown = []
     for example in itertools.islice(_examples(task, split, lengths), num_examples):
-        tokens = {name: example[name] for name in PACKED_FEATURES}
+        packed = [name for name in PACKED_FEATURES if name in example]
         text = {
             name: _text(example, name, vocabulary)
-            for name in (*PACKED_FEATURES, *_further(example))
+            for name in (*packed, *_further(example))
         }
-        cut = {name: pieces(vocabulary, tokens[name]) for name in PACKED_FEATURES}
+        cut = {name: pieces(vocabulary, example[name]) for name in packed}
         shown.append(PreviewExample(text, cut))
     if not shown:
         raise CorpusError(f"task {task_name!r} has no examples in split {split!r}")
@@ -103,7 +105,8 @@ def preview_packed(
       name: a mixture or task.
       split: which split.
       num_rows: rows in the batch.
-      lengths: `inputs` and `targets` lengths of a row.
+      lengths: `inputs` and `targets` lengths of a row; `targets` only for a decoder
+        alone.
       seed: the run's seed.
 
     Raises:
@@ -116,7 +119,6 @@ def preview_packed(
     )
     vocabulary = next(iter(tasks_of(name))).output_features["targets"].vocabulary
     batch = batches.batch(0)
-    assert isinstance(batch, Batch)  # there are inputs
     return tuple(
         _packed_row(batch, row, batches.task_names, vocabulary)
         for row in range(num_rows)
@@ -153,22 +155,36 @@ def _examples(
 
 
 def _packed_row(
-    batch: Batch, row: int, task_names: Sequence[str], vocabulary: seqio.Vocabulary
+    batch: Batch | DecoderBatch,
+    row: int,
+    task_names: Sequence[str],
+    vocabulary: seqio.Vocabulary,
 ) -> PackedRow:
-    tokens = {"inputs": batch.inputs[row], "targets": batch.targets[row]}
-    segments = {
-        "inputs": batch.inputs_segments[row],
-        "targets": batch.targets_segments[row],
-    }
+    if isinstance(batch, Batch):
+        places = {
+            "inputs": (batch.inputs[row], batch.inputs_segments[row]),
+            "targets": (batch.targets[row], batch.targets_segments[row]),
+        }
+        padding = {n: int(np.sum(places[n][1] == 0)) for n in places}
+    else:
+        tokens, segments = batch.tokens[row], batch.segments[row]
+        of_inputs = batch.prefix[row] == 1
+        places = {
+            "inputs": (tokens, np.where(of_inputs, segments, 0)),
+            "targets": (tokens, np.where(of_inputs, 0, segments)),
+        }
+        padding = {"targets": int(np.sum(segments == 0))}
     tasks = batch.segment_task[row]
     packed = [
         PackedSegment(
             task_names[task],
-            {n: pieces(vocabulary, tokens[n][segments[n] == segment]) for n in tokens},
+            {
+                name: pieces(vocabulary, tokens[segments == segment])
+                for name, (tokens, segments) in places.items()
+            },
         )
         for segment, task in enumerate(tasks[tasks >= 0], start=1)
     ]
-    padding = {n: int(np.count_nonzero(segments[n] == 0)) for n in tokens}
     return PackedRow(tuple(packed), padding)
 
 

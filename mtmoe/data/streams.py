@@ -7,6 +7,7 @@ it: to go to an example is to make every earlier one again.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,24 +114,25 @@ class StreamedTask:
     def sample(self) -> Sample:
         """Makes the first examples; the time to open the pipeline does not count.
 
-        Afterwards the stream is at its beginning.
-
         Raises:
           CorpusError: as `examples` does.
         """
-        self._example(0)
+        examples = self._one_pass(0)
+        next(examples)
         began = time.monotonic()
         seconds, made = 0.0, 0
-        while made < _SAMPLE_EXAMPLES and seconds < _SAMPLE_SECONDS:
+        for _ in itertools.islice(examples, _SAMPLE_EXAMPLES):
             made += 1
-            self._example(made)
             seconds = time.monotonic() - began
-        self._examples = None
+            if seconds > _SAMPLE_SECONDS:
+                break
         return Sample(made, seconds)
 
     def _example(self, counter: int) -> tuple[Int32Array, Int32Array]:
-        if self._examples is None or counter < self._position:
-            self._examples, self._position = self._passes(), 0
+        # After an error, or for an earlier example, reading begins anew.
+        examples, self._examples = self._examples, None
+        if examples is None or counter < self._position:
+            examples, self._position = self._passes(), 0
             if counter >= _SAID_FROM:
                 print(
                     f"task {self.task.name!r} is not cached: its first {counter:,} "
@@ -138,9 +140,10 @@ class StreamedTask:
                     file=sys.stderr,
                 )
         for _ in range(counter - self._position):
-            next(self._examples)
-        self._position = counter + 1
-        return next(self._examples)
+            next(examples)
+        example = next(examples)
+        self._examples, self._position = examples, counter + 1
+        return example
 
     def _passes(self) -> Iterator[tuple[Int32Array, Int32Array]]:
         """Yields the examples of all passes, without end."""
@@ -151,18 +154,12 @@ class StreamedTask:
                     f"task {self.task.name!r} begins its pass number {number + 1}; "
                     f"max_epochs is {self._max_epochs:g}"
                 )
-            seed = int(fold(_PASS_KEY, self._seed, name_key(self.task.name), number))
-            count = 0
-            for example in self._one_pass(seed % 2**31):
-                yield example
-                count += 1
-            if count == 0:
-                raise CorpusError(
-                    f"task {self.task.name!r} has no examples in split {self._split!r}"
-                )
+            yield from self._one_pass(number)
             number += 1
 
-    def _one_pass(self, seed: int) -> Iterator[tuple[Int32Array, Int32Array]]:
+    def _one_pass(self, number: int) -> Iterator[tuple[Int32Array, Int32Array]]:
+        """Yields the examples of a pass, at least one."""
+        seed = fold(_PASS_KEY, self._seed, name_key(self.task.name), number)
         options = tf.data.Options()
         options.deterministic = True
         options.autotune.enabled = False
@@ -173,20 +170,26 @@ class StreamedTask:
                 split=self._split,
                 use_cached=self.task.requires_caching,
                 shuffle=True,
-                seed=seed,
+                seed=int(seed % np.uint64(2**31)),
                 num_epochs=1,
                 try_in_mem_cache=False,
             )
             kept = [name for name in FEATURES if name in dataset.element_spec]
             dataset = dataset.map(lambda row: {name: row[name] for name in kept})
             dataset = dataset.prefetch(_LOOK_AHEAD).with_options(options)
+            empty = True
             for row in dataset.as_numpy_iterator():
                 inputs, targets = (
                     np.asarray(row.get(name, ()), np.int32) for name in FEATURES
                 )
                 self._check(inputs)
                 self._check(targets)
+                empty = False
                 yield inputs, targets
+        if empty:
+            raise CorpusError(
+                f"task {self.task.name!r} has no examples in split {self._split!r}"
+            )
 
     def _check(self, tokens: Int32Array) -> None:
         vocab_size = self.task.output_features["targets"].vocabulary.vocab_size

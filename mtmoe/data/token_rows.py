@@ -1,6 +1,6 @@
 """Rows of tokens of different lengths in one flat array.
 
-Legend: N rows asked for, R rows there are, W width.
+Legend: R rows, W width.
 """
 
 from __future__ import annotations
@@ -31,28 +31,30 @@ class TokenRows:
         """Returns the number of rows."""
         return len(self.bounds) - 1
 
-    def gather(
-        self, rows_N: npt.ArrayLike, width: int
-    ) -> tuple[Int32Array, Int32Array]:
-        """Returns rows padded with 0 to `width` (int32 [N, W]) and their sizes [N]."""
-        rows_N = np.asarray(rows_N, np.int64)
-        starts_N = self.bounds[rows_N]
-        sizes_N = self.bounds[rows_N + 1] - starts_N
-        if np.any(sizes_N > width):
-            raise ValueError(f"a row of {sizes_N.max()} tokens is wider than {width}")
-        columns_W = np.arange(width)
-        inside_NW = columns_W < sizes_N[:, None]
-        padded_NW = np.zeros(inside_NW.shape, np.int32)
-        padded_NW[inside_NW] = self.tokens[(starts_N[:, None] + columns_W)[inside_NW]]
-        return padded_NW, sizes_N.astype(np.int32)
+    def padded(self, width: int) -> Int32Array:
+        """Returns the rows padded with 0 to `width`, int32 [R, W].
+
+        Raises:
+          ValueError: a row is wider.
+        """
+        sizes_R = np.diff(self.bounds)
+        if np.any(sizes_R > width):
+            raise ValueError(f"a row of {sizes_R.max()} tokens is wider than {width}")
+        padded_RW = np.zeros((len(self), width), np.int32)
+        padded_RW[np.arange(width) < sizes_R[:, None]] = self.tokens
+        return padded_RW
 
 
 def join_rows(rows: Iterable[npt.ArrayLike]) -> TokenRows:
     """Makes one `TokenRows` of many one-dimensional arrays of tokens."""
     arrays = [np.asarray(row, np.int32) for row in rows]
-    sizes = np.array([len(array) for array in arrays], np.int64)
-    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    bounds = row_bounds([len(array) for array in arrays])
     return TokenRows(np.concatenate([np.zeros(0, np.int32), *arrays]), bounds)
+
+
+def row_bounds(sizes_R: npt.ArrayLike) -> Int64Array:
+    """Returns int64 [R + 1], the bounds of rows of these sizes behind each other."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes_R, dtype=np.int64)])
 
 
 def cut_rows(tokens: Int32Array, length: int, min_tail: int) -> TokenRows:

@@ -83,7 +83,6 @@ def test_packed_pairs_lie_as_seqio_packs_them():
 
 
 def test_a_decoder_s_rows_lie_as_seqio_s_prefix_converter_lays_them():
-    """One example a row, and packed."""
     converter = seqio.PrefixLMFeatureConverter(pack=False)
     rows = list(converter(_dataset(EXAMPLES), LENGTHS).as_numpy_iterator())
     batch = _joined(EXAMPLES, range(5), [1] * 5, 5, 23)
@@ -94,6 +93,9 @@ def test_a_decoder_s_rows_lie_as_seqio_s_prefix_converter_lays_them():
     fed = expected["decoder_causal_attention"]
     np.testing.assert_array_equal(batch.prefix, np.pad(fed, ((0, 0), (0, 1)))[:, 1:])
 
+
+@pytest.mark.slow
+def test_a_decoder_s_packed_rows_lie_as_seqio_s_prefix_converter_packs_them():
     packing = seqio.PrefixLMFeatureConverter(pack=True)
     short = [EXAMPLES[i] for i in (0, 1, 4)]
     packed = list(packing(_dataset(short), LENGTHS).as_numpy_iterator())

@@ -542,7 +542,9 @@ def _damage(cache: Path, task: str) -> None:
         path.write_bytes(content)
 
 
-@pytest.mark.parametrize("packing", [None, Packing(8)])
+@pytest.mark.parametrize(
+    "packing", [None, pytest.param(Packing(8), marks=pytest.mark.slow)]
+)
 def test_examples_on_a_damaged_record_are_left_out_and_counted(
     own_cache, byte_vocabulary, packing
 ):
@@ -592,6 +594,9 @@ def test_more_passes_than_allowed_are_an_error_before_the_first_step(mixture):
         in message
     )
     assert f"'small' {passes['small']:.2f} times, 'large'" in message
+    packed = Packing(8)
+    with pytest.raises(ConfigError, match="about .* steps would do"):
+        load(3.0, 100, packing=packed)
     enough = int(message.split(" steps would do")[0].split()[-1])
     assert max(fine.epochs(enough).values()) <= 3.0
     assert max(fine.epochs(enough + 1).values()) > 3.0

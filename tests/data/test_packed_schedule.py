@@ -110,11 +110,12 @@ def test_any_cut_of_the_rows_gives_the_same_rows(two_stages, first, count, cut):
     """In either stage, in any period, and across their ends."""
     middle = first + int(cut * count)
     whole = two_stages.rows(first, first + count)
-    parts = [two_stages.rows(first, middle)] if middle > first else []
-    if first + count > middle:
-        part = two_stages.rows(middle, first + count)
-        parts.append(part._replace(rows=part.rows + middle - first))
-    for together, columns in zip(whole, zip(*parts, strict=True), strict=True):
+    before, after = (
+        two_stages.rows(first, middle),
+        two_stages.rows(middle, first + count),
+    )
+    after = after._replace(rows=after.rows + middle - first)
+    for together, columns in zip(whole, zip(before, after, strict=True), strict=True):
         assert np.array_equal(together, np.concatenate(columns))
     assert np.all(np.diff(whole.rows) >= 0)
     assert whole.rows.size == 0 or 0 <= whole.rows[0] <= whole.rows[-1] < count
@@ -123,8 +124,7 @@ def test_any_cut_of_the_rows_gives_the_same_rows(two_stages, first, count, cut):
 def test_rows_before_counts_what_the_rows_hold(two_stages):
     second = two_stages._schedule.first_rows[1]
     for row in (0, 1, 12_345, second - 1, second, second + 1, second + 9999):
-        in_rows = two_stages.rows(0, row).tasks if row else np.zeros(0, np.int64)
-        counted = np.bincount(in_rows, minlength=4)
+        counted = np.bincount(two_stages.rows(0, row).tasks, minlength=4)
         without_tokens = _without_tokens_in_whole_periods(two_stages, row)
         assert np.array_equal(two_stages.rows_before(row), counted + without_tokens)
 

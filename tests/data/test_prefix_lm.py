@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.evaluation_examples import evaluation_examples
 from mtmoe.data.keys import fold
-from mtmoe.data.objectives.denoising import bounds_of
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.prefix_lm import PrefixLM
-from mtmoe.data.token_rows import TokenRows
+from mtmoe.data.token_rows import TokenRows, row_bounds
 from mtmoe.errors import ConfigError
 
 EOS = 1
@@ -33,7 +32,7 @@ def _unpad(row: np.ndarray) -> list[int]:
 
 
 def _rows(sizes: Sequence[int]) -> TokenRows:
-    bounds = bounds_of(sizes)
+    bounds = row_bounds(sizes)
     return TokenRows(np.arange(3, 3 + bounds[-1], dtype=np.int32), bounds)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import seqio
 
+from mtmoe.data.batches import Packing, TrainingBatches
 from mtmoe.data.mixing.mixtures import register_weighted_mixture
 from mtmoe.data.preview import pieces, preview_examples, preview_packed
 from mtmoe.data.registration import register_task
@@ -55,6 +58,30 @@ def test_a_packed_row_holds_whole_examples_of_several_tasks():
             assert segment.pieces["inputs"][0] == segment.task[-1]
             assert segment.pieces["inputs"][-1] == "</s>"
     assert {s.task for row in rows for s in row.segments} == {"shown.a", "shown.b"}
+
+
+def test_a_packed_row_is_a_row_of_the_first_training_batch():
+    add("shown.c", 50, "c")
+    batches = TrainingBatches("shown.c", 3, LENGTHS, seed=7, packing=Packing())
+    batch = batches.batch(0)
+    rows = preview_packed("shown.c", "train", 3, LENGTHS, seed=7)
+    for number, row in enumerate(rows):
+        of_row = [len(segment.pieces["inputs"]) for segment in row.segments]
+        segments = batch.inputs_segments[number]
+        assert of_row == np.bincount(segments[segments > 0])[1:].tolist()
+        texts = "".join(piece for s in row.segments for piece in s.pieces["targets"])
+        expected = batch.targets[number][batch.targets_segments[number] > 0]
+        assert texts == "".join(pieces(seqio.ByteVocabulary(100), expected))
+
+
+def test_a_decoder_alone_has_both_in_the_same_places():
+    add("shown.d", 9, "d")
+    [row] = preview_packed("shown.d", "train", 1, {"targets": 24})
+    for segment in row.segments:
+        assert segment.pieces["inputs"][:2] == ("d", "<0x20>")
+        assert segment.pieces["targets"] == (segment.pieces["inputs"][2], "</s>")
+    used = sum(len(cut) for s in row.segments for cut in s.pieces.values())
+    assert row.padding == {"targets": 24 - used} and used > 12
 
 
 def test_pieces_of_every_vocabulary(small_vocabulary, byte_vocabulary):

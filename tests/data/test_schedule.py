@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mtmoe.data.keys import fold, name_key, seed_pairs
+from mtmoe.data.keys import fold, fold_onto, name_key
 from mtmoe.data.schedule import (
     BLOCK_SIZE,
     BLOCKS_PER_PERIOD,
@@ -149,5 +149,12 @@ def test_fold_is_a_fixed_function_with_independent_bits():
     words = fold(7, np.arange(50_000))
     bits = (words[:, None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
     assert np.all(np.abs(bits.mean(axis=0) - 0.5) < 0.015)
-    pairs = seed_pairs(words)
-    assert pairs.shape == (50_000, 2) and pairs.dtype == np.int32
+
+
+def test_a_hash_can_be_gone_on_with():
+    words = np.arange(12).reshape(3, 4)
+    np.testing.assert_array_equal(
+        fold_onto(fold(5, words[:, :1]), words, 9), fold(5, words[:, :1], words, 9)
+    )
+    assert fold_onto(fold(1, 2), 3) == fold(1, 2, 3)
+    assert fold(1, 2, 3).shape == ()

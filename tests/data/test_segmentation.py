@@ -6,7 +6,7 @@ import itertools
 import math
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtmoe.data.keys import fold
@@ -21,6 +21,7 @@ def _words(key: int, sequences: int, picks: int) -> np.ndarray:
     return fold(key, np.arange(sequences), np.arange(picks)[:, None])
 
 
+@settings(max_examples=40, deadline=None)
 @given(counts=st.lists(_COUNTS, min_size=1, max_size=8), key=st.integers(0, 2**63))
 def test_segments_are_not_empty_and_add_up_whatever_the_neighbours(counts, key):
     items, segments = np.array(counts).T

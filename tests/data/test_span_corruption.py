@@ -14,10 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtmoe.data.keys import fold
-from mtmoe.data.objectives.denoising import bounds_of
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.token_rows import TokenRows
+from mtmoe.data.token_rows import TokenRows, row_bounds
 from mtmoe.errors import ConfigError
 
 VOCAB_SIZE = 1000
@@ -46,7 +45,7 @@ def _interleave(inputs: list[int], targets: list[int]) -> tuple[list[int], list[
 
 def _random_rows(sizes: list[int], seed: int = 0) -> TokenRows:
     tokens = np.random.default_rng(seed).integers(3, 800, sum(sizes))
-    return TokenRows(tokens.astype(np.int32), bounds_of(sizes))
+    return TokenRows(tokens.astype(np.int32), row_bounds(sizes))
 
 
 def _keys(key: int, count: int) -> np.ndarray:
@@ -142,10 +141,10 @@ def t5_mask():
 @pytest.mark.parametrize(
     ("density", "mean", "sizes"),
     [
-        (0.15, 3.0, [*range(1, 300), 568, 1137, 2048]),
-        (0.5, 3.0, [*range(1, 100), 512]),
-        (0.15, 32.0, [*range(1, 100), 512]),
-        (0.3, 1.0, range(1, 100)),
+        (0.15, 3.0, [*range(1, 150), 190, 568, 1137]),
+        (0.5, 3.0, [*range(1, 60), 512]),
+        (0.15, 32.0, [*range(1, 60), 512]),
+        (0.3, 1.0, range(1, 60)),
     ],
 )
 def test_the_counts_are_those_of_t5s_mask_for_every_length(
@@ -155,7 +154,7 @@ def test_the_counts_are_those_of_t5s_mask_for_every_length(
     ours = SpanCorruption(density, mean).noise_mask(sizes, _keys(1, len(sizes)))
     theirs = t5_mask(density, mean)
     seeds = tf.constant([[1, 2], [3, 4]], tf.int32)
-    bounds = bounds_of(sizes)
+    bounds = row_bounds(sizes)
     for size, mask in zip(sizes, np.split(ours, bounds[1:-1]), strict=True):
         expected = theirs(int(size), seeds).numpy()
         assert len(mask) == len(expected) == size

@@ -93,7 +93,7 @@ def test_anything_else_is_a_stream_with_a_reason(byte_vocabulary, steps, reason)
 @pytest.mark.parametrize(
     ("extra", "reason"),
     [
-        ({"mask": {}}, "its features are inputs, targets, mask, not inputs and"),
+        ({"mask": {}}, "its features are inputs, mask, targets, not inputs and"),
         ({"inputs": {"dtype": tf.float32}}, "feature 'inputs' is no list of tokens"),
         ({"targets": {"rank": 2}}, "feature 'targets' is no list of tokens"),
     ],

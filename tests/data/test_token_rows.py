@@ -8,16 +8,14 @@ import pytest
 from mtmoe.data.token_rows import cut_rows, join_rows, stack_rows
 
 
-def test_rows_are_padded_in_any_order_and_empty_ones_are_padding():
+def test_rows_are_padded_and_empty_ones_are_padding():
     rows = join_rows([[5, 0, 7], [], [8]])
-    padded, sizes = rows.gather([2, 0, 1, 0], 4)
-    assert padded.tolist() == [[8, 0, 0, 0], [5, 0, 7, 0], [0] * 4, [5, 0, 7, 0]]
-    assert sizes.tolist() == [1, 3, 0, 3]
-    assert padded.dtype == sizes.dtype == np.int32
-    nothing, sizes = join_rows([[], []]).gather([1, 0], 2)
-    assert nothing.tolist() == [[0, 0], [0, 0]] and sizes.tolist() == [0, 0]
+    assert rows.padded(4).tolist() == [[5, 0, 7, 0], [0, 0, 0, 0], [8, 0, 0, 0]]
+    assert rows.padded(3).dtype == np.int32
+    assert join_rows([[], []]).padded(2).tolist() == [[0, 0], [0, 0]]
+    assert join_rows([]).padded(2).shape == (0, 2)
     with pytest.raises(ValueError, match="row of 3 tokens is wider than 2"):
-        rows.gather([0], 2)
+        rows.padded(2)
 
 
 def test_a_stream_is_cut_and_a_short_tail_is_kept_if_it_is_long_enough():

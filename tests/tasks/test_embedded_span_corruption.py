@@ -91,7 +91,7 @@ def _restored(inputs: np.ndarray, targets: np.ndarray) -> list[int]:
 def test_all_languages_make_batches_and_held_out_examples(fake_corpus):
     batches = TrainingBatches(MIXTURE, 512, LENGTHS, seed=0)
     assert sum(batches.shares.values()) == pytest.approx(1.0)
-    seen = np.concatenate([batches.batch(step).task for step in range(4)])
+    seen = np.concatenate([batches.batch(step).segment_task[:, 0] for step in range(4)])
     assert set(seen) == set(range(101))
     examples = evaluation_examples(f"{MIXTURE}.sw", "validation", LENGTHS)
     (document,) = FakeCorpus().documents("sw", "validation")

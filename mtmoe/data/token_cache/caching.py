@@ -35,7 +35,8 @@ from mtmoe.data.token_cache.writer import (
 )
 from mtmoe.errors import ManifestError, MtmoeError, UnknownNameError
 
-WRITTEN, THERE, FAILED, STREAMED = "written", "already there", "failed", "streamed"
+WRITTEN, THERE, SOUND = "written", "already there", "sound"
+FAILED, STREAMED = "failed", "streamed"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class SplitResult:
     Attributes:
       task: name of the task.
       split: name of the split.
-      state: `WRITTEN`, `THERE`, `FAILED` or `STREAMED` (it cannot be cached).
+      state: `WRITTEN`, `THERE`, `SOUND` (every byte was read), `FAILED`, or `STREAMED`
+        (it cannot be cached).
       examples: examples in the cache, or documents of a text.
       tokens: tokens in the cache.
       bytes: size of its files.
@@ -168,7 +170,7 @@ def verify_splits(
       root: likewise.
 
     Yields:
-      Each split: `THERE` if it is cached and sound, otherwise `FAILED` or `STREAMED`.
+      Each split: `SOUND`, or else `FAILED` or `STREAMED`.
 
     Raises:
       UnknownNameError: no task has a split of that name.
@@ -191,7 +193,7 @@ def verify_splits(
         if problem:
             yield SplitResult(task.name, split, FAILED, reason=problem)
         else:
-            yield _result(manifest, THERE, time.monotonic() - started)
+            yield _result(manifest, SOUND, time.monotonic() - started)
 
 
 def run_job_safely(job: ShardJob, on_progress: OnProgress | None = None) -> JobOutcome:

@@ -248,6 +248,5 @@ def _part_facts(source: JoinedSource, split: str, namer: Namer) -> list[Json]:
                 for number, step in enumerate(part.steps, start=1)
             ],
         }
-        for place, part in enumerate(source.parts, start=1)
-        if split in part.source.splits
+        for place, part in enumerate(source.parts_of(split), start=1)
     ]

@@ -93,7 +93,7 @@ class ShardFacts:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the facts as JSON has them."""
-        return dataclasses.asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_json(cls, value: Any) -> ShardFacts:
@@ -189,15 +189,21 @@ class SplitManifest:
             "kind": self.kind,
             "features": list(self.features),
             "vocab_size": self.vocab_size,
-            "token_width": self.token_width,
             "fingerprint": self.fingerprint,
             "facts": dict(self.facts),
             "versions": dict(self.versions),
+            **self._derived(),
+            "shards": [shard.to_json() for shard in self.shards],
+        }
+
+    def _derived(self) -> dict[str, int]:
+        """Returns what is written for the reader, and follows from the rest."""
+        return {
+            "token_width": self.token_width,
             "examples": self.num_examples,
             "tokens": self.num_tokens,
             "smallest_token": self.smallest_token,
             "largest_token": self.largest_token,
-            "shards": [shard.to_json() for shard in self.shards],
         }
 
     @classmethod
@@ -225,7 +231,7 @@ class SplitManifest:
             shards=shards,
         )
         manifest.check()
-        for name, derived in manifest.to_json().items():
+        for name, derived in manifest._derived().items():
             if fields[name] != derived:
                 raise ManifestError(
                     f"{name} is {fields[name]}, but what follows from the rest is "

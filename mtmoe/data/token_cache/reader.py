@@ -69,7 +69,7 @@ class CachedSplit:
         self.num_tokens = manifest.num_tokens
         self._is_text = manifest.kind == "text"
         self._page_size = PAGE_TOKENS if self._is_text else PAGE_EXAMPLES
-        self._bad_records = BadRecords(quota=0) if bad_records is None else bad_records
+        self._bad_records = bad_records
         # Shards without content would only be in the way of a search by position.
         self._shards = [
             ShardReader(directory, manifest, shard)
@@ -275,15 +275,19 @@ class CachedSplit:
         try:
             return self._shards[shard].text_page(number)
         except DamagedRecordError as error:
-            self._bad_records.note(self.manifest.task, error)
+            self._note(error)
             return None
 
     def _example_page(self, shard: int, number: int) -> LaidOutPage | None:
         try:
             return self._shards[shard].example_page(number)
         except DamagedRecordError as error:
-            self._bad_records.note(self.manifest.task, error)
+            self._note(error)
             return None
+
+    def _note(self, error: DamagedRecordError) -> None:
+        bad_records = self._bad_records or BadRecords(quota=0)
+        bad_records.note(self.manifest.task, error)
 
     def _check_kind(self, kind: str) -> None:
         if self.manifest.kind != kind:

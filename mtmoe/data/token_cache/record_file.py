@@ -43,6 +43,8 @@ _CHUNK_HEADER = struct.Struct("<QQQQQ")
 # postscript before the footer's offset ends.
 _CHUNK_HEAD = 16
 _RECORDS = ord("r")
+_DISK_BLOCK = 4096
+_SPARSE_UP_TO = 2**20  # bytes
 _SKIPPED = frozenset(b"smp")  # signature, metadata, padding
 
 
@@ -83,6 +85,7 @@ def write_records(path: Location, records: Iterable[bytes]) -> RecordPlaces:
         sizes.append(len(record))
     with _errors_named(path):
         writer.close()
+        _give_back_zeros(path)
     places = find_records(path)
     if places.sizes.tolist() != sizes:
         raise MtmoeError(
@@ -90,6 +93,21 @@ def write_records(path: Location, records: Iterable[bytes]) -> RecordPlaces:
             "a chunk as it is; use one that does, such as 0.8"
         )
     return places
+
+
+def _give_back_zeros(path: str) -> None:
+    """Makes a small file sparse: the library pads each to 128 KiB, nearly all zeros."""
+    if os.path.getsize(path) > _SPARSE_UP_TO:
+        return
+    with open(path, "r+b") as file:
+        content = file.read()
+        file.truncate(0)
+        for start in range(0, len(content), _DISK_BLOCK):
+            block = content[start : start + _DISK_BLOCK]
+            if any(block):
+                file.seek(start)
+                file.write(block)
+        file.truncate(len(content))
 
 
 def find_records(path: Location) -> RecordPlaces:
@@ -110,8 +128,9 @@ def find_records(path: Location) -> RecordPlaces:
 class RecordFile:
     """Records of a file, read in any order by any thread.
 
-    A local file is mapped into memory at the first read; of a remote one each read
-    fetches the record's bytes alone.
+    A local file is mapped into memory at the first read, and may be replaced by another
+    one then, but not written to in place. Of a remote one each read fetches the
+    record's bytes alone.
     """
 
     def __init__(self, path: Location, offsets: UInt64Array, sizes: UInt32Array):
@@ -155,7 +174,7 @@ class RecordFile:
         if offset % _BLOCK + size > _BLOCK:
             end = _advance(offset, size)
         if end > len(mapped):
-            raise self._too_short(offset, end, len(mapped))
+            raise self._too_short(offset, end)
         return _without_block_headers(mapped[offset:end], offset, size)
 
     def _read_remote(self, offset: int, size: int) -> bytes | memoryview:
@@ -165,7 +184,7 @@ class RecordFile:
         except OSError as error:
             raise CorpusError(f"cannot read {self.path}: {error}") from error
         if len(content) < end - offset:
-            raise self._too_short(offset, end, offset + len(content))
+            raise self._too_short(offset, end)
         return _without_block_headers(memoryview(content), offset, size)
 
     def _map(self, offset: int) -> memoryview:
@@ -174,13 +193,13 @@ class RecordFile:
                 try:
                     self._mapped = memoryview(_open_and_map(self.path))
                 except ValueError as error:
-                    raise self._too_short(offset, offset + 1, 0) from error
+                    raise self._too_short(offset, offset + 1) from error
                 except OSError as error:
                     raise CorpusError(f"cannot read {self.path}: {error}") from error
             return self._mapped
 
-    def _too_short(self, offset: int, end: int, size: int) -> DamagedRecordError:
-        reason = f"the file ends at byte {size}, before byte {end}"
+    def _too_short(self, offset: int, end: int) -> DamagedRecordError:
+        reason = f"the file ends before the record does, at byte {end}"
         return DamagedRecordError(self.path, offset, reason)
 
 

@@ -71,6 +71,8 @@ def read_range(path: Location, offset: int, size: int) -> bytes:
         with tf.io.gfile.GFile(os.fspath(path), "rb") as file:
             file.seek(offset)
             return bytes(file.read(size))
+    except tf.errors.OutOfRangeError:  # the file ends before `offset`
+        return b""
     except tf.errors.NotFoundError as error:
         raise FileNotFoundError(os.fspath(path)) from error
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from mtmoe.data.cache import cache_directory
 from mtmoe.data.reading import reading
+from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.source import WebTextSource
@@ -39,6 +40,7 @@ from mtmoe.data.token_cache.manifest import (
 from mtmoe.data.token_cache.reader import CachedSplit
 from mtmoe.data.token_cache.storage import Location, is_remote, join
 from mtmoe.data.token_cache.writer import (
+    is_prepared,
     shard_jobs,
     write_shard,
     write_split_manifest,
@@ -212,8 +214,20 @@ def _most_examples(task: seqio.Task, split: str, limit: int) -> int | None:
     if isinstance(source, TextSource | PairSource):
         return None
     with reading(task, split):
-        count = source.num_input_examples(split)
+        count = _num_examples(source, split)
     return limit if count is None or count <= limit else 0
+
+
+def _num_examples(source: seqio.DataSource, split: str) -> float | None:
+    """Returns the examples of a source, None if it cannot tell without reading them."""
+    if isinstance(source, JoinedSource):
+        counts = [_num_examples(part.source, split) for part in source.parts_of(split)]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+    if isinstance(source, seqio.TfdsDataSource) and not is_prepared(source, split):
+        return None
+    count: float | None = source.num_input_examples(split)
+    return count
 
 
 def _build_split(

@@ -267,19 +267,19 @@ def _num_shards(task: seqio.Task, split: str) -> int:
     if isinstance(source, seqio.FunctionDataSource):
         return 1
     if isinstance(source, seqio.TfdsDataSource):
-        return _num_tfds_files(source.tfds_dataset, split)
+        return len(source.list_shards(split)) if is_prepared(source, split) else 1
     return max(len(source.list_shards(split)), 1)
 
 
-def _num_tfds_files(loader: Any, split: str) -> int:
-    """Returns the files of a prepared data set's split, and prepares it if need be."""
-    builder = loader._get_builder(split)
+def is_prepared(source: seqio.TfdsDataSource, split: str) -> bool:
+    """Whether TFDS knows the files of a split, after preparing it if need be.
+
+    It never does where a test puts made-up examples in their place.
+    """
+    builder = source.tfds_dataset._get_builder(split)
     if not builder.info.splits:
         builder.download_and_prepare()
-    try:
-        return max(len(builder.info.splits[loader._map_split(split)].filepaths), 1)
-    except (KeyError, ValueError):
-        return 1  # the data is not in files: TFDS says what is wrong when it is read
+    return bool(builder.info.splits)
 
 
 def _encoded(

@@ -83,7 +83,7 @@ def test_a_plan_is_what_the_batches_then_hold(mixed):
     for batch in map(batches.batch, range(steps)):
         sizes = (batch.inputs != 0).sum(1) + (batch.targets != 0).sum(1)
         for number, name in enumerate(batches.task_names):
-            tokens[name] += int(sizes[batch.task == number].sum())
+            tokens[name] += int(sizes[batch.segment_task[:, 0] == number].sum())
     assert plan.total.examples == steps * batch_size
     assert plan.total.tokens == pytest.approx(sum(tokens.values()), rel=0.01)
     for name, epochs in batches.epochs(steps).items():

@@ -67,6 +67,18 @@ def test_any_batch_size_cuts_the_same_rows(batch_size, first):
         assert schedule.rows_before(row)[tasks[i]] == counters[i]
 
 
+def test_a_stage_by_itself_counts_from_its_beginning():
+    schedule = StagedSchedule(STAGES, seed=3)
+    tasks, counters = schedule.row_range(6_000, 7_000)
+    own_tasks, own_counters = schedule.stage_range(1, 1_000, 2_000)
+    np.testing.assert_array_equal(own_tasks, tasks)
+    before = schedule.rows_before(5_000)
+    np.testing.assert_array_equal(own_counters + before[tasks], counters)
+    np.testing.assert_array_equal(
+        schedule.stage_rows_before(1, 1_000), schedule.rows_before(6_000) - before
+    )
+
+
 def test_blocks_begin_with_their_stage_and_keep_their_counts():
     schedule = StagedSchedule(STAGES, seed=0)
     for start, rates in STAGES[:2]:
@@ -137,7 +149,9 @@ def test_batches_change_their_mixture_at_the_step(staged):
     assert batches.task_names == ("more", "pairs", "text")
     assert [stage.mixture for stage in batches.stages] == ["both", "all", "text"]
     assert [batches.stage(step) for step in (0, 19, 20, 29, 30)] == [0, 0, 1, 1, 2]
-    tasks = np.concatenate([batches.batch(step).task for step in range(40)])
+    tasks = np.concatenate(
+        [batches.batch(step).segment_task[:, 0] for step in range(40)]
+    )
     assert not np.any(tasks[: 20 * 16] == 1)
     assert np.mean(tasks[20 * 16 : 30 * 16] == 1) == pytest.approx(0.75, abs=0.1)
     assert set(tasks[30 * 16 :]) == {2}
@@ -166,7 +180,7 @@ def test_a_task_goes_on_where_it_was(staged, byte_vocabulary):
     seen = [
         byte_vocabulary.decode(inputs[inputs != 0].tolist())
         for batch in map(batches.batch, range(9))
-        for inputs in batch.inputs[batch.task == number]
+        for inputs in batch.inputs[batch.segment_task[:, 0] == number]
     ]
     before = round(batches.epochs(4)["pairs"] * 7)
     assert 0 < before < 14 and before % 7 and len(seen) == before + 25

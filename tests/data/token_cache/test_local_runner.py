@@ -1,0 +1,67 @@
+"""Several processes: the same files as one writes, and a death that is reported."""
+
+from __future__ import annotations
+
+import gin
+import pytest
+from cacheable_tasks import files_of, registered
+
+from mtmoe.data import registry
+from mtmoe.data.registry import tasks_of
+from mtmoe.data.token_cache.caching import FAILED, WRITTEN, finish_splits, plan_caching
+from mtmoe.data.token_cache.local_runner import run_locally
+from mtmoe.data.token_cache.worker_setup import WorkerSetup
+from mtmoe.errors import MtmoeError
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("own_cache", "bytes_configured"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_imported", ["cacheable_tasks"])
+    with registered(tmp_path, monkeypatch):
+        yield tmp_path
+
+
+def cache(mixture, root, num_workers, on_progress=None):
+    plan = plan_caching(tasks_of(mixture), (), root)
+    setup = WorkerSetup.of_this_process()
+    outcomes = run_locally(plan.jobs, setup, num_workers, on_progress)
+    return {(r.task, r.split): r for r in finish_splits(plan, outcomes)}
+
+
+def test_two_processes_and_a_death(folder):
+    """A task kills its process: it alone fails, and what was given with it goes on."""
+    (folder / "deadly").touch()
+    results = cache("cacheable.bad", folder / "two", 2)
+    states = {r.task: r.state for r in results.values()}
+    failed = {name for name, state in states.items() if state == FAILED}
+    assert failed == {
+        "cacheable.broken",
+        "cacheable.deadly",
+        "cacheable.empty",
+        "cacheable.unreadable",
+    }
+    for split in ("train", "validation"):
+        death = results["cacheable.deadly", split]
+        assert death.state == FAILED
+        assert "has ended (killed by SIGKILL)" in death.reason
+        assert "about to die" in death.reason
+    written = {r.task for r in results.values() if r.state == WRITTEN}
+    cache("cacheable.good", folder / "one", 1)
+    one, two = files_of(folder / "one"), files_of(folder / "two")
+    assert {name.partition("/")[0] for name in one} == written
+    assert {n: c for n, c in two.items() if n.partition("/")[0] in written} == one
+    (folder / "deadly").unlink()
+    deadly = cache("cacheable.deadly", folder / "two", 1)
+    assert {r.state for r in deadly.values()} == {WRITTEN}
+
+
+def test_a_worker_that_cannot_be_set_up(folder):
+    plan = plan_caching(tasks_of("cacheable.good"), (), folder / "root")
+    setup = WorkerSetup(("no_such_module",), (), gin.config_str())
+    with pytest.raises(MtmoeError, match="cannot be set up: .*no_such_module"):
+        list(run_locally(plan.jobs, setup, 2))
