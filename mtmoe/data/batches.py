@@ -72,6 +72,7 @@ class TrainingBatches:
       shares: fraction of all examples by task; of a staged mixture, in its first stage.
       stages: stages of a staged mixture, otherwise the one mixture from step 0.
       stage_shares: fraction of a stage's examples by task, for each stage.
+      content: SHA-256 of the cached tokens of all tasks: another one, other batches.
       num_rows: examples in one epoch, by task; None: not cached, and so not known.
       num_tokens: cached tokens in one epoch, by task; likewise.
       languages: codes of the tasks' languages, sorted; `mul` for several.
@@ -140,6 +141,7 @@ class TrainingBatches:
         self._streams_lock = threading.Lock()
         self.stage_shares = tuple(map(self._by_task, self._schedule.shares_ST))
         self.shares = self.stage_shares[0]
+        self.content = self._rows.content
         self.num_rows = self._by_task(self._rows.num_rows)
         self.num_tokens = self._by_task(self._rows.num_tokens)
         codes_T = [task_card(task).language or SEVERAL_LANGUAGES.code for task in tasks]

@@ -9,6 +9,7 @@ Legend: N examples asked for, T tasks, M examples made together.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -83,6 +84,7 @@ class MixtureRows:
       num_rows: examples in one pass, by task; None where it is not known.
       num_tokens: cached tokens of one pass, likewise.
       streamed: names of the tasks that are not cached.
+      content: SHA-256 of the cached tokens of all tasks.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class MixtureRows:
             [rows.num_rows if rows else 1 for rows in self._rows], np.int64
         )
         self._recipes, self._recipe_T = _recipes(self._rows)
+        self.content = _content(self._rows)
         self.num_rows = tuple(rows.num_rows if rows else None for rows in self._rows)
         self.num_tokens = tuple(
             rows.num_tokens if rows else None for rows in self._rows
@@ -218,6 +221,16 @@ def _by_task(tasks_N: Int64Array) -> Iterator[tuple[int, Int64Array]]:
     bounds = np.flatnonzero(np.diff(sorted_N, prepend=-1, append=-1)).tolist()
     for begin, end in zip(bounds, bounds[1:], strict=False):
         yield int(sorted_N[begin]), order_N[begin:end]
+
+
+def _content(rows: Sequence[TaskRows | None]) -> str:
+    """Names the tokens of all tasks by the check sums of their files."""
+    digest = hashlib.sha256()
+    for part in rows:
+        shards = part.cache.manifest.shards if part else ()
+        sums = [(shard.crc32, shard.index_crc32) for shard in shards]
+        digest.update(f"{sums}\n".encode())
+    return digest.hexdigest()
 
 
 def _recipes(rows: Sequence[TaskRows | None]) -> tuple[list[Recipe], Int64Array]:

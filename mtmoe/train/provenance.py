@@ -29,6 +29,7 @@ class DataRecord:
       sources: packages of the embedded corpus: name, version, sha256, number of
         languages, characters; empty if no task of the mixture reads it.
       vocabulary: fingerprint of the vocabulary.
+      content: SHA-256 of the cached tokens of all tasks.
       tasks: by task: share of all examples, number of examples and tokens an epoch;
         None for a task that is read as it comes, whose size is not known.
       stages: of a staged mixture: first step, mixture and shares of each; else empty.
@@ -36,6 +37,7 @@ class DataRecord:
 
     sources: tuple[Mapping[str, Any], ...]
     vocabulary: str
+    content: str
     tasks: Mapping[str, Mapping[str, float | None]]
     stages: tuple[Mapping[str, Any], ...] = ()
 
@@ -57,6 +59,7 @@ class DataRecord:
                 for source in sources
             ),
             vocabulary=vocabulary_fingerprint(task_vocabulary(get_task(names[0]))),
+            content=batches.content,
             tasks={
                 name: {
                     "share": batches.shares[name],
@@ -98,6 +101,7 @@ def provenance_text(
         "versions": versions(),
         "sources": list(data.sources),
         "vocabulary": data.vocabulary,
+        "content": data.content,
         "command": command,
         "host": {"cores": os.cpu_count()},
         "seed": seed,
