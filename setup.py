@@ -83,8 +83,8 @@ CORPORA = [
 # Language identification as mC4 had it (CLD3), for cleaning raw text.
 CLEANING = ["cld3-py>=3.1"]
 
-# `mtmoe cache --runner=beam`, for sources that need a cluster. Beam wants protobuf below
-# 7; from 0.2.3 on, sentencepiece is generated for 7 and does not say so.
+# `mtmoe cache --runner=beam`, for sources that need a cluster. Beam wants protobuf
+# below 7; from 0.2.3 on, sentencepiece is generated for 7 and does not say so.
 BEAM = ["apache-beam>=2.60", "sentencepiece>=0.2,<0.2.3"]
 
 DEVELOPMENT = [

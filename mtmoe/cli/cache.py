@@ -21,7 +21,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from absl import flags
 
@@ -79,10 +79,10 @@ def run(argv: list[str]) -> int:
         raise MtmoeError("usage: mtmoe cache --mixture=NAME [--split=train ...]")
     _check_flags()
     import_tensorflow()
-    with without_sentencepiece_notes():
+    with os.fdopen(os.dup(2), "w") as stderr, without_sentencepiece_notes():
         if FLAGS.prescheduled:
-            return verify_batches() if FLAGS.verify else write_batches()
-        return _cache()
+            return verify_batches() if FLAGS.verify else write_batches(stderr)
+        return _cache(stderr)
 
 
 def _check_flags() -> None:
@@ -102,7 +102,7 @@ def _check_flags() -> None:
         raise MtmoeError("--prescheduled needs --output_dir")
 
 
-def _cache() -> int:
+def _cache(stderr: TextIO) -> int:
     from mtmoe.data.registry import tasks_of
     from mtmoe.data.token_cache.store import default_root
 
@@ -115,9 +115,9 @@ def _cache() -> int:
     started = time.monotonic()
     _check_some_can_be_cached(tasks)
     if FLAGS.verify:
-        results = _verified(tasks, root)
+        results = _verified(tasks, root, stderr)
     else:
-        results = _written(tasks, root, config)
+        results = _written(tasks, root, config, stderr)
     _print(results, root, time.monotonic() - started)
     return _status(results)
 
@@ -132,11 +132,13 @@ def _check_some_can_be_cached(tasks: Sequence[seqio.Task]) -> None:
         raise MtmoeError("\n".join(["nothing here can be cached:", *listed[:20]]))
 
 
-def _verified(tasks: Sequence[seqio.Task], root: str) -> list[SplitResult]:
+def _verified(
+    tasks: Sequence[seqio.Task], root: str, stderr: TextIO
+) -> list[SplitResult]:
     from mtmoe.data.token_cache.caching import verify_splits
 
     total = sum(len(FLAGS.split or task.splits) for task in tasks)
-    progress = CachingProgress("splits", total)
+    progress = CachingProgress("splits", total, stream=stderr)
     results: list[SplitResult] = []
     for result in verify_splits(tasks, FLAGS.split, root):
         results.append(result)
@@ -146,19 +148,19 @@ def _verified(tasks: Sequence[seqio.Task], root: str) -> list[SplitResult]:
 
 
 def _written(
-    tasks: Sequence[seqio.Task], root: str, config: Config | None
+    tasks: Sequence[seqio.Task], root: str, config: Config | None, stderr: TextIO
 ) -> list[SplitResult]:
     from mtmoe.data.token_cache.caching import finish_splits, plan_caching
 
     total = sum(len(FLAGS.split or task.splits) for task in tasks)
-    looking = CachingProgress("looked at splits", total)
+    looking = CachingProgress("looked at splits", total, stream=stderr)
     plan = plan_caching(tasks, FLAGS.split, root, lambda done, _: looking.show(done))
     looking.end()
-    return list(finish_splits(plan, _outcomes(plan, root, config)))
+    return list(finish_splits(plan, _outcomes(plan, root, config, stderr)))
 
 
 def _outcomes(
-    plan: CachingPlan, root: str, config: Config | None
+    plan: CachingPlan, root: str, config: Config | None, stderr: TextIO
 ) -> Iterator[JobOutcome]:
     """Runs the jobs of a plan, and shows how far that is."""
     from mtmoe.data.token_cache.local_runner import run_locally
@@ -167,7 +169,7 @@ def _outcomes(
     if not plan.jobs:
         return
     setup = WorkerSetup.of_this_process(config.text if config else None)
-    progress = CachingProgress("shards", len(plan.jobs), "examples")
+    progress = CachingProgress("shards", len(plan.jobs), "examples", stderr)
     begun: dict[ShardJob, int] = {}
     done = examples = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
+from typing import TextIO
 
 from absl import flags
 
@@ -15,8 +16,11 @@ from mtmoe.report.wording import compact
 FLAGS = flags.FLAGS
 
 
-def write_batches() -> int:
+def write_batches(stderr: TextIO) -> int:
     """Writes the batches of the configured run; returns the exit status.
+
+    Args:
+      stderr: where progress is shown.
 
     Raises:
       MtmoeError: a flag, the configuration or the data cannot be used.
@@ -44,7 +48,7 @@ def write_batches() -> int:
         max_epochs=run.max_epochs,
         steps=run.steps,
     )
-    progress = CachingProgress("steps", max(steps, 1))
+    progress = CachingProgress("steps", max(steps, 1), stream=stderr)
     started = time.monotonic()
     manifest = write_prescheduled(
         batches,
