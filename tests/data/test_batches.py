@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import gin
@@ -333,21 +332,6 @@ def test_a_killed_process_is_gone_on_from_bit_for_bit(tmp_path):
         second.wait()
     batches = _of_three_texts(Packing(8))
     assert seen == [_digest(batches.batch(step)) for step in range(40)]
-
-
-@pytest.mark.slow
-def test_a_late_batch_costs_what_the_first_one_does():
-    """Each the first of its object: no more than a second apart."""
-    for packing in (None, Packing(8)):
-        seconds = []
-        for step in (0, 1_000_000):
-            batches = _of_three_texts(packing)
-            began = time.process_time()
-            batches.batch(step)
-            seconds.append(time.process_time() - began)
-        if packing is None:
-            assert max(seconds) < 0.5
-        assert seconds[1] - seconds[0] < 1.0
 
 
 ROOM = {"inputs": 64, "targets": 50}
