@@ -25,8 +25,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "cache.md"
 BYTES = "--gin_param=configured_vocabulary.factory=@byte_vocabulary"
 TASKS = "kept_tasks"
 
-MODULE = """
-import os, time
+MODULE = '''
+import glob, os, time
 import seqio
 from mtmoe.data.mixing.mixtures import register_weighted_mixture
 from mtmoe.data.objectives.span_corruption import SpanCorruption
@@ -34,8 +34,14 @@ from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.task_card import TaskCard
 
+PARENT = os.getppid()
+
 def documents(count, split):
-    time.sleep(float(os.environ.get("KEPT_SECONDS", "0")))
+    """Waits while KEPT_ROOT has KEPT_LIMIT finished splits, and the parent lives."""
+    limit = int(os.environ.get("KEPT_LIMIT", "0"))
+    finished = os.path.join(os.environ.get("KEPT_ROOT", ""), "*", "*", "MANIFEST.json")
+    while limit and len(glob.glob(finished)) >= limit and os.getppid() == PARENT:
+        time.sleep(0.05)
     return [f"{split} document {n} of {count}. " * 9 for n in range(count)]
 
 def text(count):
@@ -60,7 +66,7 @@ seqio.TaskRegistry.add(
     output_features=feature,
 )
 register_weighted_mixture("kept.with_stream", {names[0]: 1, "kept.stream": 1})
-"""
+'''
 
 
 @pytest.fixture
@@ -230,8 +236,14 @@ def test_progress_is_one_line_on_a_terminal_and_few_elsewhere():
     ]
 
 
-def _start(here, root, num_workers):
-    environment = {**os.environ, "KEPT_SECONDS": "0.5", "PYTHONPATH": str(here)}
+def _start(here, root, num_workers, limit):
+    """Starts the command; it goes on until about `limit` splits are finished."""
+    environment = {
+        **os.environ,
+        "KEPT_ROOT": str(root),
+        "KEPT_LIMIT": str(limit),
+        "PYTHONPATH": str(here),
+    }
     return subprocess.Popen(
         [
             sys.executable,
@@ -264,15 +276,15 @@ def _finished(root):
 def test_stopped_and_killed_and_given_again(here, capsys):
     """After Ctrl-C and kill -9 what is done stays, and the end is the same."""
     root = here / "out"
-    stopped = _start(here, root, 1)
+    stopped = _start(here, root, num_workers=1, limit=2)
     _wait_until(lambda: len(_finished(root)) >= 2)
     stopped.send_signal(signal.SIGINT)
     _, errors = stopped.communicate(timeout=60)
     assert stopped.returncode == 130 and errors.endswith("mtmoe: interrupted\n")
     first = _finished(root)
-    assert 2 <= len(first) < 16
+    assert len(first) == 2
 
-    killed = _start(here, root, 2)
+    killed = _start(here, root, num_workers=2, limit=3)
     _wait_until(lambda: len(_finished(root)) > len(first))
     children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text()
     killed.kill()
