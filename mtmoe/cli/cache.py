@@ -46,6 +46,7 @@ STREAMED_STATUS = 3
 _HEADINGS = ("task", "split", "examples", "tokens", "bytes", "seconds", "")
 _OF_PRESCHEDULED = ("first_step", "num_steps", "num_files")
 _OF_CACHING = ("mixture", "split", "runner", "beam_options", "num_workers")
+_ALONE_SECONDS = 20.0  # about what it takes a worker to start
 
 
 def define_flags() -> None:
@@ -184,8 +185,13 @@ def _outcomes(
         beam_options = shlex.split(FLAGS.beam_options)
         outcomes = run_on_beam(plan.jobs, setup, root, beam_options)
     else:
-        num_workers = FLAGS.num_workers or os.cpu_count() or 1
-        outcomes = run_locally(plan.jobs, setup, num_workers, on_progress)
+        outcomes = run_locally(
+            plan.jobs,
+            setup,
+            FLAGS.num_workers or os.cpu_count() or 1,
+            on_progress,
+            alone_seconds=0.0 if FLAGS.num_workers else _ALONE_SECONDS,
+        )
     try:
         for outcome in outcomes:
             begun.pop(outcome.job, None)

@@ -43,6 +43,7 @@ def run_locally(
     setup: WorkerSetup,
     num_workers: int,
     on_progress: OnJobProgress | None = None,
+    alone_seconds: float = 0.0,
 ) -> Iterator[JobOutcome]:
     """Runs jobs, and yields how each one ends, in any order.
 
@@ -53,15 +54,21 @@ def run_locally(
       setup: what a worker needs.
       num_workers: processes; 1 runs the jobs in this one.
       on_progress: see `OnJobProgress`.
+      alone_seconds: how long this process works by itself, at splits of one shard,
+        before it starts others: the start of one takes longer than many a mixture.
 
     Raises:
       MtmoeError: a worker cannot be set up.
     """
     chunks = deque(_chunks(jobs))
+    alone_until = time.monotonic() + alone_seconds
+    while chunks and (
+        min(num_workers, len(chunks)) <= 1
+        or (_is_small(chunks[0]) and time.monotonic() < alone_until)
+    ):
+        for job in chunks.popleft():
+            yield _run_here(job, on_progress)
     num_workers = min(num_workers, len(chunks))
-    if num_workers <= 1:
-        yield from _run_here(jobs, on_progress)
-        return
     with contextlib.closing(_Pool(setup)) as pool:
         while chunks or pool.workers:
             while chunks and len(pool.workers) < num_workers:
@@ -218,14 +225,11 @@ def _reporter(connection: multiprocessing.connection.Connection) -> OnProgress:
     return report
 
 
-def _run_here(
-    jobs: Sequence[ShardJob], on_progress: OnJobProgress | None
-) -> Iterator[JobOutcome]:
+def _run_here(job: ShardJob, on_progress: OnJobProgress | None) -> JobOutcome:
     from mtmoe.data.token_cache.caching import run_job_safely
 
-    for job in jobs:
-        report = functools.partial(on_progress, job) if on_progress else None
-        yield run_job_safely(job, report)
+    report = functools.partial(on_progress, job) if on_progress else None
+    return run_job_safely(job, report)
 
 
 def _failed(job: ShardJob, reason: str) -> JobOutcome:
@@ -250,3 +254,8 @@ def _chunks(jobs: Sequence[ShardJob]) -> Iterator[list[ShardJob]]:
                 yield [job]
         if small:
             yield small
+
+
+def _is_small(chunk: list[ShardJob]) -> bool:
+    """Whether these are whole splits."""
+    return chunk[0].num_shards == 1

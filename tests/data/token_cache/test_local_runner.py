@@ -26,10 +26,10 @@ def folder(tmp_path, monkeypatch):
         yield tmp_path
 
 
-def cache(mixture, root, num_workers, on_progress=None):
+def cache(mixture, root, num_workers, on_progress=None, setup=None, alone=0.0):
     plan = plan_caching(tasks_of(mixture), (), root)
-    setup = WorkerSetup.of_this_process()
-    outcomes = run_locally(plan.jobs, setup, num_workers, on_progress)
+    setup = setup or WorkerSetup.of_this_process()
+    outcomes = run_locally(plan.jobs, setup, num_workers, on_progress, alone)
     return {(r.task, r.split): r for r in finish_splits(plan, outcomes)}
 
 
@@ -61,7 +61,18 @@ def test_two_processes_and_a_death(folder):
 
 
 def test_a_worker_that_cannot_be_set_up(folder):
-    plan = plan_caching(tasks_of("cacheable.good"), (), folder / "root")
     setup = WorkerSetup(("no_such_module",), (), gin.config_str())
     with pytest.raises(MtmoeError, match="cannot be set up: .*no_such_module"):
-        list(run_locally(plan.jobs, setup, 2))
+        cache("cacheable.good", folder / "root", 2, setup=setup)
+
+
+def test_small_splits_need_no_worker_at_first(folder):
+    """For a while this process works alone, but not at shards of a large split."""
+    setup = WorkerSetup(("no_such_module",), (), gin.config_str())
+    plan = plan_caching(tasks_of("cacheable.good"), (), folder / "alone")
+    small = [job for job in plan.jobs if job.num_shards == 1]
+    assert 0 < len(small) < len(plan.jobs)
+    done = [outcome.job for outcome in run_locally(small, setup, 2, None, 1e9)]
+    assert sorted(map(repr, done)) == sorted(map(repr, small))
+    with pytest.raises(MtmoeError, match="cannot be set up"):
+        cache("cacheable.good", folder / "alone", 2, setup=setup, alone=1e9)
