@@ -20,7 +20,7 @@ import seqio
 from mtmoe.data.keys import fold, name_key
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.reading import reading
+from mtmoe.data.reading import examples_in_order
 from mtmoe.data.recipes import Examples, RawRows, TextRecipe
 from mtmoe.data.registry import get_task
 from mtmoe.data.task_form import task_form
@@ -182,16 +182,7 @@ def _uncached_text(task: seqio.Task, split: str) -> Int32Array:
 
 def _streamed(task: seqio.Task, split: str, lengths: Lengths) -> Examples:
     """Runs a task of another kind once, in the order of its source."""
-    with reading(task, split):
-        dataset = task.get_dataset(
-            sequence_length=dict(lengths),
-            split=split,
-            use_cached=False,
-            shuffle=False,
-            seed=0,
-            num_epochs=1,
-        )
-        examples = list(dataset.as_numpy_iterator())
+    examples = list(examples_in_order(task, split, lengths))
     if not examples:
         raise CorpusError(f"task {task.name!r} has no examples in split {split!r}")
     inputs, targets = (

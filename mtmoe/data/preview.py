@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import seqio
 
 from mtmoe.data.batch import Batch, DecoderBatch
 from mtmoe.data.batches import Packing, TrainingBatches
-from mtmoe.data.reading import reading
+from mtmoe.data.reading import examples_in_order
 from mtmoe.data.registry import get_task, tasks_of
 from mtmoe.data.task_form import check_split
 from mtmoe.data.vocabularies import vocabulary_behind
@@ -83,7 +83,9 @@ def preview_examples(
     task = get_task(task_name)
     vocabulary = task.output_features["targets"].vocabulary
     shown = []
-    for example in itertools.islice(_examples(task, split, lengths), num_examples):
+    check_split(task, split)
+    examples = examples_in_order(task, split, lengths)
+    for example in itertools.islice(examples, num_examples):
         packed = [name for name in PACKED_FEATURES if name in example]
         text = {
             name: _text(example, name, vocabulary)
@@ -135,23 +137,6 @@ def pieces(
     if isinstance(vocabulary, seqio.ByteVocabulary):
         return tuple(_byte_piece(vocabulary, int(token)) for token in tokens)
     return tuple(f"{int(token)}" for token in tokens)
-
-
-def _examples(
-    task: seqio.Task, split: str, lengths: Lengths
-) -> Iterator[Mapping[str, Any]]:
-    check_split(task, split)
-    with reading(task, split):
-        dataset = task.get_dataset(
-            sequence_length=dict(lengths),
-            split=split,
-            use_cached=False,
-            shuffle=False,
-            seed=0,
-            num_epochs=1,
-            try_in_mem_cache=False,
-        )
-        yield from dataset.as_numpy_iterator()
 
 
 def _packed_row(

@@ -1,9 +1,10 @@
-"""Turns the many ways in which a data set can be absent into one clear error."""
+"""Reads a task's own data set; if it is absent, in whatever way, with a clear error."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import seqio
 
@@ -39,6 +40,37 @@ def reading(task: seqio.Task, split: str) -> Iterator[None]:
             f"({task_card(task).origin}): {type(error).__name__}: {lines[0][:200]}"
             + _advice(task)
         ) from error
+
+
+def examples_in_order(
+    task: seqio.Task, split: str, lengths: Mapping[str, int] | None, trim: bool = True
+) -> Iterator[Mapping[str, Any]]:
+    """Yields a pass over what a task's own preprocessors make of its source.
+
+    Args:
+      task: any task.
+      split: one of its splits.
+      lengths: sequence lengths by feature, as SeqIO takes them.
+      trim: whether features are cut to them at the end.
+
+    Yields:
+      The features of an example, as numpy arrays; the same ones each time.
+
+    Raises:
+      CorpusError: the source cannot be opened.
+    """
+    with reading(task, split):
+        dataset = task.get_dataset(
+            sequence_length=None if lengths is None else dict(lengths),
+            split=split,
+            use_cached=False,
+            shuffle=False,
+            seed=0,
+            num_epochs=1,
+            trim_output_features=trim,
+            try_in_mem_cache=False,
+        )
+        yield from dataset.as_numpy_iterator()
 
 
 def _raised_in(source: seqio.DataSource, error: Exception) -> bool:

@@ -12,7 +12,7 @@ import seqio
 
 from mtmoe.data.metrics.scale import perfect_score
 from mtmoe.data.objectives.language_model import LanguageModel
-from mtmoe.data.reading import reading
+from mtmoe.data.reading import examples_in_order
 from mtmoe.data.task_form import check_split, task_form
 from mtmoe.errors import CorpusError
 
@@ -66,18 +66,11 @@ def verify_task(
       CorpusError: the data cannot be read.
     """
     check_split(task, split)
-    self_supervised = not task.metric_fns and lengths is not None
-    with reading(task, split):
-        dataset = task.get_dataset(
-            sequence_length=dict(lengths) if self_supervised and lengths else None,
-            split=split,
-            use_cached=False,
-            shuffle=False,
-            num_epochs=1,
-            trim_output_features=False,
-            try_in_mem_cache=False,
-        )
-        examples = list(itertools.islice(dataset.as_numpy_iterator(), num_examples))
+    self_supervised = not task.metric_fns
+    found = examples_in_order(
+        task, split, lengths if self_supervised else None, trim=False
+    )
+    examples = list(itertools.islice(found, num_examples))
     if not examples:
         raise CorpusError(f"task {task.name!r} has no examples in split {split!r}")
     sizes = {

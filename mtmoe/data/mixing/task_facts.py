@@ -7,6 +7,7 @@ known by their card alone, and what nobody knows is None.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from mtmoe.data.mixing.encoding import (
 )
 from mtmoe.data.mixing.sizes import tokens_at_hand
 from mtmoe.data.objectives.objective import TokenObjective
+from mtmoe.data.reading import examples_in_order
 from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.task_card import task_card
 from mtmoe.data.task_form import task_form
@@ -179,17 +181,10 @@ def _measured_facts(
 
 def _sample(task: seqio.Task, lengths: Lengths) -> list[npt.NDArray[np.int32]]:
     """Returns the tokens, inputs and targets together, of the first examples."""
-    dataset = task.get_dataset(
-        sequence_length=dict(lengths),
-        split="train",
-        use_cached=False,
-        shuffle=False,
-        num_epochs=1,
-        try_in_mem_cache=False,
-    )
+    examples = examples_in_order(task, "train", lengths)
     return [
         np.concatenate([example["inputs"], example["targets"]])
-        for example in dataset.take(_SAMPLE).as_numpy_iterator()
+        for example in itertools.islice(examples, _SAMPLE)
     ]
 
 
