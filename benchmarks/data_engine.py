@@ -4,9 +4,9 @@
 
 Span corruption over the embedded corpus (1 and 101 tasks), and with supervised tasks
 beside it (300). Every row of the table is a process of its own; times run from the call
-to the first batch, imports excluded. Both read the same tasks: SeqIO from text, as it
-does without an offline cache; ours from the token cache, which is filled first, and
-whose making is timed too.
+to the first batch, imports excluded; a packed row counts as one example. Both read the
+same tasks: SeqIO from text, as it does without an offline cache; ours from the token
+cache, which is filled first, and whose making is timed too.
 """
 
 from __future__ import annotations
@@ -68,6 +68,18 @@ def open_ours(mixture: str, lengths: dict[str, int], start_step: int) -> Iterato
     return batches.iterate(start_step)
 
 
+def open_packed(
+    mixture: str, lengths: dict[str, int], start_step: int
+) -> Iterator[Any]:
+    """Opens our batches of packed rows."""
+    from mtmoe.data.batches import Packing, TrainingBatches
+
+    batches = TrainingBatches(
+        mixture, _BATCH_SIZE.value, lengths, seed=0, packing=Packing()
+    )
+    return batches.iterate(start_step)
+
+
 def open_seqio(mixture: str, lengths: dict[str, int], start_step: int) -> Iterator[Any]:
     """Opens SeqIO's own pipeline, padded to the same batches; it starts at 0."""
     import seqio
@@ -120,6 +132,9 @@ def measure(
     }
 
 
+_OPEN = {"ours": open_ours, "packed": open_packed, "seqio": open_seqio}
+
+
 def _peak_bytes() -> int:
     with open("/proc/self/status", encoding="utf-8") as status:
         line = next(line for line in status if line.startswith("VmHWM:"))
@@ -153,13 +168,23 @@ def print_row(name: str, count: str, result: dict[str, float]) -> None:
     )
 
 
+def early_and_late(kind: str, name: str, count: str) -> dict[str, float]:
+    """Measures a start at step 0, which is returned, and at a late step."""
+    early = run_child(kind, count)
+    print_row(name, count, early)
+    late = run_child(kind, count, _LATE_STEP)
+    print_row(f"  from step {_LATE_STEP:,}", count, late)
+    more = late["first_batch"] - early["first_batch"]
+    print(f"  resuming there costs {more:+.2f} s")
+    return early
+
+
 def main(argv: list[str]) -> None:
     """Prints the table, the ratios, and what of the aims is met."""
     del argv
     if _CHILD.value:
         kind, count, start_step = _CHILD.value.split(":")
-        open_batches = {"ours": open_ours, "seqio": open_seqio}[kind]
-        print(json.dumps(measure(open_batches, int(count), int(start_step))))
+        print(json.dumps(measure(_OPEN[kind], int(count), int(start_step))))
         return
     import importlib.metadata as metadata
 
@@ -183,12 +208,8 @@ def table(our_tasks: dict[str, None], seqio_tasks: dict[str, None]) -> None:
         print_row("ours, cache being made", most, run_child("ours", most))
     for count in itertools.chain(dict.fromkeys([*our_tasks, *seqio_tasks])):
         if count in our_tasks:
-            ours[count] = run_child("ours", count)
-            print_row("ours, from the cache", count, ours[count])
-            late = run_child("ours", count, _LATE_STEP)
-            print_row(f"  from step {_LATE_STEP:,}", count, late)
-            more = late["first_batch"] - ours[count]["first_batch"]
-            print(f"  resuming there costs {more:+.2f} s")
+            ours[count] = early_and_late("ours", "ours, from the cache", count)
+            early_and_late("packed", "ours, rows packed", count)
         if count in seqio_tasks:
             peers[count] = run_child("seqio", count)
             print_row("SeqIO's own mixture", count, peers[count])

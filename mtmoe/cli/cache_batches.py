@@ -26,7 +26,6 @@ def write_batches(stderr: TextIO) -> int:
       MtmoeError: a flag, the configuration or the data cannot be used.
     """
     from mtmoe.config.load import load_config
-    from mtmoe.data.batches import TrainingBatches
     from mtmoe.data.prescheduled import write_prescheduled
     from mtmoe.data.registry import register
     from mtmoe.train.settings import configured_run
@@ -39,15 +38,7 @@ def write_batches(stderr: TextIO) -> int:
     run = configured_run()
     first_step = FLAGS.first_step or 0
     steps = run.steps - first_step if FLAGS.num_steps is None else FLAGS.num_steps
-    batches = TrainingBatches(
-        run.mixture,
-        run.batch_size,
-        run.lengths,
-        run.seed,
-        packing=run.packing,
-        max_epochs=run.max_epochs,
-        steps=run.steps,
-    )
+    batches = run.batches()
     progress = CachingProgress("steps", max(steps, 1), stream=stderr)
     started = time.monotonic()
     manifest = write_prescheduled(

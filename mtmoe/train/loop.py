@@ -77,15 +77,7 @@ def train(
 
     with progress.phase("reading the text"):
         register()
-        batches = TrainingBatches(
-            run.mixture,
-            run.batch_size,
-            run.lengths,
-            run.seed,
-            packing=run.packing,
-            max_epochs=run.max_epochs,
-            steps=run.steps,
-        )
+        batches = run.batches()
         _check_vocabulary(batches, run)
         data = DataRecord.of(batches)
     with progress.phase("building the model"):

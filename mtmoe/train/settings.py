@@ -7,7 +7,7 @@ import dataclasses
 import gin
 
 from mtmoe.checkpoint.store import MINIMUM_KEPT
-from mtmoe.data.batches import Packing
+from mtmoe.data.batches import Packing, TrainingBatches
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.layout import Layout
 from mtmoe.model.encoder_decoder import EncoderDecoder
@@ -103,6 +103,22 @@ class TrainingRun:
             raise ConfigError(
                 f"train.max_epochs is {self.max_epochs}, it must be above 0, or None"
             )
+
+    def batches(self) -> TrainingBatches:
+        """Opens the data of the run; its tasks must be registered.
+
+        Raises:
+          MtmoeError: the data cannot be used; see `TrainingBatches`.
+        """
+        return TrainingBatches(
+            self.mixture,
+            self.batch_size,
+            self.lengths,
+            self.seed,
+            packing=self.packing,
+            max_epochs=self.max_epochs,
+            steps=self.steps,
+        )
 
 
 def configured_run() -> TrainingRun:

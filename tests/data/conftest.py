@@ -6,6 +6,8 @@ import gin
 import pytest
 import sentencepiece
 import seqio
+from batch_contents import PAIRS
+from fake_tasks import add_supervised_task, add_text_task, random_documents
 
 SENTENCES = (
     "All human beings are born free and equal in dignity and rights.",
@@ -63,3 +65,13 @@ def clean_registry():
 def bytes_configured():
     """The configured vocabulary is bytes for one test."""
     gin.parse_config("configured_vocabulary.factory = @byte_vocabulary")
+
+
+@pytest.fixture
+def mixture(byte_vocabulary, clean_registry):
+    """Two texts of 100 and 20 rows, and 7 supervised examples."""
+    add_text_task("large", random_documents(1, 7000), byte_vocabulary)
+    add_text_task("small", random_documents(2, 1400), byte_vocabulary)
+    add_supervised_task("pairs", PAIRS, byte_vocabulary)
+    seqio.MixtureRegistry.add("mix", [("large", 5.0), ("small", 2), ("pairs", 1)])
+    return "mix"

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import collections
-import hashlib
 import itertools
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import gin
@@ -17,61 +12,24 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import seqio
-from fake_tasks import (
-    TEXT_STEPS,
-    add_supervised_task,
-    add_text_task,
-    random_documents,
+from batch_contents import (
+    ARRAYS,
+    LENGTHS,
+    PAIRS,
+    restored,
+    same_arrays,
+    segments_of,
+    text_of,
 )
+from fake_tasks import TEXT_STEPS, add_supervised_task, add_text_task, random_documents
 
 from mtmoe.data.batches import Packing, TrainingBatches
 from mtmoe.data.objectives.language_model import LanguageModel
 from mtmoe.data.objectives.prefix_lm import PrefixLM
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.errors import (
-    ConfigError,
-    CorpusError,
-    DamagedDataError,
-    UnknownNameError,
-)
+from mtmoe.errors import ConfigError, CorpusError, DamagedDataError, UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry")
-
-LENGTHS = {"inputs": 64, "targets": 20}
-PAIRS = [(f"question {i}", f"answer {i}") for i in range(7)]
-
-
-@pytest.fixture
-def mixture(byte_vocabulary, clean_registry):
-    """Two texts of 100 and 20 rows, and 7 supervised examples."""
-    add_text_task("large", random_documents(1, 7000), byte_vocabulary)
-    add_text_task("small", random_documents(2, 1400), byte_vocabulary)
-    add_supervised_task("pairs", PAIRS, byte_vocabulary)
-    seqio.MixtureRegistry.add("mix", [("large", 5.0), ("small", 2), ("pairs", 1)])
-    return "mix"
-
-
-ARRAYS = ("inputs", "targets", "inputs_segments", "targets_segments", "segment_task")
-
-
-def _equal(a, b) -> bool:
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ARRAYS)
-
-
-def _text(row: np.ndarray, vocabulary) -> str:
-    return vocabulary.decode(row[: row.tolist().index(1)])
-
-
-def _segments(batch):
-    """Yields (task, inputs, targets) of every segment, by row."""
-    for row in range(len(batch.inputs)):
-        for number, task in enumerate(batch.segment_task[row].tolist(), start=1):
-            if task >= 0:
-                yield (
-                    task,
-                    tuple(batch.inputs[row][batch.inputs_segments[row] == number]),
-                    tuple(batch.targets[row][batch.targets_segments[row] == number]),
-                )
 
 
 def test_a_batch_has_the_shapes_and_every_kind_of_row(mixture, byte_vocabulary):
@@ -90,7 +48,7 @@ def test_a_batch_has_the_shapes_and_every_kind_of_row(mixture, byte_vocabulary):
         )
     )
     pairs = {
-        (_text(inputs, byte_vocabulary), _text(targets, byte_vocabulary))
+        (text_of(inputs, byte_vocabulary), text_of(targets, byte_vocabulary))
         for inputs, targets, task in rows
         if task == 1
     }
@@ -98,7 +56,7 @@ def test_a_batch_has_the_shapes_and_every_kind_of_row(mixture, byte_vocabulary):
     large = "".join(random_documents(1, 7000))
     raw_length, _ = SpanCorruption().lengths(64)
     chunks = {large[i : i + raw_length] for i in range(0, 7000, raw_length)}
-    seen = {_restore(i, t, byte_vocabulary) for i, t, task in rows if task == 0}
+    seen = {restored(i, t, byte_vocabulary) for i, t, task in rows if task == 0}
     assert len(seen) > 50 and seen <= chunks
     assert 0 < batch.padding_fraction < 0.4
     filled = (batch.inputs != 0).sum() + (batch.targets != 0).sum()
@@ -110,24 +68,15 @@ def test_a_batch_has_the_shapes_and_every_kind_of_row(mixture, byte_vocabulary):
     assert batch.bad_rows == {}
 
 
-def _restore(inputs, targets, vocabulary) -> str:
-    spans: dict[int, list[int]] = {}
-    for token in targets[: targets.tolist().index(1)]:
-        if token >= 259:
-            span = spans.setdefault(token, [])
-        else:
-            span.append(token)
-    tokens = [spans.get(token, [token]) for token in inputs[: inputs.tolist().index(1)]]
-    return vocabulary.decode([int(t) for part in tokens for t in part])
-
-
 def test_the_same_seed_and_step_give_the_same_batch_and_others_do_not(mixture):
     one = TrainingBatches(mixture, 13, LENGTHS, seed=3)
     two = TrainingBatches(mixture, 13, tuple(LENGTHS.items()), seed=3)
     late = one.batch(10**6)
-    assert _equal(late, two.batch(10**6))
-    assert not _equal(late, one.batch(10**6 + 1))
-    assert not _equal(late, TrainingBatches(mixture, 13, LENGTHS, seed=4).batch(10**6))
+    assert same_arrays(late, two.batch(10**6))
+    assert not same_arrays(late, one.batch(10**6 + 1))
+    assert not same_arrays(
+        late, TrainingBatches(mixture, 13, LENGTHS, seed=4).batch(10**6)
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
@@ -135,7 +84,7 @@ def test_iterate_yields_the_batches_from_any_step(mixture, batch_size):
     batches = TrainingBatches(mixture, batch_size, LENGTHS, seed=0)
     iterator = batches.iterate(start_step=5)
     for step, batch in zip(range(5, 25), iterator, strict=False):
-        assert _equal(batch, batches.batch(step)), step
+        assert same_arrays(batch, batches.batch(step)), step
     iterator.close()
 
 
@@ -168,7 +117,7 @@ def test_each_epoch_sees_every_row_once_with_new_noise(byte_vocabulary):
     batches = TrainingBatches("one", 10, LENGTHS, seed=0)
     num_rows = batches.num_rows["one"]
     rows = [
-        (inputs, _restore(inputs, targets, byte_vocabulary))
+        (inputs, restored(inputs, targets, byte_vocabulary))
         for step in range(2 * num_rows // 10 + 1)
         for inputs, targets in zip(
             batches.batch(step).inputs, batches.batch(step).targets, strict=True
@@ -239,175 +188,6 @@ def test_a_rate_of_zero_leaves_a_task_out(mixture):
     assert TrainingBatches("without", 4, LENGTHS, seed=0).task_names == ("large",)
 
 
-def digest_of_a_batch() -> str:
-    vocabulary = seqio.ByteVocabulary(extra_ids=100)
-    for seed, name in enumerate(("b", "a", "c")):
-        add_text_task(name, random_documents(seed, 3000), vocabulary)
-    seqio.MixtureRegistry.add("abc", [("b", 1), ("a", 2), ("c", 3)])
-    return _digest(TrainingBatches("abc", 50, LENGTHS, seed=5).batch(1234))
-
-
-def _digest(batch) -> str:
-    content = b"".join(getattr(batch, name).tobytes() for name in ARRAYS)
-    return hashlib.sha256(content).hexdigest()
-
-
-_CHILD = """
-import sys
-sys.path[:0] = [{tests!r}]
-import test_batches
-test_batches.{function}({arguments})
-"""
-
-
-def _start_child(function: str, cache: Path, hash_seed: str = "0", arguments: str = ""):
-    """A process with a cache and a hash seed of its own; its output is piped."""
-    script = _CHILD.format(
-        tests=str(Path(__file__).parent), function=function, arguments=arguments
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "MTMOE_CACHE": str(cache)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def print_digests_of_late_batches() -> None:
-    print(*digests_of_late_batches(), flush=True)
-
-
-def digests_of_late_batches() -> list[str]:
-    """Of batch 1,000,000, unpacked and packed, built before any other."""
-    digests = []
-    for packing in (None, Packing(8)):
-        batches = _of_three_texts(packing)
-        digests.append(_digest(batches.batch(1_000_000)))
-    return digests
-
-
-def _of_three_texts(packing: Packing | None) -> TrainingBatches:
-    vocabulary = seqio.ByteVocabulary(extra_ids=100)
-    if "abc" not in seqio.MixtureRegistry.names():
-        for seed, name in enumerate(("b", "a", "c")):
-            add_text_task(name, random_documents(seed, 3000), vocabulary)
-        add_supervised_task("pairs", PAIRS, vocabulary)
-        seqio.MixtureRegistry.add("abc", [("b", 1), ("a", 2), ("c", 3), ("pairs", 9)])
-    return TrainingBatches("abc", 50, LENGTHS, seed=5, packing=packing)
-
-
-@pytest.mark.slow
-def test_a_late_batch_is_the_same_in_any_process_and_after_any_other(tmp_path):
-    children = [
-        _start_child("print_digests_of_late_batches", tmp_path / seed, seed)
-        for seed in ("1", "2")
-    ]
-    here = []
-    for packing in (None, Packing(8)):
-        batches = _of_three_texts(packing)
-        for step in (0, 77, 999_999):
-            batches.batch(step)
-        here.append(_digest(batches.batch(1_000_000)))
-    for child in children:
-        output, _ = child.communicate(timeout=300)
-        assert output.split() == here
-
-
-def print_digests_on_and_on(start_step: int) -> None:
-    for batch in _of_three_texts(Packing(8)).iterate(start_step):
-        print(_digest(batch), flush=True)
-
-
-@pytest.mark.slow
-def test_a_killed_process_is_gone_on_from_bit_for_bit(tmp_path):
-    first = _start_child("print_digests_on_and_on", tmp_path / "cache", "1", "0")
-    seen = [first.stdout.readline().strip() for _ in range(23)]
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    second = _start_child("print_digests_on_and_on", tmp_path / "cache", "2", "23")
-    try:
-        seen += [second.stdout.readline().strip() for _ in range(17)]
-    finally:
-        second.kill()
-        second.wait()
-    batches = _of_three_texts(Packing(8))
-    assert seen == [_digest(batches.batch(step)) for step in range(40)]
-
-
-ROOM = {"inputs": 64, "targets": 50}
-
-
-@pytest.fixture
-def short(mixture):
-    """Mostly examples of which several fit into a row."""
-    seqio.MixtureRegistry.add("short", [("large", 1.0), ("small", 1), ("pairs", 9)])
-    return "short"
-
-
-@pytest.fixture
-def packed(short):
-    return TrainingBatches(short, 16, ROOM, seed=3, packing=Packing(8))
-
-
-def test_packed_rows_hold_whole_examples_apart(packed, short):
-    unpacked = TrainingBatches(short, 4096, ROOM, seed=3)
-    batch = packed.batch(4)
-    assert batch.segment_task.shape[1] > 2
-    inputs_size = (batch.inputs_segments > 0).sum(1)
-    # Segments come one after the other, padding behind them.
-    for segments in (batch.inputs_segments, batch.targets_segments):
-        filled = segments > 0
-        assert np.all(filled[:, :-1] >= filled[:, 1:])
-        assert np.all(np.diff(segments, axis=1)[filled[:, 1:]] >= 0)
-    assert inputs_size.mean() > 0.8 * 64
-    pairs = collections.Counter(
-        itertools.chain(*map(_segments, map(packed.batch, range(9))))
-    )
-    # The examples of the first block, with the same noise, in another order.
-    block = set(_segments(unpacked.batch(0)))
-    assert set(pairs) <= block
-    np.testing.assert_array_equal(batch.inputs_task >= 0, batch.inputs_segments > 0)
-    assert packed.epochs(0) == dict.fromkeys(packed.task_names, 0.0)
-    held = collections.Counter(
-        packed.task_names[task]
-        for b in map(packed.batch, range(9))
-        for task, *_ in _segments(b)
-    )
-    assert packed.epochs(9) == {
-        name: held[name] / packed.num_rows[name] for name in packed.task_names
-    }
-
-
-def test_iterate_yields_packed_batches_too(packed):
-    iterator = packed.iterate(3)
-    assert all(
-        _equal(batch, packed.batch(step))
-        for step, batch in zip(range(3, 40), iterator, strict=False)
-    )
-    iterator.close()
-
-
-def test_packed_rows_do_not_depend_on_the_batch_size(packed, short, monkeypatch):
-    plan = packed._packed  # planned once for all of them
-    monkeypatch.setattr("mtmoe.data.batches.PackedSchedule", lambda *_: plan)
-    sizes = (1, 7, 32, 100)
-    others = [
-        TrainingBatches(short, size, ROOM, seed=3, packing=Packing(8)) for size in sizes
-    ]
-
-    @hypothesis.given(st.integers(0, 500_000), st.sampled_from(range(len(sizes))))
-    @hypothesis.settings(max_examples=15)
-    def check(row, which):
-        one, other = packed.batch(row // 16), others[which].batch(row // sizes[which])
-        a, b = row % 16, row % sizes[which]
-        for name in ARRAYS[:4]:
-            np.testing.assert_array_equal(
-                getattr(one, name)[a], getattr(other, name)[b]
-            )
-
-    check()
-
-
 @hypothesis.given(
     rows=st.lists(st.integers(1, 60), min_size=1, max_size=3),
     rates=st.lists(st.integers(1, 9), min_size=3, max_size=3),
@@ -434,36 +214,13 @@ def test_an_epoch_holds_each_example_once_whatever_the_batch_size(
     seen: dict[str, list[tuple]] = {name: [] for name in names}
     step = 0
     while any(len(seen[n]) < 2 * c for n, c in zip(names, rows, strict=True)):
-        for task, _, targets in _segments(batches.batch(step)):
+        for task, _, targets in segments_of(batches.batch(step)):
             seen[batches.task_names[task]].append(targets)
         step += 1
     for name, count in zip(names, rows, strict=True):
         first, second = seen[name][:count], seen[name][count : 2 * count]
         assert len(set(first)) == count
         assert sorted(first) == sorted(second)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("batch_size", [4, 9])
-def test_packing_loses_and_repeats_no_example(byte_vocabulary, batch_size):
-    """Over a pass and a half, in which a block may be begun and not yet done."""
-    large = [(f"q {i}", f"{i}") for i in range(9000)]
-    add_supervised_task("large", large, byte_vocabulary)
-    add_supervised_task("small", large[:900], byte_vocabulary)
-    seqio.MixtureRegistry.add("two", [("large", 10), ("small", 1)])
-    lengths = {"inputs": 60, "targets": 45}
-    batches = TrainingBatches("two", batch_size, lengths, 1, packing=Packing(16))
-    counts = {name: collections.Counter() for name in batches.task_names}
-    step = 0
-    while batches.epochs(step)["large"] < 1.6:
-        for task, _, targets in _segments(batches.batch(step)):
-            counts[batches.task_names[task]][targets] += 1
-        step += 1
-    for name, size in (("large", 9000), ("small", 900)):
-        assert len(counts[name]) == size
-        assert set(counts[name].values()) == {1, 2}
-        held = batches.epochs(step)[name] * size
-        assert counts[name].total() == pytest.approx(held)
 
 
 @pytest.mark.parametrize("packing", [None, Packing(4)])
@@ -505,7 +262,7 @@ def test_a_decoder_alone_is_given_the_same_texts(byte_vocabulary, packing):
         assert 1 not in inputs
         if name == "spans":
             ended = [np.append(inputs, 1), targets]
-            assert _restore(*ended, byte_vocabulary) in whole
+            assert restored(*ended, byte_vocabulary) in whole
         else:
             assert (len(inputs) == 0) == (name == "lm")
             assert byte_vocabulary.decode(tokens[:-1]) in whole
@@ -537,11 +294,11 @@ def test_examples_on_a_damaged_record_are_left_out_and_counted(
     for step in range(12):
         batch, whole = batches.batch(step), sound.batch(step)
         number = batches.task_names.index("damaged")
-        kept = [x for x in _segments(batch) if x[1]]
-        bad = [x for x in _segments(batch) if not x[1]]
+        kept = [x for x in segments_of(batch) if x[1]]
+        bad = [x for x in segments_of(batch) if not x[1]]
         assert batch.bad_rows == ({"damaged": len(bad)} if bad else {})
         assert all(task == number and targets == () for task, _, targets in bad)
-        expected = collections.Counter(_segments(whole))
+        expected = collections.Counter(segments_of(whole))
         assert not collections.Counter(kept) - expected
         assert len(kept) + len(bad) == expected.total()
         left_out += len(bad)
@@ -593,13 +350,6 @@ def test_languages_are_numbered_for_the_model(byte_vocabulary):
     by_task = dict(zip(batches.task_names, batches.task_language.tolist(), strict=True))
     assert by_task == {"one": 2, "two": 0, "three": 2, "four": 1}
     assert batches.task_language.dtype == np.int32
-
-
-def test_packing_is_configured_by_gin():
-    gin.parse_config("Packing.open_bins = 5")
-    assert Packing() == Packing(5)
-    with pytest.raises(ConfigError, match="Packing.open_bins is 0; it must be 1"):
-        Packing(0)
 
 
 def test_bad_input_is_an_error_before_the_first_batch(mixture, byte_vocabulary):

