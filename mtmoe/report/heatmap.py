@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mtmoe.evaluate.records import ExpertRow
 from mtmoe.report import svg
-from mtmoe.report.tables import LanguageResult
+from mtmoe.report.results import LanguageResult
 
 LEVELS = 12
 """Shades of the map, the lightest of which is not drawn."""

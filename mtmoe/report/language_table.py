@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from mtmoe.report import plots
+from mtmoe.report.results import LanguageResult
 from mtmoe.report.svg import escape
-from mtmoe.report.tables import LanguageResult
 from mtmoe.report.wording import percent, script_name
 
 _HEADINGS = (

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtmoe.report.folder import ModelFolder
+from mtmoe.report.results import LanguageResult
 from mtmoe.report.supervised import HEADINGS, TITLES, SupervisedGroup, cells
-from mtmoe.report.tables import LanguageResult
 from mtmoe.report.training_languages import (
     HEADINGS as CURVE_HEADINGS,
 )

@@ -11,9 +11,9 @@ import mtmoe
 from mtmoe.report import heatmap, plots
 from mtmoe.report.folder import ModelFolder
 from mtmoe.report.language_table import options, table_head, table_rows
+from mtmoe.report.results import LanguageResult
 from mtmoe.report.supervised import SupervisedGroup, supervised_section
 from mtmoe.report.svg import escape
-from mtmoe.report.tables import LanguageResult
 from mtmoe.report.training_languages import (
     damage_line,
     language_curves,

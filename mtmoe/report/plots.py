@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from mtmoe.report import svg
-from mtmoe.report.tables import LanguageResult
+from mtmoe.report.results import LanguageResult
 
 _LEFT = 46.0
 _COLUMN = 11.0

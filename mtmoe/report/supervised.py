@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from mtmoe.report.results import LanguageResult
 from mtmoe.report.svg import escape
 from mtmoe.report.wording import percent
-
-if TYPE_CHECKING:
-    from mtmoe.report.tables import LanguageResult
 
 TITLES = {
     "gold": "Written or labelled by people",

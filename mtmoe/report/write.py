@@ -9,8 +9,9 @@ from mtmoe.evaluate.files import write_together
 from mtmoe.report.folder import read_model_folder
 from mtmoe.report.markdown import markdown_page
 from mtmoe.report.page import html_page
+from mtmoe.report.results import headline_results, language_results
+from mtmoe.report.summary import summary
 from mtmoe.report.supervised import supervised_groups
-from mtmoe.report.tables import headline_results, language_results, summary
 
 
 def write_report(model_dir: Path, output_dir: Path) -> Path:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mtmoe.evaluate.bootstrap import Interval
 from mtmoe.evaluate.records import ExpertRow
 from mtmoe.report import heatmap, plots, svg
-from mtmoe.report.tables import LanguageResult
+from mtmoe.report.results import LanguageResult
 
 
 def result(code, bits=1.5, low=1.4, high=1.6, **changes):

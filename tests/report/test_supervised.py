@@ -9,8 +9,9 @@ import pytest
 from model_folder import SUPERVISED, write_model_folder
 
 from mtmoe.report.folder import read_model_folder
+from mtmoe.report.results import headline_results, language_results
+from mtmoe.report.summary import summary
 from mtmoe.report.supervised import supervised_groups, supervised_section
-from mtmoe.report.tables import headline_results, language_results, summary
 from mtmoe.report.write import write_report
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from mtmoe.errors import CheckpointError
 from mtmoe.report.folder import evaluated_steps, read_model_folder
-from mtmoe.report.tables import language_results, summary, training_tokens
+from mtmoe.report.results import language_results
+from mtmoe.report.summary import summary, training_tokens
 
 
 @pytest.fixture(scope="module")
