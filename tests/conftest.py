@@ -24,6 +24,15 @@ tf.config.set_logical_device_configuration(
 )
 
 
+@pytest.fixture
+def clean_registry():
+    """Removes the tasks and mixtures that a test registers."""
+    import registrations
+
+    with registrations.undone():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _clean_gin():
     """No test sees the bindings of another."""

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import seqio
 
 from mtmoe.cli.cache_progress import CachingProgress
 from mtmoe.cli.main import main
@@ -70,18 +69,14 @@ register_weighted_mixture("kept.with_stream", {names[0]: 1, "kept.stream": 1})
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, clean_registry):
     """A user's folder, with a module of tasks."""
     (tmp_path / f"{TASKS}.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     monkeypatch.setenv("MTMOE_CACHE", str(tmp_path / "own_cache"))
-    before = seqio.TaskRegistry.names() | seqio.MixtureRegistry.names()
     yield tmp_path
     sys.modules.pop(TASKS, None)
-    for registry in (seqio.TaskRegistry, seqio.MixtureRegistry):
-        for name in set(registry.names()) - before:
-            registry.remove(name)
 
 
 def command(mixture, *flags):

@@ -52,16 +52,6 @@ def small_vocabulary(tmp_path_factory) -> seqio.Vocabulary:
 
 
 @pytest.fixture
-def clean_registry():
-    """Removes tasks and mixtures that a test registers."""
-    before = seqio.TaskRegistry.names() | seqio.MixtureRegistry.names()
-    yield
-    for registry in (seqio.TaskRegistry, seqio.MixtureRegistry):
-        for name in set(registry.names()) - before:
-            registry.remove(name)
-
-
-@pytest.fixture
 def bytes_configured():
     """The configured vocabulary is bytes for one test."""
     gin.parse_config("configured_vocabulary.factory = @byte_vocabulary")

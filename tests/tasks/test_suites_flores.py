@@ -32,14 +32,6 @@ def _bytes_as_vocabulary(tmp_path, monkeypatch):
     monkeypatch.setenv("MTMOE_DATA", str(tmp_path))
 
 
-@pytest.fixture
-def clean_registry():
-    before = set(seqio.TaskRegistry.names())
-    yield
-    for name in set(seqio.TaskRegistry.names()) - before:
-        seqio.TaskRegistry.remove(name)
-
-
 def _write_archive(folder, sentences=SENTENCES):
     for split in ("dev", "devtest"):
         for code, lines in sentences.items():

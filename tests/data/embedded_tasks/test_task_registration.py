@@ -18,14 +18,6 @@ from mtmoe.errors import UnknownNameError
 from mtmoe.languages import MC4_LANGUAGES
 
 
-@pytest.fixture
-def clean_registry():
-    before = set(seqio.TaskRegistry.names())
-    yield
-    for name in set(seqio.TaskRegistry.names()) - before:
-        seqio.TaskRegistry.remove(name)
-
-
 def test_a_task_for_each_language_that_reads_nothing(clean_registry):
     def rows(language):
         raise AssertionError("read at registration")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import registrations
 import seqio
 
 from mtmoe.data.objectives.span_corruption import SpanCorruption
@@ -36,12 +37,9 @@ def registered(folder: Path, monkeypatch) -> Iterator[None]:
     monkeypatch.setenv("CACHEABLE_LINES", str(folder))
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    before = seqio.TaskRegistry.names() | seqio.MixtureRegistry.names()
-    _register(folder)
-    yield
-    for registry in (seqio.TaskRegistry, seqio.MixtureRegistry):
-        for name in set(registry.names()) - before:
-            registry.remove(name)
+    with registrations.undone():
+        _register(folder)
+        yield
 
 
 def _text(seed: int, letters: int) -> str:
