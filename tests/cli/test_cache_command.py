@@ -231,6 +231,14 @@ def test_progress_is_one_line_on_a_terminal_and_few_elsewhere():
     ]
 
 
+# Where the tests run in the background, processes are born deaf to Ctrl-C.
+_INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("mtmoe.cli.main", run_name="__main__", alter_sys=True)
+"""
+
+
 def _start(here, root, num_workers, limit):
     """Starts the command; it goes on until about `limit` splits are finished."""
     environment = {
@@ -242,8 +250,8 @@ def _start(here, root, num_workers, limit):
     return subprocess.Popen(
         [
             sys.executable,
-            "-m",
-            "mtmoe.cli.main",
+            "-c",
+            _INTERRUPTIBLE,
             *command(
                 "kept.texts", f"--num_workers={num_workers}", f"--output_dir={root}"
             ),
