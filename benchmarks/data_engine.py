@@ -11,6 +11,7 @@ cache, which is filled first, and whose making is timed too.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -60,22 +61,15 @@ def register_mixture_of(count: int) -> str:
     return name
 
 
-def open_ours(mixture: str, lengths: dict[str, int], start_step: int) -> Iterator[Any]:
-    """Opens our batches."""
-    from mtmoe.data.batches import TrainingBatches
-
-    batches = TrainingBatches(mixture, _BATCH_SIZE.value, lengths, seed=0)
-    return batches.iterate(start_step)
-
-
-def open_packed(
-    mixture: str, lengths: dict[str, int], start_step: int
+def open_ours(
+    mixture: str, lengths: dict[str, int], start_step: int, packed: bool = False
 ) -> Iterator[Any]:
-    """Opens our batches of packed rows."""
+    """Opens our batches, of packed rows or of one example each."""
     from mtmoe.data.batches import Packing, TrainingBatches
 
+    packing = Packing() if packed else None
     batches = TrainingBatches(
-        mixture, _BATCH_SIZE.value, lengths, seed=0, packing=Packing()
+        mixture, _BATCH_SIZE.value, lengths, seed=0, packing=packing
     )
     return batches.iterate(start_step)
 
@@ -132,7 +126,11 @@ def measure(
     }
 
 
-_OPEN = {"ours": open_ours, "packed": open_packed, "seqio": open_seqio}
+_OPEN = {
+    "ours": open_ours,
+    "packed": functools.partial(open_ours, packed=True),
+    "seqio": open_seqio,
+}
 
 
 def _peak_bytes() -> int:

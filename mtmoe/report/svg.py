@@ -54,7 +54,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    values = (round(i * step, 12) for i in range(first, last + 1))
+    return [min(max(value, low), high) for value in values]  # despite rounding
 
 
 def tick_label(value: float) -> str:

@@ -63,8 +63,9 @@ def run_locally(
     chunks = deque(_chunks(jobs))
     alone_until = time.monotonic() + alone_seconds
     while chunks and (
-        min(num_workers, len(chunks)) <= 1
-        or (_is_small(chunks[0]) and time.monotonic() < alone_until)
+        num_workers <= 1
+        or len(chunks) == 1
+        or (chunks[0][0].num_shards == 1 and time.monotonic() < alone_until)
     ):
         for job in chunks.popleft():
             yield _run_here(job, on_progress)
@@ -254,8 +255,3 @@ def _chunks(jobs: Sequence[ShardJob]) -> Iterator[list[ShardJob]]:
                 yield [job]
         if small:
             yield small
-
-
-def _is_small(chunk: list[ShardJob]) -> bool:
-    """Whether these are whole splits."""
-    return chunk[0].num_shards == 1
