@@ -68,9 +68,10 @@ def main(argv: list[str]) -> None:
         seconds[system] = result["seconds"]
         print(f"{system:5} {result['seconds']:6.1f} s   [{result['versions']}]")
     verdict = "met" if seconds["ours"] <= _AIM_SECONDS else "MISSED"
+    ratio = seconds["mesh"] / seconds["ours"]
     print(
-        f"ours builds {seconds["mesh"] / seconds["ours"]:.1f} x as fast; wanted: "
-        f"{_AIM_SECONDS:.0f} s: {verdict}"
+        f"ours builds {ratio:.1f} x as fast; wanted at most {_AIM_SECONDS:.0f} s: "
+        f"{verdict}"
     )
 
 
