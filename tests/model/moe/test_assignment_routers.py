@@ -206,6 +206,18 @@ def test_evaluation_is_greedy(greedy_program, arrays, mask):
         )
 
 
+def test_a_sinkhorn_group_stops_by_itself():
+    generator = np.random.default_rng(0)
+    hard = generator.normal(size=[1, S, E]) * 6
+    easy = generator.normal(size=[1, S, E])
+    both = tf.constant(np.concatenate([hard, easy]), tf.float32)
+    alone = sinkhorn(both[1:], tf.ones([1, S]), 0.05, 500)
+    beside = sinkhorn(both, tf.ones([2, S]), 0.05, 500)
+    np.testing.assert_allclose(beside[1:], alone, atol=1e-6)
+    further = sinkhorn(both[1:], tf.ones([1, S]), 1e-4, 500)
+    assert np.abs(further - alone).max() > 1e-3
+
+
 def test_sinkhorn_chooses_by_the_transport_plan(program, decided, arrays, mask):
     said, scores = decided["sinkhorn"], logits(program, arrays, "sinkhorn")
     plans = [

@@ -135,23 +135,24 @@ def sinkhorn(
     num_G1 = tf.reduce_sum(mask_GT, axis=1, keepdims=True)
     wanted_G1 = tf.math.log(tf.maximum(num_G1, 1.0) / num_experts)
 
-    def goes_on(bonus_GE: tf.Tensor, error: tf.Tensor) -> tf.Tensor:
+    def goes_on(bonus_GE: tf.Tensor, error_G1: tf.Tensor) -> tf.Tensor:
         del bonus_GE
-        return error > tolerance
+        return tf.reduce_any(error_G1 > tolerance)
 
-    def scale(bonus_GE: tf.Tensor, error: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        del error
+    def scale(bonus_GE: tf.Tensor, error_G1: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         log_plan_GTE = tf.nn.log_softmax(logits_GTE + bonus_GE[:, tf.newaxis])
         log_plan_GTE = tf.where(is_token, log_plan_GTE, log_plan_GTE.dtype.min)
         excess_GE = tf.reduce_logsumexp(log_plan_GTE, axis=1) - wanted_G1
         excess_GE = tf.where(num_G1 > 0, excess_GE, 0.0)
-        error = tf.reduce_max(tf.abs(tf.math.expm1(excess_GE)))
-        return bonus_GE - excess_GE, error
+        # Each group stops by itself: what is computed beside it must not matter.
+        excess_GE = tf.where(error_G1 > tolerance, excess_GE, 0.0)
+        error_GE = tf.abs(tf.math.expm1(excess_GE))
+        return bonus_GE - excess_GE, tf.reduce_max(error_GE, axis=1, keepdims=True)
 
     bonus_GE, _ = tf.while_loop(
         goes_on,
         scale,
-        [tf.zeros([num_groups, num_experts]), tf.constant(float("inf"))],
+        (tf.zeros([num_groups, num_experts]), tf.fill([num_groups, 1], float("inf"))),
         maximum_iterations=max_iterations,
     )
     return bonus_GE
