@@ -78,14 +78,16 @@ types: setup
 build-files: setup
 	$(BIN)/python bazel/build_files.py
 
-# One resolution for every supported Python; lines that no platform installs are dropped.
+# One resolution for every supported Python; lines that no platform of ours installs are
+# dropped, and no line that Linux installs too.
+ELSEWHERE := ^[^;]*; (python_full_version [^ ]+ '[^']+' and )*sys_platform == '(never|win32|emscripten)'$$
 lock:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
 	  --extra dev --override requirements.overrides setup.py --output-file $(VENV)/resolved.txt
 	@{ sed -n '/^#/p' requirements.lock; \
-	   grep -v -E "sys_platform == '(never|win32)'" $(VENV)/resolved.txt; } > $(VENV)/requirements.lock
+	   grep -v -E "$(ELSEWHERE)" $(VENV)/resolved.txt; } > $(VENV)/requirements.lock
 	mv $(VENV)/requirements.lock requirements.lock
 
 bench: setup

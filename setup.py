@@ -42,11 +42,13 @@ RUNTIME = [
     "editdistance>=0.6",
     "gin-config>=0.5",
     "mesh-tensorflow>=0.1.21,<0.2",
+    "ml-dtypes>=0.5",
     "numpy>=2.0",
     "packaging>=23.0",
     "pyarrow>=17.0",
     "rouge-score>=0.1.2",
     "sacrebleu>=2.4",
+    "safetensors>=0.5",
     "sentencepiece>=0.2",
     "seqio>=0.0.20,<0.1",
     "t5>=0.9.4,<0.10",
@@ -87,6 +89,9 @@ CLEANING = ["cld3-py>=3.1"]
 # below 7; from 0.2.3 on, sentencepiece is generated for 7 and does not say so.
 BEAM = ["apache-beam>=2.60", "sentencepiece>=0.2,<0.2.3"]
 
+# What tests and benchmarks compare with; nothing that is installed imports it.
+PEERS = ["torch>=2.13,<2.14", "transformers>=5.20,<6"]
+
 DEVELOPMENT = [
     "hypothesis>=6.100",
     "import-linter>=2.0",
@@ -119,7 +124,8 @@ setup(
     extras_require={
         "beam": BEAM,
         "cleaning": CLEANING,
-        "dev": DEVELOPMENT + CLEANING + BEAM,
+        "dev": DEVELOPMENT + CLEANING + BEAM + PEERS,
+        "peers": PEERS,
         "tpu": ["tensorflow-tpu>=2.20,<2.22"],
     },
     entry_points={"console_scripts": ["mtmoe=mtmoe.cli.main:main"]},

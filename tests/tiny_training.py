@@ -8,6 +8,8 @@ import random
 import seqio
 
 from mtmoe.data.mixing.stages import register_staged_mixture
+from mtmoe.data.objectives.objective import TokenObjective
+from mtmoe.data.objectives.prefix_lm import PrefixLM
 from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.registration import register_task, register_text_task
 from mtmoe.data.sources.pairs import PairSource
@@ -65,15 +67,25 @@ def pairs(split: str) -> list[dict[str, str]]:
     ]
 
 
-def _register(name: str, seed: int, language: str) -> str:
+def _register(
+    name: str, seed: int, language: str, objective: TokenObjective | None = None
+) -> str:
     source = TextSource(functools.partial(documents, seed))
-    card = TaskCard(family="pretraining", language=language)
-    return register_text_task(name, source, SpanCorruption(), card)
+    card = TaskCard(family="pretraining", language=language, labels="self")
+    return register_text_task(name, source, objective or SpanCorruption(), card)
 
 
 seqio.MixtureRegistry.add(
     "tiny",
     [_register("tiny.a", 1, "de"), _register("tiny.b", 2, "sw")],
+    default_rate=1.0,
+)
+seqio.MixtureRegistry.add(
+    "tiny.prefix_lm",
+    [
+        _register("tiny.prefix_lm.a", 1, "de", PrefixLM()),
+        _register("tiny.prefix_lm.b", 2, "sw", PrefixLM()),
+    ],
     default_rate=1.0,
 )
 register_task("tiny.pairs", PairSource(pairs), TaskCard(family="other"))

@@ -3,10 +3,14 @@
     mtmoe evaluate --model_dir=runs/quickstart
     mtmoe evaluate --model_dir=runs/quickstart --checkpoint=all
     mtmoe evaluate --model_dir=runs/quickstart --text_dir=my_texts
+    mtmoe evaluate --model_dir=runs/multitask --max_examples=20 --strategy=beam_search
 
 Writes per_language.csv, experts.csv and evaluation.json (docs/outputs.md) to
 evaluation/step_N of the model folder, or to --output_dir. A text folder holds one
 LANG.txt a language, UTF-8, under any usual code: de.txt, he.txt, zho_Hans.txt.
+
+Supervised tasks are scored by their own metrics too (exact match, F1, chrF ...), for
+which their targets are generated; --noown_metrics leaves that out.
 """
 
 from __future__ import annotations
@@ -32,6 +36,15 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("text_dir", None, "folder of LANG.txt files to score instead")
     flags.DEFINE_string("output_dir", None, "where to write instead")
+    flags.DEFINE_integer(
+        "max_examples", None, "most examples of each supervised task; see config.gin"
+    )
+    flags.DEFINE_boolean(
+        "own_metrics", None, "whether to compute supervised tasks' own metrics"
+    )
+    flags.DEFINE_string(
+        "strategy", None, "how targets are generated: greedy, sampling or beam_search"
+    )
 
 
 def run(argv: list[str]) -> int:
@@ -53,6 +66,9 @@ def run(argv: list[str]) -> int:
         checkpoint=FLAGS.checkpoint,
         text_dir=Path(FLAGS.text_dir) if FLAGS.text_dir else None,
         output_dir=Path(FLAGS.output_dir) if FLAGS.output_dir else None,
+        max_examples=FLAGS.max_examples,
+        own_metrics=FLAGS.own_metrics,
+        strategy=FLAGS.strategy,
     )
     for directory in evaluate(request):
         print(directory)

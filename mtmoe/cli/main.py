@@ -33,7 +33,11 @@ COMMANDS = {
     "evaluate": "score a model in every language on held-out text",
     "predict": "fill the <extra_id_N> blanks of a text",
     "report": "write the report of a model folder",
+    "import": "make a checkpoint of a Hugging Face T5, mT5 or Switch Transformer",
+    "export": "write a model folder in Hugging Face's format",
 }
+# `import` is no name of a module.
+_MODULES = {"import": "import_model", "export": "export_model"}
 USAGE_STATUS = 2
 INTERRUPTED_STATUS = 128 + signal.SIGINT
 
@@ -83,7 +87,7 @@ def _run_command(arguments: list[str]) -> int:
     name = arguments[0]
     if name not in COMMANDS:
         raise UnknownNameError("command", name, COMMANDS, "mtmoe --help lists them")
-    module = importlib.import_module(f"mtmoe.cli.{name}")
+    module = importlib.import_module(f"mtmoe.cli.{_MODULES.get(name, name)}")
     known = set(flags.FLAGS)
     try:
         module.define_flags()

@@ -3,9 +3,17 @@
     echo 'Alle Menschen sind <extra_id_0> und gleich <extra_id_1>.' > blanks.txt
     mtmoe predict --model_dir=runs/quickstart --input_file=blanks.txt \
         --output_file=filled.txt
+    mtmoe predict --model_dir=runs/quickstart --input_file=blanks.txt \
+        --output_file=filled.txt --strategy=sampling --top_p=0.9 --seed=7
+    mtmoe predict --model_dir=runs/quickstart --input_file=blanks.txt \
+        --output_file=filled.txt --strategy=beam_search --num_beams=4
 
 Blanks are numbered 0, 1, 2 ... in the order of the sentence, as in training. The output
 has the sentences filled, line for line; what was put in each blank is printed.
+
+Strategies: greedy (the likeliest token), sampling (--temperature, --top_k, --top_p,
+--seed) and beam_search (--num_beams, --length_penalty). What no flag gives is as the
+model's config.gin has it (Sampling.top_p = 0.9), else as docs/decoding.md says.
 """
 
 from __future__ import annotations
@@ -19,6 +27,8 @@ from mtmoe.errors import MtmoeError
 
 FLAGS = flags.FLAGS
 
+_FIELDS = ("temperature", "top_k", "top_p", "num_beams", "length_penalty")
+
 
 def define_flags() -> None:
     """Defines the flags of `mtmoe predict`."""
@@ -26,13 +36,20 @@ def define_flags() -> None:
     flags.DEFINE_string("input_file", None, "sentences with <extra_id_N> blanks")
     flags.DEFINE_string("output_file", None, "where to write them filled")
     flags.DEFINE_string("checkpoint", "latest", "latest, best, or a step")
+    flags.DEFINE_string("strategy", "greedy", "greedy, sampling or beam_search")
+    flags.DEFINE_float("temperature", None, "of sampling: below 1 sharpens")
+    flags.DEFINE_integer("top_k", None, "of sampling: among so many; 0 for all")
+    flags.DEFINE_float("top_p", None, "of sampling: among those of this probability")
+    flags.DEFINE_integer("num_beams", None, "of beam search: sequences at a time")
+    flags.DEFINE_float("length_penalty", None, "of beam search: more favours length")
+    flags.DEFINE_integer("seed", 0, "of sampling: another seed, other text")
 
 
 def run(argv: list[str]) -> int:
     """Fills the blanks.
 
     Raises:
-      MtmoeError: a line cannot be filled; it is named.
+      MtmoeError: a line cannot be filled; it is named. Or a flag cannot be used.
       CheckpointError: the model folder cannot be used.
     """
     given = FLAGS.model_dir and FLAGS.input_file and FLAGS.output_file
@@ -45,15 +62,19 @@ def run(argv: list[str]) -> int:
             "--checkpoint=all is for evaluate; give latest, best or a step"
         )
     import_tensorflow()
-    from mtmoe.evaluate.predictions import predict
+    from mtmoe.evaluate.predictions import PredictionRequest, predict
 
-    filled = predict(
-        Path(FLAGS.model_dir),
-        Path(FLAGS.input_file),
-        Path(FLAGS.output_file),
-        FLAGS.checkpoint,
+    values = {field: FLAGS[field].value for field in _FIELDS}
+    request = PredictionRequest(
+        model_dir=Path(FLAGS.model_dir),
+        input_file=Path(FLAGS.input_file),
+        output_file=Path(FLAGS.output_file),
+        checkpoint=FLAGS.checkpoint,
+        strategy=FLAGS.strategy,
+        strategy_fields={k: v for k, v in values.items() if v is not None},
+        seed=FLAGS.seed,
     )
-    for line in filled:
+    for line in predict(request):
         print(f"{line.line}: {line.text}")
         for number, span in line.spans.items():
             shown = "(left out by the model)" if span is None else repr(span)

@@ -61,11 +61,15 @@ class Batch:
         return segment_values(self.targets_segments, self.segment_task)
 
     @property
+    def num_tokens(self) -> int:
+        """Inputs and targets without padding."""
+        inputs = np.count_nonzero(self.inputs_segments)
+        return int(inputs + np.count_nonzero(self.targets_segments))
+
+    @property
     def padding_fraction(self) -> float:
         """Fraction of all inputs and targets places that hold padding."""
-        filled = np.count_nonzero(self.inputs_segments)
-        filled += np.count_nonzero(self.targets_segments)
-        return float(1.0 - filled / (self.inputs.size + self.targets.size))
+        return 1.0 - self.num_tokens / (self.inputs.size + self.targets.size)
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,14 @@ class DecoderBatch:
         return segment_values(self.segments, self.segment_task)
 
     @property
+    def num_tokens(self) -> int:
+        """Inputs and targets without padding."""
+        return int(np.count_nonzero(self.segments))
+
+    @property
     def padding_fraction(self) -> float:
         """Fraction of all places that hold padding."""
-        return float(1.0 - np.count_nonzero(self.segments) / self.segments.size)
+        return 1.0 - self.num_tokens / self.segments.size
 
 
 def segment_positions(segments_BL: Int32Array) -> Int32Array:

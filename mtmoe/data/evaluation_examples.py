@@ -5,7 +5,7 @@ the short last row is kept whatever its size, so every token is scored. Each row
 masked several times with noise keyed by (seed, row, sample) alone, so the same text
 gives the same examples whether it comes from a task or from a file.
 
-Legend: N examples, L inputs length, T targets length.
+Legend: N examples, L inputs length, T targets length; for a decoder alone both are T.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from mtmoe.data.task_rows import (
     TextRows,
     check_lengths,
     open_task_rows,
+    pipeline_lengths,
     task_vocabulary,
     text_recipe,
 )
@@ -38,7 +39,7 @@ from mtmoe.data.token_cache.encoding import document_tokens
 from mtmoe.data.token_cache.writer import uncached_examples
 from mtmoe.data.token_rows import cut_rows, join_rows
 from mtmoe.data.vocabularies import configured_vocabulary
-from mtmoe.errors import ConfigError, CorpusError
+from mtmoe.errors import CorpusError
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -49,6 +50,8 @@ _NOISE_KEY = name_key("evaluation.noise")
 class EvaluationExamples:
     """Examples to score; 0 is padding.
 
+    For a decoder alone inputs and targets of an example fit into T places together.
+
     Attributes:
       inputs: int32 [N, L].
       targets: int32 [N, T].
@@ -58,6 +61,22 @@ class EvaluationExamples:
     inputs: Int32Array
     targets: Int32Array
     group: Int32Array
+
+    def rows(self, rows_M: npt.NDArray[np.int64]) -> EvaluationExamples:
+        """Returns some of the examples."""
+        return EvaluationExamples(
+            self.inputs[rows_M], self.targets[rows_M], self.group[rows_M]
+        )
+
+
+def concatenated(parts: Sequence[EvaluationExamples]) -> EvaluationExamples:
+    """Puts examples of the same lengths behind each other; groups stay as they are."""
+    return EvaluationExamples(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("inputs", "targets", "group")
+        )
+    )
 
 
 def evaluation_examples(
@@ -73,8 +92,8 @@ def evaluation_examples(
       task_name: a registered task. One without a token objective gives its own
         examples once, each a group.
       split: e.g. `validation`.
-      lengths: `inputs` and `targets` lengths, as in training.
-      num_noise_samples: maskings of each row of text.
+      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
+      num_noise_samples: maskings of each row of text; one where nothing is random.
       seed: keys the noise.
 
     Raises:
@@ -85,7 +104,7 @@ def evaluation_examples(
         be other examples.
     """
     task = get_task(task_name)
-    lengths = _both(lengths)
+    lengths = check_lengths(lengths)
     rows = open_task_rows(task, split, lengths, BadRecords(quota=0))
     if isinstance(rows, TextRows):
         tokens = rows.cache.all_tokens()
@@ -119,7 +138,7 @@ def text_examples(
 
     Args:
       texts: documents in order.
-      lengths: `inputs` and `targets` lengths, as in training.
+      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
       num_noise_samples: maskings of each row of text.
       seed: keys the noise.
       objective: `SpanCorruption()` as configured if None.
@@ -130,21 +149,12 @@ def text_examples(
       CorpusError: there is no text.
     """
     vocabulary = vocabulary or configured_vocabulary()
-    lengths = _both(lengths)
+    lengths = check_lengths(lengths)
     recipe = text_recipe(objective or SpanCorruption(), vocabulary, lengths)
     tokens = document_tokens(texts, vocabulary)
     if tokens.size == 0:
         raise CorpusError("there is no text to evaluate: every document is empty")
     return _masked(tokens, recipe, lengths, num_noise_samples, seed)
-
-
-def _both(lengths: Lengths) -> Lengths:
-    checked = check_lengths(lengths)
-    if "inputs" not in checked:
-        raise ConfigError(
-            f"lengths are {checked}; examples to evaluate need 'inputs' and 'targets'"
-        )
-    return checked
 
 
 def _masked(
@@ -161,12 +171,20 @@ def _masked(
         _padded(recipe.make(raw, fold(_NOISE_KEY, seed, order, sample)), lengths)
         for sample in range(num_noise_samples)
     ]
+    if all(_same(sample, samples[0]) for sample in samples):  # nothing is random
+        return samples[0]
     inputs = np.stack([sample.inputs for sample in samples], axis=1)
     targets = np.stack([sample.targets for sample in samples], axis=1)
     return EvaluationExamples(
-        inputs.reshape(-1, lengths["inputs"]),
-        targets.reshape(-1, lengths["targets"]),
+        inputs.reshape(-1, inputs.shape[-1]),
+        targets.reshape(-1, targets.shape[-1]),
         np.repeat(order, num_noise_samples).astype(np.int32),
+    )
+
+
+def _same(left: EvaluationExamples, right: EvaluationExamples) -> bool:
+    return np.array_equal(left.inputs, right.inputs) and np.array_equal(
+        left.targets, right.targets
     )
 
 
@@ -182,11 +200,13 @@ def _uncached_text(task: seqio.Task, split: str) -> Int32Array:
 
 def _streamed(task: seqio.Task, split: str, lengths: Lengths) -> Examples:
     """Runs a task of another kind once, in the order of its source."""
-    examples = list(examples_in_order(task, split, lengths))
+    examples = list(examples_in_order(task, split, pipeline_lengths(task, lengths)))
     if not examples:
         raise CorpusError(f"task {task.name!r} has no examples in split {split!r}")
+    nothing = np.zeros(0, np.int32)
     inputs, targets = (
-        join_rows(row[name] for row in examples) for name in ("inputs", "targets")
+        join_rows(row.get(name, nothing) for row in examples)
+        for name in ("inputs", "targets")
     )
     _check_vocabulary(task, split, inputs.tokens)
     _check_vocabulary(task, split, targets.tokens)
@@ -206,7 +226,7 @@ def _check_vocabulary(task: seqio.Task, split: str, tokens: Int32Array) -> None:
 def _padded(examples: Examples, lengths: Lengths) -> EvaluationExamples:
     """Pads examples; each is a group of its own."""
     return EvaluationExamples(
-        examples.inputs.padded(lengths["inputs"]),
+        examples.inputs.padded(lengths.get("inputs", lengths["targets"])),
         examples.targets.padded(lengths["targets"]),
         np.arange(len(examples.targets), dtype=np.int32),
     )

@@ -25,6 +25,7 @@ from mtmoe.data.task_rows import (
     Lengths,
     TaskRows,
     open_task_rows,
+    pipeline_lengths,
     task_vocabulary,
 )
 from mtmoe.data.token_cache.bad_records import BadRecords
@@ -205,7 +206,7 @@ class MixtureRows:
             number: StreamedTask(
                 task,
                 self._split,
-                _pipeline_lengths(task, self._lengths),
+                pipeline_lengths(task, self._lengths),
                 self._seed,
                 self._max_epochs,
             )
@@ -241,14 +242,6 @@ def _recipes(rows: Sequence[TaskRows | None]) -> tuple[list[Recipe], Int64Array]
         for part in rows
     ]
     return list(numbers), np.array(recipe_T, np.int64)
-
-
-def _pipeline_lengths(task: seqio.Task, lengths: Lengths) -> Lengths:
-    """Returns lengths for SeqIO; in a decoder alone a feature has half the places."""
-    if "inputs" in lengths or "inputs" not in task.output_features:
-        return lengths
-    half = lengths["targets"] // 2
-    return {"inputs": half, "targets": lengths["targets"] - half}
 
 
 def _check_one_vocabulary(tasks: Sequence[seqio.Task], lengths: Lengths) -> None:

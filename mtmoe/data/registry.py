@@ -35,6 +35,7 @@ BUILT_IN_TASK_MODULES = (
     "mtmoe.tasks.multilingual.xnli",
     "mtmoe.tasks.multilingual.xquad",
     "mtmoe.tasks.embedded.multitask",
+    "mtmoe.tasks.embedded.prefix_lm",
 )
 """Every module of tasks that comes with mtmoe, in an order in which they import.
 

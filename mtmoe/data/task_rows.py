@@ -253,6 +253,14 @@ def check_lengths(lengths: Lengths) -> dict[str, int]:
     return checked
 
 
+def pipeline_lengths(task: seqio.Task, lengths: Lengths) -> Lengths:
+    """Returns lengths for SeqIO; in a decoder alone a feature has half the places."""
+    if "inputs" in lengths or "inputs" not in task.output_features:
+        return lengths
+    half = lengths["targets"] // 2
+    return {"inputs": half, "targets": lengths["targets"] - half}
+
+
 def _recipe(
     task: seqio.Task, form: TaskForm, vocabulary: seqio.Vocabulary, lengths: Lengths
 ) -> Recipe | None:

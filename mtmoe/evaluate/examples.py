@@ -38,7 +38,7 @@ class Sampling:
     """How text becomes examples.
 
     Attributes:
-      lengths: `inputs` and `targets` lengths, as in training.
+      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
       num_noise_samples: maskings of each chunk.
       seed: keys the masks, and the choice of examples.
       max_examples: most examples of a supervised task, chosen by the seed; all if None.
@@ -130,7 +130,7 @@ def training_baselines(
     Args:
       mixture: the mixture the model was trained on.
       steps: steps of its training, over which a staged mixture's rates are averaged.
-      lengths: `inputs` and `targets` lengths, as in training.
+      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
       token_bytes_V: bytes each token stands for.
 
     Raises:
@@ -218,6 +218,4 @@ def _some(
     generator = np.random.Generator(np.random.Philox(key=seed))
     order = generator.permutation(len(examples.targets))[:max_examples]
     kept = np.sort(order)
-    return EvaluationExamples(
-        examples.inputs[kept], examples.targets[kept], examples.group[kept]
-    )
+    return examples.rows(kept)

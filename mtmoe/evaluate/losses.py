@@ -10,13 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
+from mtmoe.data.evaluation_examples import EvaluationExamples, concatenated
 from mtmoe.errors import CheckpointError
 from mtmoe.evaluate.examples import TaskExamples
+from mtmoe.evaluate.joined_rows import join_rows
 from mtmoe.evaluate.progress import BatchProgress
-from mtmoe.evaluate.step import evaluation_step_builder
+from mtmoe.evaluate.step import evaluation_features, evaluation_step_builder
 from mtmoe.mesh.program import MeshProgram
 from mtmoe.train.settings import TrainingRun
 
@@ -66,14 +67,14 @@ class Scorer:
         Args:
           run: the run as it was trained; its batch size and layout are used.
         """
-        self._program = MeshProgram(run.layout, run.seed, run.jit_compile)
+        self._program = MeshProgram(
+            run.layout, run.seed, run.jit_compile, run.precision
+        )
         self._batch_size = run.batch_size
+        self._joined_length = None if run.model.takes_inputs else run.lengths["targets"]
         self._step = self._program.function(
             evaluation_step_builder(run.model),
-            {
-                name: tf.TensorSpec([run.batch_size, length], tf.int32)
-                for name, length in run.lengths.items()
-            },
+            evaluation_features(run.model, run.lengths, run.batch_size),
             name="evaluation_step",
         )
 
@@ -91,15 +92,14 @@ class Scorer:
           tasks: what to score.
           what: named by the progress line.
         """
-        inputs_E = np.concatenate([task.examples.inputs for task in tasks])
-        targets_E = np.concatenate([task.examples.targets for task in tasks])
-        order_E = mixed_order(len(inputs_E))
-        starts = range(0, len(inputs_E), self._batch_size)
+        examples = concatenated([task.examples for task in tasks])
+        order_E = mixed_order(len(examples.group))
+        starts = range(0, len(order_E), self._batch_size)
         progress = BatchProgress(what, len(starts))
         batches = []
         for i, start in enumerate(starts, start=1):
             rows = order_E[start : start + self._batch_size]
-            batches.append(self._run(inputs_E[rows], targets_E[rows]))
+            batches.append(self._run(examples.rows(rows)))
             progress.done(i)
         outputs_E = {
             name: np.concatenate([batch[name] for batch in batches])[
@@ -120,15 +120,27 @@ class Scorer:
             )
         ]
 
-    def _run(
-        self, inputs_B: NDArray[np.int32], targets_B: NDArray[np.int32]
-    ) -> dict[str, NDArray[np.generic]]:
-        size = len(inputs_B)
+    def _run(self, examples_B: EvaluationExamples) -> dict[str, NDArray[np.generic]]:
+        size = len(examples_B.group)
         padding = ((0, self._batch_size - size), (0, 0))
-        outputs = self._step(
-            0, inputs=np.pad(inputs_B, padding), targets=np.pad(targets_B, padding)
-        )
-        return {name: value.numpy()[:size] for name, value in outputs.items()}
+        joined = None
+        features: Mapping[str, NDArray[np.generic]]
+        if self._joined_length is None:
+            features = {"inputs": examples_B.inputs, "targets": examples_B.targets}
+        else:
+            joined = join_rows(examples_B, self._joined_length)
+            features = joined.features
+        padded = {name: np.pad(value, padding) for name, value in features.items()}
+        outputs = {
+            name: value.numpy()[:size]
+            for name, value in self._step(0, **padded).items()
+        }
+        if joined is not None:
+            for name in ("token_loss", "predictions"):
+                outputs[name] = joined.of_targets(
+                    outputs[name], examples_B.targets.shape[1]
+                )
+        return outputs
 
 
 def mixed_order(num_examples: int) -> NDArray[np.int64]:

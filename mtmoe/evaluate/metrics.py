@@ -34,6 +34,8 @@ METRICS = (
     "mixture_unigram_bits_per_byte",
     "language_unigram_bits_per_byte",
 )
+OWN_METRIC = "own_"
+"""Before the name of a supervised task's own metric."""
 
 
 @dataclasses.dataclass(frozen=True)

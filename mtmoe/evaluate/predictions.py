@@ -1,29 +1,25 @@
 """Fills the `<extra_id_N>` blanks of a user's sentences.
 
-Legend: B batch, L inputs length, T targets length.
+Legend: T targets length.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
-from numpy.typing import NDArray
 
 from mtmoe.checkpoint import store
 from mtmoe.data.infill import BLANK, fill_blanks, infill_examples, predicted_spans
 from mtmoe.errors import CorpusError
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.files import write_together
-from mtmoe.evaluate.losses import assign_weights
-from mtmoe.evaluate.progress import BatchProgress
+from mtmoe.evaluate.generation import Generator
 from mtmoe.evaluate.trained_run import load_trained_run
-from mtmoe.mesh.program import MeshProgram
-from mtmoe.model.decoding import NextTokens, greedy_decode, prediction_step_builder
+from mtmoe.model.decoding.strategies import named_strategy
 from mtmoe.train.settings import TrainingRun
 
 
@@ -44,41 +40,69 @@ class FilledLine:
     spans: Mapping[int, str | None]
 
 
-def predict(
-    model_dir: Path, input_file: Path, output_file: Path, checkpoint: str = "latest"
-) -> list[FilledLine]:
+@dataclasses.dataclass(frozen=True)
+class PredictionRequest:
+    """What to fill in, and how.
+
+    Attributes:
+      model_dir: a model folder.
+      input_file: one sentence a line.
+      output_file: where to write them filled.
+      checkpoint: `latest`, `best`, or a step.
+      strategy: name of a strategy, see `mtmoe.model.decoding.strategies`.
+      strategy_fields: those of its fields that are not to be gin's.
+      seed: seed of a random strategy; a line draws the same whatever stands around it.
+    """
+
+    model_dir: Path
+    input_file: Path
+    output_file: Path
+    checkpoint: str = "latest"
+    strategy: str = "greedy"
+    strategy_fields: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+
+
+def predict(request: PredictionRequest) -> list[FilledLine]:
     """Fills the blanks of a file, one sentence a line; empty lines stay.
 
     Nothing is written unless every line can be filled.
 
     Raises:
+      ConfigError: a field of the strategy is out of range.
+      UnknownNameError: there is no such strategy, or it has no such field.
       CorpusError: the file cannot be read.
       MtmoeError: a line has no blank, the same blank twice, or is too long for the
         model; the line is named.
       CheckpointError: the model folder or its checkpoint cannot be used.
     """
-    trained = load_trained_run(model_dir)
+    trained = load_trained_run(request.model_dir)
     run, vocabulary = trained.settings, trained.vocabulary
-    lines = read_lines(input_file)
+    strategy = named_strategy(request.strategy, **request.strategy_fields)
+    lines = read_lines(request.input_file)
+    inputs_length = run.lengths.get("inputs", run.lengths["targets"])
     encoded = {
         number: infill_examples(
             [text],
             vocabulary,
-            run.lengths["inputs"],
-            f"{input_file}:{number}, sentence",
+            inputs_length,
+            f"{request.input_file}:{number}, sentence",
         ).inputs[0]
         for number, text in lines.items()
         if text
     }
-    [step] = chosen_steps(model_dir, checkpoint, run.mixture)
-    values = store.load(model_dir / "checkpoints", step).values
-    batch_size = min(run.batch_size, len(encoded))
-    decoded = _decode_all(
-        _next_tokens(run, batch_size, values, f"step {step} of {model_dir}"),
-        np.stack(list(encoded.values())),
-        batch_size,
-        run.lengths["targets"],
+    [step] = chosen_steps(request.model_dir, request.checkpoint, run.mixture)
+    values = store.load(request.model_dir / "checkpoints", step).values
+    generator = Generator(
+        run,
+        strategy,
         vocabulary.eos_id,
+        batch_size=_batch_size(run, len(encoded)),
+        seed=request.seed,
+    )
+    generator.load(values, f"step {step} of {request.model_dir}")
+    decoded = generator(
+        np.stack(list(encoded.values())), list(encoded), "filling blanks"
     )
     filled = [
         _filled_line(
@@ -88,6 +112,7 @@ def predict(
     ]
     by_line = {line.line: line.text for line in filled}
     content = "".join(by_line.get(number, "") + "\n" for number in lines)
+    output_file = request.output_file
     write_together(output_file.parent, {output_file.name: content})
     return filled
 
@@ -123,47 +148,7 @@ def _filled_line(line: int, text: str, spans: dict[int, str]) -> FilledLine:
     return FilledLine(line, fill_blanks(text, one_line), shown)
 
 
-def _next_tokens(
-    run: TrainingRun,
-    batch_size: int,
-    values: Mapping[str, NDArray[np.generic]],
-    where: str,
-) -> NextTokens:
-    """Returns the compiled function behind greedy decoding, weights loaded."""
-    program = MeshProgram(run.layout, run.seed, run.jit_compile)
-    function = program.function(
-        prediction_step_builder(run.model),
-        {
-            name: tf.TensorSpec([batch_size, length], tf.int32)
-            for name, length in run.lengths.items()
-        },
-        name="prediction_step",
-    )
-    assign_weights(program, values, where)
-
-    def next_tokens(
-        inputs_BL: NDArray[np.int32], targets_BT: NDArray[np.int32]
-    ) -> NDArray[np.int32]:
-        outputs = function(0, inputs=inputs_BL, targets=targets_BT)
-        return np.asarray(outputs["next_tokens"])
-
-    return next_tokens
-
-
-def _decode_all(
-    next_tokens: NextTokens,
-    inputs_EL: NDArray[np.int32],
-    batch_size: int,
-    max_length: int,
-    eos_id: int,
-) -> Sequence[NDArray[np.int32]]:
-    starts = range(0, len(inputs_EL), batch_size)
-    progress = BatchProgress("filling blanks", len(starts))
-    decoded: list[NDArray[np.int32]] = []
-    for i, start in enumerate(starts, start=1):
-        inputs_BL = inputs_EL[start : start + batch_size]
-        size = len(inputs_BL)
-        inputs_BL = np.pad(inputs_BL, ((0, batch_size - size), (0, 0)))
-        decoded.extend(greedy_decode(next_tokens, inputs_BL, max_length, eos_id)[:size])
-        progress.done(i)
-    return decoded
+def _batch_size(run: TrainingRun, num_examples: int) -> int:
+    """No more rows than there are examples, and as many on each part of the mesh."""
+    parts = run.layout.splits("batch")
+    return min(run.batch_size, -(-num_examples // parts) * parts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import gin
 
@@ -24,6 +25,7 @@ from mtmoe.evaluate.examples import (
 )
 from mtmoe.evaluate.files import write_together
 from mtmoe.evaluate.losses import Scorer
+from mtmoe.evaluate.own_metrics import OwnMetrics, has_own_metrics
 from mtmoe.evaluate.records import (
     EVALUATION_FILE,
     EXPERTS_FILE,
@@ -38,6 +40,7 @@ from mtmoe.evaluate.tabulate import (
     task_scores,
 )
 from mtmoe.evaluate.trained_run import load_trained_run
+from mtmoe.model.decoding.strategies import Greedy, Strategy, named_strategy
 
 
 @gin.configurable("evaluate")
@@ -51,6 +54,9 @@ class EvaluationSettings:
       seed: keys the masks and the bootstrap.
       num_resamples: bootstrap resamples.
       max_examples: most examples of each supervised task; all if None.
+      own_metrics: whether supervised tasks are also scored by their own metrics, for
+        which their targets are generated.
+      strategy: how they are generated.
     """
 
     split: str = "validation"
@@ -58,6 +64,8 @@ class EvaluationSettings:
     seed: int = 0
     num_resamples: int = 1000
     max_examples: int | None = None
+    own_metrics: bool = True
+    strategy: Strategy = Greedy()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +78,9 @@ class EvaluationRequest:
       checkpoint: `latest`, `best`, `all`, or a step.
       text_dir: folder of `LANG.txt` files to score instead of a mixture.
       output_dir: where to write; with `all`, one folder a step below it.
+      max_examples: instead of that of the settings; None leaves it to them.
+      own_metrics: likewise.
+      strategy: name of a strategy, likewise.
     """
 
     model_dir: Path
@@ -77,6 +88,25 @@ class EvaluationRequest:
     checkpoint: str = "latest"
     text_dir: Path | None = None
     output_dir: Path | None = None
+    max_examples: int | None = None
+    own_metrics: bool | None = None
+    strategy: str | None = None
+
+    def settings(self) -> EvaluationSettings:
+        """Returns the settings that gin gives, with what is asked for here.
+
+        Raises:
+          ConfigError: a number is out of range.
+          UnknownNameError: there is no such strategy.
+        """
+        asked: dict[str, Any] = {}
+        if self.max_examples is not None:
+            asked["max_examples"] = self.max_examples
+        if self.own_metrics is not None:
+            asked["own_metrics"] = self.own_metrics
+        if self.strategy is not None:
+            asked["strategy"] = named_strategy(self.strategy)
+        return EvaluationSettings(**asked)
 
 
 def evaluate(request: EvaluationRequest) -> list[Path]:
@@ -90,7 +120,7 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
     """
     trained = load_trained_run(request.model_dir)
     run = trained.settings
-    settings = EvaluationSettings()
+    settings = request.settings()
     mixture = request.mixture or run.mixture
     steps = chosen_steps(request.model_dir, request.checkpoint, run.mixture)
     sampling = Sampling(
@@ -115,6 +145,14 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
         "lengths": dict(run.lengths),
         "versions": versions(),
     }
+    own = None
+    facts["decoding"] = None
+    if settings.own_metrics and any(map(has_own_metrics, tasks)):
+        own = OwnMetrics(run, settings.strategy, tasks, settings.split, bootstrap)
+        facts["decoding"] = {
+            "strategy": type(settings.strategy).__name__,
+            **dataclasses.asdict(settings.strategy),
+        }
     scorer = Scorer(run)
     written = []
     for step in steps:
@@ -122,6 +160,10 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
         scorer.load(checkpoint.values, f"step {step} of {request.model_dir}")
         outputs = scorer(tasks, f"evaluating step {step}")
         scores = task_scores(tasks, outputs, baselines, token_bytes_V, bootstrap)
+        own_metrics = {}
+        if own is not None:
+            own.load(checkpoint.values, f"step {step} of {request.model_dir}")
+            own_metrics = own(f"evaluating step {step}")
         layers = run.model.switch_layer_names()
         content = {"step": step, "checkpoint": f"checkpoints/step_{step}"} | facts
         content |= summary_facts(tasks, outputs, scores, bootstrap.confidence)
@@ -129,7 +171,7 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
         write_together(
             directory,
             {
-                PER_LANGUAGE_FILE: metric_csv(metric_rows(tasks, scores)),
+                PER_LANGUAGE_FILE: metric_csv(metric_rows(tasks, scores, own_metrics)),
                 EXPERTS_FILE: expert_csv(expert_rows(tasks, outputs, layers)),
                 EVALUATION_FILE: json.dumps(content, indent=2) + "\n",
             },

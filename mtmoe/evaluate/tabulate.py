@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtmoe.evaluate.bootstrap import Bootstrap
+from mtmoe.evaluate.bootstrap import Bootstrap, Interval
 from mtmoe.evaluate.examples import TaskExamples
 from mtmoe.evaluate.headline import headline_tasks
 from mtmoe.evaluate.losses import (
@@ -53,9 +53,17 @@ def task_scores(
 
 
 def metric_rows(
-    tasks: Sequence[TaskExamples], scores: Mapping[str, TaskScore]
+    tasks: Sequence[TaskExamples],
+    scores: Mapping[str, TaskScore],
+    own_metrics: Mapping[str, Mapping[str, Interval]],
 ) -> list[MetricRow]:
-    """Returns the rows of per_language.csv, by language and task."""
+    """Returns the rows of per_language.csv, by language and task.
+
+    Args:
+      tasks: what was scored.
+      scores: by task.
+      own_metrics: those of supervised tasks, by task and name; after the others.
+    """
     return [
         MetricRow(
             language=task.language.code,
@@ -71,7 +79,10 @@ def metric_rows(
             num_tokens=scores[task.task].num_tokens,
         )
         for task in sorted(tasks, key=lambda task: (task.language.code, task.task))
-        for metric, interval in scores[task.task].metrics.items()
+        for metric, interval in (
+            *scores[task.task].metrics.items(),
+            *own_metrics.get(task.task, {}).items(),
+        )
     ]
 
 

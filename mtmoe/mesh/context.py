@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -11,7 +12,9 @@ import tensorflow as tf
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.initializers import Initializer
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.random import StatelessUniform, name_key
+from mtmoe.mesh.random import Rows, StatelessUniform, name_key
+
+_ROW_DIMENSIONS = ("batch", "batch_unsplit")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +27,13 @@ class GraphContext:
       step: int32 scalar, folded into every random key.
       training: whether noise (dropout, jitter) is on.
       activation_dtype: dtype in which variables are read and activations computed.
+      router_dtype: dtype of a router's variables, logits and all that follows.
       layout: the mesh's shape and rules, for what must know how a dimension is split.
+      compiled: whether XLA compiles the graph; some operations are there only then.
+      recompute_layers: whether the backward pass computes the insides of layers again
+        rather than keep them; see `mtmoe.mesh.recompute`.
+      microbatch: int32 scalar, the number from 0 of the part of the batch that is being
+        computed; None where the batch is in one piece.
     """
 
     mesh: mtf.Mesh
@@ -32,8 +41,21 @@ class GraphContext:
     step: tf.Tensor
     training: bool
     activation_dtype: tf.DType = tf.float32
+    router_dtype: tf.DType = tf.float32
     layout: Layout = Layout()  # noqa: RUF009  (frozen)
+    compiled: bool = False
+    recompute_layers: bool = False
+    microbatch: mtf.Tensor | None = None
     _drawn: set[str] = dataclasses.field(default_factory=set, repr=False)
+
+    @functools.cached_property
+    def noise_step(self) -> mtf.Tensor:
+        """The step as the noise takes it, an int32 scalar of the mesh.
+
+        One tensor for all noise, so that whoever repeats a part of the graph can make
+        the noise's repetition wait for it (`mtmoe.mesh.recompute`).
+        """
+        return self.import_tensor(self.step, mtf.Shape([]))
 
     @contextlib.contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -56,30 +78,40 @@ class GraphContext:
         shape: mtf.Shape,
         initializer: Initializer,
         trainable: bool = True,
+        dtype: tf.DType | None = None,
     ) -> mtf.Tensor:
         """Returns the value of a variable, which is created the first time it is named.
 
-        Kept and updated in float32, read in `activation_dtype` (state that is not
-        trainable is read in float32 too).
+        Kept and updated in float32, whatever it is read in.
 
         Args:
           name: name, relative to the open scopes.
           shape: named dimensions.
           initializer: its initial value, a pure function of the seed and the full name.
           trainable: whether it is a parameter, or optimizer state and the like.
+          dtype: what it is read in, and its gradient's dtype; by default
+            `activation_dtype` of a parameter and float32 of the rest. The same
+            wherever a graph names the variable.
+
+        Raises:
+          ValueError: the graph reads it in another dtype already.
         """
         key = name_key(self.seed, self.full_name(name))
-        dtype = mtf.VariableDType(
-            tf.float32, tf.float32, self.activation_dtype if trainable else tf.float32
-        )
-        return mtf.get_variable(
+        read = dtype or (self.activation_dtype if trainable else tf.float32)
+        value = mtf.get_variable(
             self.mesh,
             name,
             mtf.Shape(shape),
-            dtype=dtype,
+            dtype=mtf.VariableDType(tf.float32, tf.float32, read),
             initializer=lambda sizes, dtype=tf.float32: initializer(sizes, key),
             trainable=trainable,
         )
+        if value.dtype != read:
+            raise ValueError(
+                f"the variable {self.full_name(name)!r} is read in {value.dtype.name} "
+                f"already, and here in {read.name}"
+            )
+        return value
 
     def uniform(
         self, name: str, shape: mtf.Shape, low: float = 0.0, high: float = 1.0
@@ -87,7 +119,9 @@ class GraphContext:
         """Returns float32 numbers from [low, high), new at every step.
 
         A pure function of (seed, step, scope, name) and the position in the global
-        tensor, so the same on every layout.
+        tensor, so the same on every layout. Rows of a microbatch are numbered as in the
+        whole batch: an example's noise does not depend on how many microbatches there
+        are. Noise without a dimension of rows is drawn anew for each of them.
 
         Raises:
           ValueError: the name was drawn already; the noise would be the same again.
@@ -97,9 +131,12 @@ class GraphContext:
             raise ValueError(f"random numbers named {full_name!r} were already drawn")
         self._drawn.add(full_name)
         key = name_key(self.seed, full_name)
-        operation = StatelessUniform(
-            self.mesh, mtf.Shape(shape), key, self.step, low, high
-        )
+        shape = mtf.Shape(shape)
+        rows = None
+        if self.microbatch is not None:
+            axes = [i for i, d in enumerate(shape) if d.name in _ROW_DIMENSIONS]
+            rows = Rows(self.microbatch, axes[0] if axes else None)
+        operation = StatelessUniform(shape, key, self.noise_step, low, high, rows)
         return operation.outputs[0]
 
     def dropout(

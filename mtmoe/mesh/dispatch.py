@@ -1,199 +1,109 @@
-"""Moving tokens into the slots of experts and back, by gather in both directions.
+"""Moving tokens into the slots of experts and back.
 
-A token that chose an expert sits in one of the `capacity` slots of that expert, so
-tokens and slots are a partial permutation of each other. With the permutation and its
-inverse both at hand, every movement is a gather: tokens to slots, slots to tokens, and
-the gradients of both, which would otherwise be scatter-adds. The alternative, einsums
-with one-hot tensors [tokens, experts, capacity], costs floating-point operations in
-proportion to the size of a group; a gather only copies rows.
+Two methods give the same numbers:
+
+* "gather" copies rows. Tokens and slots are a partial permutation of each other, and
+  with the permutation and its inverse both at hand every movement is a gather: tokens
+  to slots, slots to tokens, and the gradients of both, which would otherwise be
+  scatter-adds. Only where experts chose their tokens, and a token may have any number
+  of slots, are rows added up by segment sum on the way back.
+* "einsum" (`one_hot_dispatch.py`) multiplies by one-hot tensors [tokens, experts,
+  capacity], at a cost in floating-point operations in proportion to the size of a
+  group; matrix units are good at it and poor at gathers.
 
 Shape suffixes: G groups, T tokens of a group, K choices of a token, A = K * T
-assignments (all first choices, then all second choices), E experts, C capacity,
-S = E * C slots, R rows, I indices, F features.
+assignments, S slots of a group, R rows, I indices, F features.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from mtmoe.errors import LayoutError
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.groupwise import check_splits, groupwise
+from mtmoe.mesh.one_hot_dispatch import combine_by_einsum, dispatch_by_einsum
+from mtmoe.mesh.slots import DispatchMethod, SlotAssignment, check_method
 
 
-@dataclasses.dataclass(frozen=True)
-class SlotAssignment:
-    """Which token sits in which slot, and the reverse.
-
-    Attributes:
-      slot_of_token: int32 [group dims, token], or [group dims, choice, token]: slot
-        `expert * capacity + position` of the token; experts * capacity if it has none.
-      token_of_slot: int32 [group dims, experts, capacity]: the token in the slot, or
-        `choice * tokens + token`; choices * tokens if the slot is empty.
-      token_dim: the tokens of one group.
-      experts_dim: the experts.
-      capacity_dim: the slots of one expert for one group.
-      choice_dim: the choices of one token, None if it has one.
-    """
-
-    slot_of_token: mtf.Tensor
-    token_of_slot: mtf.Tensor
-    token_dim: mtf.Dimension
-    experts_dim: mtf.Dimension
-    capacity_dim: mtf.Dimension
-    choice_dim: mtf.Dimension | None = None
-
-    @property
-    def has_slot(self) -> mtf.Tensor:
-        """Whether a token was given a slot: bool, of the shape of `slot_of_token`."""
-        return mtf.less(self.slot_of_token, self.num_slots)
-
-    @property
-    def num_slots(self) -> int:
-        """Slots of one group, of all experts together."""
-        return self.experts_dim.size * self.capacity_dim.size
-
-    @property
-    def num_assignments(self) -> int:
-        """Choices of all tokens of one group together."""
-        return self.token_dim.size * (self.choice_dim.size if self.choice_dim else 1)
-
-    @property
-    def group_dims(self) -> list[mtf.Dimension]:
-        """The dimensions that number the groups."""
-        return self.token_of_slot.shape.dims[:-2]
-
-
-def assign_slots(
-    expert_index: mtf.Tensor,
-    token_dim: mtf.Dimension,
-    experts_dim: mtf.Dimension,
-    capacity_dim: mtf.Dimension,
-    choice_dim: mtf.Dimension | None = None,
-    keep_mask: mtf.Tensor | None = None,
-) -> SlotAssignment:
-    """Gives every token a slot of the expert it chose, while there are any.
-
-    Slots are given out in the order of the tokens, as in Switch Transformer (Fedus et
-    al. 2022, section 2.2); with several choices a token, all first choices come before
-    all second choices, as in GShard (Lepikhin et al. 2021, algorithm 1).
-
-    The work is two sorts of each group's tokens, whatever the number of experts.
-
-    Args:
-      expert_index: int32 [group dims, token], or [group dims, choice, token]: the
-        expert chosen. The group dims are whatever comes first; each group has its own
-        slots.
-      token_dim: the tokens of one group.
-      experts_dim: the experts.
-      capacity_dim: the slots of one expert for one group.
-      choice_dim: the choices of one token, None if it has one.
-      keep_mask: of the shape of `expert_index`, zero or false for tokens that get no
-        slot and take none away (padding). By default every token wants one.
-
-    Returns:
-      The assignment; only its group dims may be split over the mesh.
-
-    Raises:
-      ValueError: the dimensions are not in the order above.
-    """
-    assignment_dims = [choice_dim, token_dim] if choice_dim else [token_dim]
-    group_dims = expert_index.shape.dims[: -len(assignment_dims)]
-    if expert_index.shape.dims != group_dims + assignment_dims:
-        raise ValueError(
-            f"expert_index {expert_index.shape} must end with the dimensions "
-            f"{mtf.Shape(assignment_dims)}"
-        )
-    inputs = [expert_index]
-    if keep_mask is not None:
-        if keep_mask.shape != expert_index.shape:
-            raise ValueError(
-                f"keep_mask {keep_mask.shape} must have the shape of expert_index "
-                f"{expert_index.shape}"
-            )
-        inputs.append(keep_mask)
-    experts, capacity = experts_dim.size, capacity_dim.size
-    num_assignments = mtf.Shape(assignment_dims).size
-
-    def assign(
-        expert_index: tf.Tensor, keep_mask: tf.Tensor | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        if keep_mask is not None:
-            keep_mask = tf.cast(keep_mask, tf.bool)
-            expert_index = tf.where(keep_mask, expert_index, experts)
-        expert_GA = tf.reshape(expert_index, [-1, num_assignments])
-        slot_GA, token_GS = _assign_by_sorting(expert_GA, experts, capacity)
-        group_sizes = expert_index.shape.as_list()[: len(group_dims)]
-        return (
-            tf.reshape(slot_GA, expert_index.shape),
-            tf.reshape(token_GS, [*group_sizes, experts, capacity]),
-        )
-
-    slot_of_token, token_of_slot = _GroupwiseOperation(
-        assign,
-        inputs,
-        [expert_index.shape, mtf.Shape([*group_dims, experts_dim, capacity_dim])],
-        [tf.int32, tf.int32],
-        splittable_dims=group_dims,
-        name="assign_slots",
-    ).outputs
-    return SlotAssignment(
-        slot_of_token, token_of_slot, token_dim, experts_dim, capacity_dim, choice_dim
-    )
-
-
-def dispatch(x: mtf.Tensor, slots: SlotAssignment) -> mtf.Tensor:
+def dispatch(
+    x: mtf.Tensor, slots: SlotAssignment, method: DispatchMethod = "gather"
+) -> mtf.Tensor:
     """Copies every token to its slot, or to each of its slots.
 
     Args:
       x: [group dims, token, features], features being any number of dimensions.
       slots: the assignment, of the same group dims and tokens.
+      method: "gather" or "einsum".
 
     Returns:
       [group dims, experts, capacity, features], of the dtype of `x`; empty slots are
-      exactly zero. Group and feature dimensions may be split over the mesh.
+      exactly zero, whatever is in tokens without a slot. Group and feature dimensions
+      may be split over the mesh.
 
     Raises:
       ValueError: the dimensions of `x` are not in the order above.
+      UnknownNameError: there is no such method.
     """
+    check_method(method)
     features = _feature_dims("x", x, slots, [slots.token_dim])
+    if method == "einsum":
+        return dispatch_by_einsum(x, slots, features)
 
     def gradient(operation: mtf.Operation, grad: mtf.Tensor) -> list[mtf.Tensor | None]:
         del operation
-        grad_x = _take_rows(grad, slots.slot_of_token, slots.num_slots, features)
+        if slots.slot_of_token is None:
+            return [_add_rows(grad, None, slots, features), None]
+        index, limit = slots.slot_of_token, slots.num_slots
+        grad_x = _take_rows(grad, index, limit, slots, features)
         if slots.choice_dim:
             grad_x = mtf.reduce_sum(grad_x, reduced_dim=slots.choice_dim)
         return [grad_x, None]
 
-    return _take_rows(x, slots.token_of_slot, slots.num_assignments, features, gradient)
+    index, limit = slots.token_of_slot, slots.num_assignments
+    return _take_rows(x, index, limit, slots, features, gradient)
 
 
-def combine(y: mtf.Tensor, slots: SlotAssignment) -> mtf.Tensor:
-    """Copies what is in a token's slot back to the token.
+def combine(
+    y: mtf.Tensor,
+    slots: SlotAssignment,
+    weights: mtf.Tensor,
+    method: DispatchMethod = "gather",
+) -> mtf.Tensor:
+    """Adds up what is in a token's slots, each times its weight.
+
+    Products and sums are taken in float32 by gather, in the dtype of `y` by einsum.
 
     Args:
       y: [group dims, experts, capacity, features], as `dispatch` returns it.
       slots: the assignment.
+      weights: float32 of `slots.weights_shape`: that of `slot_of_token`, or of
+        `token_of_slot` where experts chose. Those of tokens without a slot, or of empty
+        slots, are never looked at; their gradient is zero.
+      method: "gather" or "einsum".
 
     Returns:
-      [group dims, token, features], or [group dims, choice, token, features] for the
-      caller to weigh and add up; tokens without a slot are exactly zero. Group and
-      feature dimensions may be split over the mesh.
+      [group dims, token, features], of the dtype of `y`; tokens without a slot are
+      exactly zero, whatever is in empty slots. Group and feature dimensions may be
+      split over the mesh.
 
     Raises:
-      ValueError: the dimensions of `y` are not in the order above.
+      ValueError: the dimensions of `y` or `weights` are not those above.
+      UnknownNameError: there is no such method.
     """
+    check_method(method)
     features = _feature_dims("y", y, slots, [slots.experts_dim, slots.capacity_dim])
-
-    def gradient(operation: mtf.Operation, grad: mtf.Tensor) -> list[mtf.Tensor | None]:
-        del operation
-        grad_y = _take_rows(grad, slots.token_of_slot, slots.num_assignments, features)
-        return [grad_y, None]
-
-    return _take_rows(y, slots.slot_of_token, slots.num_slots, features, gradient)
+    if weights.shape != slots.weights_shape:
+        raise ValueError(
+            f"weights {weights.shape} must have the shape {slots.weights_shape}"
+        )
+    if method == "einsum":
+        return combine_by_einsum(y, slots, weights, features)
+    if slots.slot_of_token is None:
+        return _add_rows(y, weights, slots, features)
+    return _take_weighted_rows(y, weights, slots, features)
 
 
 def _feature_dims(
@@ -212,119 +122,242 @@ def _take_rows(
     x: mtf.Tensor,
     index: mtf.Tensor,
     limit: int,
+    slots: SlotAssignment,
     features: list[mtf.Dimension],
     gradient: Callable[..., list[mtf.Tensor | None]] | int = 0,
 ) -> mtf.Tensor:
     """Rows of `x` by `index`; zeros where the index is `limit`, the mark of none.
 
     Args:
-      x: [group dims, any row dims, features]; rows are counted over all row dims. With
-        fewer rows than `limit`, indices are taken modulo their number: the choices of
-        one token share its row.
+      x: [group dims, any row dims, features]; rows are counted over all row dims.
       index: int32 [group dims, any dims], each in [0, limit].
       limit: the index that stands for no row.
+      slots: whose group dims they are.
       features: the last dimensions of `x`.
       gradient: as `grad_function` of `mtf.slicewise`; 0 for none.
     """
-    output_shape = mtf.Shape(index.shape.dims + features)
-    num_features = len(features)
-    row_dims = [dim for dim in x.shape.dims if dim not in output_shape.dims]
-    num_rows = mtf.Shape(row_dims).size
+    rank = len(slots.group_dims)
+    shape = mtf.Shape(index.shape.dims + features)
 
     def take(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        sizes = x.shape.as_list()
-        feature_sizes = sizes[len(sizes) - num_features :]
-        x_GRF = tf.reshape(x, [-1, num_rows, math.prod(feature_sizes)])
-        index_GI = tf.reshape(index, [x_GRF.shape[0], -1])
-        is_row_GI = index_GI < limit
-        row_GI = tf.where(is_row_GI, index_GI, 0)
-        if num_rows != limit:
-            row_GI %= num_rows
-        rows_GIF = tf.gather(x_GRF, row_GI, batch_dims=1)
-        # A selection, not a product: what is not finite must not reach empty slots.
-        rows_GIF = tf.where(is_row_GI[..., tf.newaxis], rows_GIF, tf.zeros([], x.dtype))
+        feature_sizes = x.shape[x.shape.rank - len(features) :]
+        rows_GIF = _gather(_rows(x, rank, feature_sizes), _flat(index, rank), limit)
         return tf.reshape(rows_GIF, index.shape + feature_sizes)
 
-    operation = _GroupwiseOperation(
+    splittable = slots.group_dims + features
+    return groupwise(
+        take, [x, index], [(shape, x.dtype)], splittable, "take_rows", gradient
+    )[0]
+
+
+def _take_weighted_rows(
+    y: mtf.Tensor,
+    weights: mtf.Tensor,
+    slots: SlotAssignment,
+    features: list[mtf.Dimension],
+) -> mtf.Tensor:
+    """`combine` where tokens chose, one pass over the tokens."""
+    rank = len(slots.group_dims)
+    shape = mtf.Shape([*slots.group_dims, slots.token_dim, *features])
+
+    def take(y: tf.Tensor, weights: tf.Tensor, slot: tf.Tensor) -> tf.Tensor:
+        feature_sizes = y.shape[rank + 2 :]
+        rows_GAF = _gather(
+            tf.cast(_rows(y, rank, feature_sizes), tf.float32),
+            _flat(slot, rank),
+            slots.num_slots,
+            _flat(weights, rank),
+        )
+        if slots.choice_dim:
+            num_groups, _, width = rows_GAF.shape
+            rows_GKTF = tf.reshape(
+                rows_GAF, [num_groups, slots.choice_dim.size, -1, width]
+            )
+            rows_GAF = tf.reduce_sum(rows_GKTF, axis=1)
+        rows_GAF = tf.cast(rows_GAF, y.dtype)
+        return tf.reshape(
+            rows_GAF, y.shape[:rank] + [slots.token_dim.size] + feature_sizes
+        )
+
+    def gradient(operation: mtf.Operation, grad: mtf.Tensor) -> list[mtf.Tensor | None]:
+        del operation
+        return [*_CombineGradient(grad, y, weights, slots, features).outputs, None]
+
+    return groupwise(
         take,
-        [x, index],
-        [output_shape],
-        [x.dtype],
-        splittable_dims=[dim for dim in x.shape.dims if dim in output_shape.dims],
-        grad_function=gradient,
-        name="take_rows",
-    )
-    return operation.outputs[0]
+        [y, weights, slots.slot_of_token],
+        [(shape, y.dtype)],
+        slots.group_dims + features,
+        "take_weighted_rows",
+        gradient,
+    )[0]
 
 
-class _GroupwiseOperation(mtf.SlicewiseOperation):
-    """A slicewise operation that says which dimension the layout may not split."""
-
-    def lower(self, lowering: mtf.Lowering) -> None:
-        mesh_impl = lowering.mesh_impl(self)
-        for tensor in self.inputs + self.outputs:
-            for dim in tensor.shape:
-                axis = mesh_impl.tensor_dimension_to_mesh_axis(dim)
-                if axis is not None and dim.name not in self.splittable_dims:
-                    raise LayoutError(
-                        f"{self.name} works on whole groups: Layout.layout_rules may "
-                        f"not split {dim.name!r} (over "
-                        f"{mesh_impl.shape[axis].name!r}), only "
-                        f"{sorted(self.splittable_dims)}"
-                    )
-        super().lower(lowering)
-
-
-def _assign_by_sorting(
-    expert_GA: tf.Tensor, experts: int, capacity: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Slots by two sorts, without scatter and without a tensor [tokens, experts].
+def _add_rows(
+    y: mtf.Tensor,
+    weights: mtf.Tensor | None,
+    slots: SlotAssignment,
+    features: list[mtf.Dimension],
+) -> mtf.Tensor:
+    """Adds up the rows of all slots of a token [group dims, token, features].
 
     Args:
-      expert_GA: int32 in [0, experts]; `experts` stands for no expert.
-      experts: number of experts.
-      capacity: slots of an expert.
-
-    Returns:
-      slot_GA in [0, experts * capacity] and assignment_GS in [0, A].
+      y: [group dims, experts, capacity, features].
+      weights: factors of the rows; without them there is no gradient either.
+      slots: the assignment, by expert choice.
+      features: the last dimensions of `y`.
     """
-    num_groups, num_assignments = expert_GA.shape
-    num_slots = experts * capacity
-    # Sorted by expert, and by position within one: the key holds both.
-    key_type = _integer_type((experts + 1) * num_assignments)
-    position_A = tf.range(num_assignments, dtype=key_type)
-    key_GA = tf.sort(tf.cast(expert_GA, key_type) * num_assignments + position_A)
-    sorted_expert_GA = tf.cast(key_GA // num_assignments, tf.int32)
-    assignment_GA = tf.cast(key_GA % num_assignments, tf.int32)
+    rank, num_tokens = len(slots.group_dims), slots.token_dim.size
+    shape = mtf.Shape([*slots.group_dims, slots.token_dim, *features])
 
-    # Where each expert's tokens begin in the sorted order, and where the last's end.
-    boundary_E = tf.range(experts + 1, dtype=key_type) * num_assignments
-    start_GE = tf.searchsorted(key_GA, tf.tile(boundary_E[tf.newaxis], [num_groups, 1]))
+    def add(y: tf.Tensor, token: tf.Tensor, *weights: tf.Tensor) -> tf.Tensor:
+        feature_sizes = y.shape[rank + 2 :]
+        rows_GSF = tf.cast(_rows(y, rank, feature_sizes), tf.float32)
+        if weights:
+            rows_GSF *= _flat(weights[0], rank)[..., tf.newaxis]
+        num_groups, _, width = rows_GSF.shape
+        token_GS = _flat(token, rank)
+        first_row_G = tf.range(num_groups)[:, tf.newaxis] * num_tokens
+        # Rows of empty slots: the segment sum ignores negative numbers.
+        row_GS = tf.where(token_GS < num_tokens, first_row_G + token_GS, -1)
+        summed = tf.math.unsorted_segment_sum(
+            tf.reshape(rows_GSF, [-1, width]),
+            tf.reshape(row_GS, [-1]),
+            num_groups * num_tokens,
+        )
+        sizes = y.shape[:rank] + [num_tokens] + feature_sizes
+        return tf.reshape(tf.cast(summed, y.dtype), sizes)
 
-    rank_GA = tf.range(num_assignments) - tf.gather(
-        start_GE, sorted_expert_GA, batch_dims=1
-    )
-    fits_GA = (rank_GA < capacity) & (sorted_expert_GA < experts)
-    sorted_slot_GA = tf.where(fits_GA, sorted_expert_GA * capacity + rank_GA, num_slots)
-    # Back to the order of the tokens: sorting by them undoes the first sort.
-    key_type = _integer_type(num_assignments * (num_slots + 1))
-    key_GA = tf.sort(
-        tf.cast(assignment_GA, key_type) * (num_slots + 1)
-        + tf.cast(sorted_slot_GA, key_type)
-    )
-    slot_GA = tf.cast(key_GA % (num_slots + 1), tf.int32)
+    def gradient(operation: mtf.Operation, grad: mtf.Tensor) -> list[mtf.Tensor | None]:
+        del operation
+        grad_y, grad_weights = _CombineGradient(
+            grad, y, weights, slots, features
+        ).outputs
+        return [grad_y, None, grad_weights]
 
-    place_GEC = start_GE[:, :-1, tf.newaxis] + tf.range(capacity)
-    is_filled_GS = tf.reshape(
-        place_GEC < start_GE[:, 1:, tf.newaxis], [num_groups, num_slots]
-    )
-    place_GS = tf.reshape(place_GEC, [num_groups, num_slots])
-    assignment_GS = tf.gather(
-        assignment_GA, tf.where(is_filled_GS, place_GS, 0), batch_dims=1
-    )
-    return slot_GA, tf.where(is_filled_GS, assignment_GS, num_assignments)
+    inputs = [y, slots.token_of_slot]
+    return groupwise(
+        add,
+        inputs if weights is None else [*inputs, weights],
+        [(shape, y.dtype)],
+        slots.group_dims + features,
+        "add_rows",
+        0 if weights is None else gradient,
+    )[0]
 
 
-def _integer_type(limit: int) -> tf.DType:
-    """The narrowest of int32 and int64 that holds every number below `limit`."""
-    return tf.int32 if limit <= tf.int32.max else tf.int64
+class _CombineGradient(mtf.Operation):
+    """Gradients of `combine` to `y` and `weights`.
+
+    The gradient of `y` is the tokens' gradient, taken to the slots, times the weight;
+    that of a weight is the inner product of the token's gradient and its slot's `y`.
+    """
+
+    def __init__(
+        self,
+        grad: mtf.Tensor,
+        y: mtf.Tensor,
+        weights: mtf.Tensor,
+        slots: SlotAssignment,
+        features: list[mtf.Dimension],
+    ):
+        """Adds the operation to the mesh graph.
+
+        Args:
+          grad: [group dims, token, features].
+          y: [group dims, experts, capacity, features].
+          weights: float32 of `slots.weights_shape`.
+          slots: the assignment.
+          features: the last dimensions of `y`.
+        """
+        inputs = [grad, y, weights, slots.token_of_slot]
+        if slots.slot_of_token is not None:
+            inputs.append(slots.slot_of_token)
+        super().__init__(inputs, name="combine_gradient")
+        self._slots, self._features = slots, features
+        self._outputs = [
+            mtf.Tensor(self, y.shape, y.dtype, index=0),
+            mtf.Tensor(self, weights.shape, tf.float32, index=1),
+        ]
+
+    def lower(self, lowering: mtf.Lowering) -> None:
+        """Computes each slice; a sum over features that are split is completed."""
+        mesh_impl = lowering.mesh_impl(self)
+        whole = [dim.name for dim in self._slots.group_dims + self._features]
+        check_splits(self, mesh_impl, whole)
+        grad_y, grad_weights = mesh_impl.slicewise(
+            self._gradients, *[lowering.tensors[x] for x in self.inputs]
+        )
+        axes = [mesh_impl.tensor_dimension_to_mesh_axis(dim) for dim in self._features]
+        if feature_axes := [axis for axis in axes if axis is not None]:
+            grad_weights = mesh_impl.allreduce(grad_weights, feature_axes, "SUM")
+        lowering.set_tensor_lowering(self.outputs[0], grad_y)
+        lowering.set_tensor_lowering(self.outputs[1], grad_weights)
+
+    def _gradients(
+        self,
+        grad: tf.Tensor,
+        y: tf.Tensor,
+        weights: tf.Tensor,
+        token: tf.Tensor,
+        slot: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        rank, limit = len(self._slots.group_dims), self._slots.num_assignments
+        feature_sizes = y.shape[rank + 2 :]
+        token_GS, weights_GI = _flat(token, rank), _flat(weights, rank)
+        grad_GTF, y_GSF = (_rows(x, rank, feature_sizes) for x in (grad, y))
+        grad_GSF = tf.cast(_gather(grad_GTF, token_GS, limit), tf.float32)
+        if slot is None:
+            weights_GS = tf.where(token_GS < limit, weights_GI, 0.0)
+            inner_GI = tf.reduce_sum(grad_GSF * tf.cast(y_GSF, tf.float32), axis=-1)
+            grad_weights_GI = tf.where(token_GS < limit, inner_GI, 0.0)
+        else:
+            weights_GS = _gather(weights_GI[..., tf.newaxis], token_GS, limit)[..., 0]
+            grad_weights_GI = self._inner_products(grad_GTF, y_GSF, _flat(slot, rank))
+        grad_y = tf.cast(grad_GSF * weights_GS[..., tf.newaxis], y.dtype)
+        return tf.reshape(grad_y, y.shape), tf.reshape(grad_weights_GI, weights.shape)
+
+    def _inner_products(
+        self, grad_GTF: tf.Tensor, y_GSF: tf.Tensor, slot_GA: tf.Tensor
+    ) -> tf.Tensor:
+        """Of every token and what is in its slot, or slots [G, A]."""
+        num_slots = self._slots.num_slots
+        y_GAF = tf.cast(_gather(y_GSF, slot_GA, num_slots), tf.float32)
+        num_groups, num_tokens, width = grad_GTF.shape
+        y_GKTF = tf.reshape(y_GAF, [num_groups, -1, num_tokens, width])
+        grad_GKTF = tf.cast(grad_GTF, tf.float32)[:, tf.newaxis]
+        inner_GA = tf.reshape(tf.reduce_sum(grad_GKTF * y_GKTF, axis=-1), slot_GA.shape)
+        return tf.where(slot_GA < num_slots, inner_GA, 0.0)
+
+
+def _flat(index: tf.Tensor, rank: int) -> tf.Tensor:
+    """[group dims, any dims] -> [G, I], the first `rank` dimensions being groups."""
+    return tf.reshape(index, [math.prod(index.shape[:rank]), -1])
+
+
+def _rows(x: tf.Tensor, rank: int, feature_sizes: tf.TensorShape) -> tf.Tensor:
+    """[group dims, row dims, features] -> [G, R, F]."""
+    return tf.reshape(x, [math.prod(x.shape[:rank]), -1, math.prod(feature_sizes)])
+
+
+def _gather(
+    x_GRF: tf.Tensor,
+    index_GI: tf.Tensor,
+    limit: int,
+    weights_GI: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Rows by index, times their weights; zeros where the index is `limit`.
+
+    With fewer rows than `limit`, indices are taken modulo their number: the choices of
+    one token share its row.
+    """
+    num_rows = x_GRF.shape[1]
+    is_row_GI = index_GI < limit
+    row_GI = tf.where(is_row_GI, index_GI, 0)
+    if num_rows != limit:
+        row_GI %= num_rows
+    rows_GIF = tf.gather(x_GRF, row_GI, batch_dims=1)
+    if weights_GI is not None:
+        rows_GIF *= weights_GI[..., tf.newaxis]
+    # A selection, not a product: what is not finite must not reach empty slots.
+    return tf.where(is_row_GI[..., tf.newaxis], rows_GIF, tf.zeros([], x_GRF.dtype))

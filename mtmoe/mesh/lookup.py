@@ -9,7 +9,7 @@ are added up.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -69,24 +69,36 @@ def label_cross_entropy(
     Raises:
       ValueError: `labels` has not the dimensions of `logits` without `vocab_dim`.
     """
-    cross_entropy, log_z = cross_entropy_and_log_z(logits, labels, vocab_dim)
+    scores = score_labels(logits, labels, vocab_dim)
     if z_loss == 0.0:
-        return cross_entropy
-    return cross_entropy + mtf.square(log_z) * z_loss
+        return scores.cross_entropy
+    return scores.cross_entropy + mtf.square(scores.log_z) * z_loss
 
 
-def cross_entropy_and_log_z(
+class LabelScores(NamedTuple):
+    """How well logits foretell labels, float32 [...] each.
+
+    Attributes:
+      cross_entropy: log(Z) - logits[labels], in nats.
+      log_z: log(Z), the log of the softmax's denominator.
+      is_largest: 1 where no logit is larger than the label's, so that it is the
+        likeliest, or one of several that are equally likely; else 0. No gradient.
+    """
+
+    cross_entropy: mtf.Tensor
+    log_z: mtf.Tensor
+    is_largest: mtf.Tensor
+
+
+def score_labels(
     logits: mtf.Tensor, labels: mtf.Tensor, vocab_dim: mtf.Dimension
-) -> tuple[mtf.Tensor, mtf.Tensor]:
-    """Returns the two parts of `label_cross_entropy`, both differentiable.
+) -> LabelScores:
+    """Scores labels in one pass over the logits, forward and backward.
 
     Args:
       logits: float [..., vocab].
       labels: int32 [...].
       vocab_dim: the dimension of `logits` that is normalised.
-
-    Returns:
-      log(Z) - logits[labels] and log(Z), float32 [...].
 
     Raises:
       ValueError: `labels` has not the dimensions of `logits` without `vocab_dim`.
@@ -101,8 +113,7 @@ def cross_entropy_and_log_z(
         logits = mtf.transpose(logits, batch_shape + vocab_dim)
     if labels.shape != batch_shape:
         labels = mtf.transpose(labels, batch_shape)
-    cross_entropy, log_z = _LabelCrossEntropy(logits, labels).outputs
-    return cross_entropy, log_z
+    return LabelScores(*_LabelCrossEntropy(logits, labels).outputs)
 
 
 class _EmbeddingLookup(mtf.Operation):
@@ -172,17 +183,18 @@ class _EmbeddingGradient(mtf.Operation):
 
 
 class _LabelCrossEntropy(mtf.Operation):
-    """Cross-entropy and log(Z) of logits [..., vocab] and labels [...]."""
+    """`LabelScores` of logits [..., vocab] and labels [...]."""
 
     def __init__(self, logits: mtf.Tensor, labels: mtf.Tensor):
         super().__init__([logits, labels], name="label_cross_entropy")
         self._outputs = [
-            mtf.Tensor(self, labels.shape, tf.float32, index=index) for index in (0, 1)
+            mtf.Tensor(self, labels.shape, tf.float32, index=index)
+            for index in range(3)
         ]
 
     def gradient(self, grad_ys: list[mtf.Tensor | None]) -> list[mtf.Tensor | None]:
         logits, labels = self.inputs
-        grad_cross_entropy, grad_log_z = grad_ys
+        grad_cross_entropy, grad_log_z, _ = grad_ys
         grad_labels = grad_cross_entropy
         if grad_labels is None:
             grad_labels = mtf.zeros_like(self.outputs[0])
@@ -302,9 +314,9 @@ def _label_logit(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 def _whole_cross_entropy(
     logits: tf.Tensor, labels: tf.Tensor, largest: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    log_z = largest + tf.math.log(_sum_of_exponentials(logits, largest))
-    return log_z - _label_logit(logits, labels), log_z
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    sum_of_exponentials = _sum_of_exponentials(logits, largest)
+    return _scores(sum_of_exponentials, _label_logit(logits, labels), largest)
 
 
 def _partial_sums(
@@ -318,10 +330,17 @@ def _partial_sums(
 
 def _finish_cross_entropy(
     sums: tf.Tensor, largest: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     sum_of_exponentials, label_logit = tf.unstack(sums)
+    return _scores(sum_of_exponentials, label_logit, largest)
+
+
+def _scores(
+    sum_of_exponentials: tf.Tensor, label_logit: tf.Tensor, largest: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     log_z = largest + tf.math.log(sum_of_exponentials)
-    return log_z - label_logit, log_z
+    is_largest = tf.cast(label_logit >= largest, tf.float32)
+    return log_z - label_logit, log_z, is_largest
 
 
 def _cross_entropy_gradient(

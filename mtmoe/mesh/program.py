@@ -25,10 +25,12 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from mtmoe.errors import CheckpointError
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.compilation import configure_compilation
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.devices import device_names
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.placement import PlacementMeshImpl
+from mtmoe.mesh.precision import named_precision
 
 Features = dict[str, tf.Tensor]
 Built = tuple[dict[str, mtf.Tensor], list[mtf.Operation]]
@@ -93,7 +95,7 @@ class MeshProgram:
         layout: Layout | None = None,
         seed: int = 0,
         jit_compile: bool = True,
-        activation_dtype: tf.DType = tf.float32,
+        precision: str = "float32",
     ):
         """Creates a program without variables or functions.
 
@@ -101,15 +103,19 @@ class MeshProgram:
           layout: mesh and layout rules; one processor by default.
           seed: seed of initial values and noise.
           jit_compile: compile with XLA where the mesh has one processor.
-          activation_dtype: dtype of activations; variables are kept in float32.
+          precision: name of the dtypes of activations and routers, one of those of
+            `mtmoe.mesh.precision`; variables are kept in float32.
 
         Raises:
           LayoutError: the devices the layout wants cannot be had.
+          UnknownNameError: there is no precision of that name.
         """
         self.layout = layout or Layout()
         self.seed = seed
         self.jit_compile = jit_compile and self.layout.size == 1
-        self.activation_dtype = activation_dtype
+        if self.jit_compile:
+            configure_compilation()
+        self.precision = named_precision(precision)
         self._devices = device_names(self.layout)
         self._stored: dict[str, ResourceVariable] = {}
         self._masters: dict[str, ResourceVariable] = {}
@@ -142,7 +148,14 @@ class MeshProgram:
                 graph = mtf.Graph()
                 mesh = mtf.Mesh(graph, "mesh")
                 context = GraphContext(
-                    mesh, self.seed, step, training, self.activation_dtype, self.layout
+                    mesh,
+                    self.seed,
+                    step,
+                    training,
+                    activation_dtype=self.precision.activation_dtype,
+                    router_dtype=self.precision.router_dtype,
+                    layout=self.layout,
+                    compiled=self.jit_compile,
                 )
                 outputs, updates = build(
                     context, dict(zip(signature, features, strict=True))
@@ -178,9 +191,12 @@ class MeshProgram:
                 )
             )
             self._masters_to_slices()
-        step_function = wrapped.prune(
-            wrapped.inputs[: len(specs)], wrapped.structured_outputs
-        )
+            # The copies are in the graph and must not be part of the step.
+            step_function = wrapped.prune(
+                wrapped.inputs[: len(specs)], wrapped.structured_outputs
+            )
+        else:
+            step_function = wrapped  # pruning copies the graph: half the time to build
 
         @tf.function(jit_compile=self.jit_compile, autograph=False)
         def run(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -232,6 +248,10 @@ class MeshProgram:
     def variable_names(self) -> tuple[str, ...]:
         """Returns the names of all variables, in the order of creation."""
         return tuple(self._masters)
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """Returns the names of the trainable variables, in the order of creation."""
+        return tuple(self._trainable)
 
     def parameter_count(self) -> int:
         """Returns the number of trainable parameters."""

@@ -10,6 +10,7 @@ dimension to a 64-bit state.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 
@@ -77,30 +78,47 @@ def uniform_from_bits(bits: tf.Tensor, low: float, high: float) -> tf.Tensor:
     return unit * (high - low) + low
 
 
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Which rows of a larger tensor a tensor holds.
+
+    Attributes:
+      part: int32 scalar, how many tensors of this shape come before.
+      axis: the dimension they are parts of; None: they are put along a new first one.
+    """
+
+    part: mtf.Tensor
+    axis: int | None
+
+
 class StatelessUniform(mtf.Operation):
     """A mesh tensor of uniform random numbers, the same on every layout."""
 
     def __init__(
         self,
-        mesh: mtf.Mesh,
         shape: mtf.Shape,
         key: tuple[int, int],
-        step: tf.Tensor,
+        step: mtf.Tensor,
         low: float,
         high: float,
+        rows: Rows | None = None,
     ):
         """Adds the operation to the mesh graph.
 
         Args:
-          mesh: the mesh.
           shape: shape of the output.
           key: two 32-bit words, from `name_key`.
-          step: int32 scalar `tf.Tensor`.
+          step: int32 scalar.
           low: lower bound, included.
           high: upper bound, excluded.
+          rows: where the output lies in a larger tensor; None: it is all there is.
         """
-        super().__init__([], mesh=mesh, name="stateless_uniform")
-        self._key, self._step, self._low, self._high = key, step, low, high
+        super().__init__(
+            [step] if rows is None else [step, rows.part], name="stateless_uniform"
+        )
+        self._key, self._low, self._high = key, low, high
+        self._is_part = rows is not None
+        self._axis = rows.axis if rows is not None else None
         self._outputs = [mtf.Tensor(self, shape, tf.float32)]
         self._splittable_dims, self._unsplittable_dims = (
             self._initialize_all_dimensions_as_splittable()
@@ -110,21 +128,29 @@ class StatelessUniform(mtf.Operation):
         """Computes each processor's slice from its coordinates."""
         mesh_impl = lowering.mesh_impl(self)
         shape = self.outputs[0].shape
-        slice_shape = mesh_impl.slice_shape(shape)
+        slice_shape = list(mesh_impl.slice_shape(shape))
         axes = mesh_impl.tensor_layout(shape).tensor_axis_to_mesh_axis
         coordinates = [
             mesh_impl.laid_out_pcoord(axis) for axis in axes if axis is not None
         ]
 
-        def draw(step: tf.Tensor, *processor: tf.Tensor) -> tf.Tensor:
-            remaining = iter(processor)
+        def draw(step: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
+            remaining = iter(others)
+            part = next(remaining) if self._is_part else None
             begin = [
                 0 if axis is None else next(remaining) * size
                 for axis, size in zip(axes, slice_shape, strict=True)
             ]
-            bits = slice_bits(self._key, step, slice_shape, begin)
-            return uniform_from_bits(bits, self._low, self._high)
+            drawn_shape = slice_shape
+            if part is not None and self._axis is not None:
+                begin[self._axis] += part * shape.dims[self._axis].size
+            elif part is not None:
+                begin, drawn_shape = [part, *begin], [1, *slice_shape]
+            bits = slice_bits(self._key, step, drawn_shape, begin)
+            numbers = uniform_from_bits(bits, self._low, self._high)
+            return tf.reshape(numbers, slice_shape)
 
+        laid_out = [lowering.tensors[tensor] for tensor in self.inputs]
         lowering.set_tensor_lowering(
-            self.outputs[0], mesh_impl.slicewise(draw, self._step, *coordinates)
+            self.outputs[0], mesh_impl.slicewise(draw, *laid_out, *coordinates)
         )

@@ -17,6 +17,8 @@ from mtmoe.model.initialization import scaled_normal
 class TokenEmbedding:
     """A table of one vector a token, shared by encoder, decoder and, if tied, logits.
 
+    Gradients of the table and logits are float32 in every precision.
+
     Attributes:
       vocab_size: number of rows, at least the number of token ids.
       d_model: width.
@@ -39,17 +41,20 @@ class TokenEmbedding:
                 mtf.Dimension("d_model", self.d_model),
             ],
             truncated_normal(1.0),
+            dtype=tf.float32,
         )
 
     def embed(self, context: GraphContext, ids: mtf.Tensor) -> mtf.Tensor:
         """Looks up int32 ids [batch, length]; returns [batch, length, d_model]."""
         d_model = mtf.Dimension("d_model", self.d_model)
-        return embedding_lookup(self._table(context), ids, ids.shape + d_model)
+        rows = embedding_lookup(self._table(context), ids, ids.shape + d_model)
+        return mtf.cast(rows, context.activation_dtype)
 
     def logits(self, context: GraphContext, x: mtf.Tensor) -> mtf.Tensor:
         """Scores every token: [batch, length, d_model] -> float32 [.., vocab]."""
         vocab = mtf.Dimension("vocab", self.vocab_size)
         d_model = x.shape.dims[-1]
+        x = mtf.cast(x, tf.float32)
         if self.tied:
             weights = self._table(context)
             x *= self.d_model**-0.5
@@ -58,6 +63,6 @@ class TokenEmbedding:
                 "logits",
                 [d_model, vocab],
                 scaled_normal(self.initialization_scale, self.d_model),
+                dtype=tf.float32,
             )
-        logits = mtf.einsum([x, weights], output_shape=x.shape - d_model + vocab)
-        return mtf.cast(logits, tf.float32)
+        return mtf.einsum([x, weights], output_shape=x.shape - d_model + vocab)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.program import Features
+from mtmoe.mesh.update import take_at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +25,24 @@ class Tokens:
         None where a row is one example: then the masks are smaller.
       languages: float32 [batch, length, languages], 1 at a token's language; all 0 at
         padding and where no language is known. None where nobody asks.
+      prefix: float32 [batch, length], 1 on tokens that all tokens of their segment may
+        see, 0 on those that only later ones may. None where there are none of the first
+        kind.
+      loss_weights: float32 [batch, length], the weight of a token's cross-entropy, 0
+        where it is not scored. None where that is `nonpadding`.
     """
 
     ids: mtf.Tensor
     nonpadding: mtf.Tensor
     segments: mtf.Tensor | None = None
     languages: mtf.Tensor | None = None
+    prefix: mtf.Tensor | None = None
+    loss_weights: mtf.Tensor | None = None
+
+    @property
+    def scored(self) -> mtf.Tensor:
+        """The weight of each token's cross-entropy, float32 [batch, length]."""
+        return self.nonpadding if self.loss_weights is None else self.loss_weights
 
 
 def import_features(context: GraphContext, features: Features) -> tuple[Tokens, Tokens]:
@@ -38,36 +52,99 @@ def import_features(context: GraphContext, features: Features) -> tuple[Tokens, 
       context: graph being built.
       features: holds `inputs` and `targets`, int32 [batch, length] each.
     """
-    inputs, targets = (_ids(context, features[name]) for name in ("inputs", "targets"))
+    inputs, targets = (
+        _import(context, features[name]) for name in ("inputs", "targets")
+    )
     return Tokens(inputs, _is_used(inputs)), Tokens(targets, _is_used(targets))
 
 
 def import_segmented_features(
     context: GraphContext, features: Features, packed: bool, num_languages: int
-) -> tuple[Tokens, Tokens]:
+) -> tuple[Tokens | None, Tokens]:
     """Lays out rows whose padding is where the segment is 0, whatever the ids are.
 
     Args:
       context: graph being built.
-      features: holds `inputs`, `inputs_segments`, `inputs_language` and the same of
-        `targets`, int32 [batch, length] each; the language is -1 where there is none.
+      features: see `segmented_tokens`, [batch, length] each.
       packed: whether a row may hold several segments.
       num_languages: number of languages; 0 to leave them out.
     """
+    arrays = import_arrays(context, features)
+    return segmented_tokens(arrays, packed, num_languages)
+
+
+def import_arrays(
+    context: GraphContext, features: Features, microbatches: int = 1
+) -> dict[str, mtf.Tensor]:
+    """Lays out arrays [batch, length] on the mesh, under their own names.
+
+    Args:
+      context: graph being built.
+      features: arrays of any dtype.
+      microbatches: parts that the rows are cut into, in order. With more than one the
+        results are [microbatch, batch, length], and only the rows of a part are split
+        over the mesh.
+    """
+    return {
+        name: _import(context, array, microbatches) for name, array in features.items()
+    }
+
+
+def take_microbatch(
+    arrays: Mapping[str, mtf.Tensor], number: mtf.Tensor
+) -> dict[str, mtf.Tensor]:
+    """Returns one of the parts that `import_arrays` made, [batch, length] each.
+
+    Args:
+      arrays: [microbatch, batch, length] each.
+      number: int32 scalar, the part's number from 0.
+    """
+    taken = {}
+    for name, array in arrays.items():
+        microbatch, *dims = array.shape.dims
+        taken[name] = mtf.reshape(
+            take_at(array, microbatch, number), mtf.Shape(dims), name=f"take_{name}"
+        )
+    return taken
+
+
+def segmented_tokens(
+    arrays: Mapping[str, mtf.Tensor], packed: bool, num_languages: int
+) -> tuple[Tokens | None, Tokens]:
+    """Makes tokens of rows whose padding is where the segment is 0.
+
+    Args:
+      arrays: `inputs`, `inputs_segments`, `inputs_language` and the same of `targets`,
+        int32 [..., batch, length] each; the language is -1 where there is none. For a
+        decoder alone nothing of the inputs, but `targets_prefix`, int32, and
+        `targets_loss_weights`, float32.
+      packed: whether a row may hold several segments.
+      num_languages: number of languages; 0 to leave them out.
+
+    Returns:
+      Inputs, None for a decoder alone, and targets.
+    """
 
     def tokens(name: str) -> Tokens:
-        ids = _ids(context, features[name])
-        segments = _ids(context, features[f"{name}_segments"])
+        segments = arrays[f"{name}_segments"]
+        prefix = arrays.get(f"{name}_prefix")
         languages = None
         if num_languages:
             languages = mtf.one_hot(
-                _ids(context, features[f"{name}_language"]),
+                arrays[f"{name}_language"],
                 mtf.Dimension("languages", num_languages),
                 dtype=tf.float32,
             )
-        return Tokens(ids, _is_used(segments), segments if packed else None, languages)
+        return Tokens(
+            arrays[name],
+            _is_used(segments),
+            segments if packed else None,
+            languages,
+            prefix=None if prefix is None else _is_used(prefix),
+            loss_weights=arrays.get(f"{name}_loss_weights"),
+        )
 
-    return tokens("inputs"), tokens("targets")
+    return tokens("inputs") if "inputs" in arrays else None, tokens("targets")
 
 
 def shift_right(tokens: Tokens) -> mtf.Tensor:
@@ -87,9 +164,17 @@ def shift_right(tokens: Tokens) -> mtf.Tensor:
     return shifted * mtf.cast(mtf.equal(before, tokens.segments), tf.int32)
 
 
-def _ids(context: GraphContext, array: tf.Tensor) -> mtf.Tensor:
+def _import(
+    context: GraphContext, array: tf.Tensor, microbatches: int = 1
+) -> mtf.Tensor:
     batch, length = array.shape
-    dims = [mtf.Dimension("batch", batch), mtf.Dimension("length", length)]
+    dims = [
+        mtf.Dimension("batch", batch // microbatches),
+        mtf.Dimension("length", length),
+    ]
+    if microbatches > 1:
+        dims.insert(0, mtf.Dimension("microbatch", microbatches))
+        array = tf.reshape(array, [dim.size for dim in dims])
     return context.import_tensor(array, mtf.Shape(dims))
 
 

@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from mtmoe.errors import UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.initializers import zeros
+from mtmoe.model.activations import named_activation
 from mtmoe.model.initialization import scaled_normal
-
-# Name -> (activation, whether a second projection is multiplied in).
-ACTIVATIONS: dict[str, tuple[Callable[[mtf.Tensor], mtf.Tensor], bool]] = {
-    "relu": (mtf.relu, False),
-    "geglu": (mtf.gelu, True),
-}
 
 
 @dataclasses.dataclass(frozen=True)
 class FeedForward:
-    """wo(act(wi(x))), or wo(gelu(wi_gate(x)) * wi(x)) for GEGLU; no biases.
+    """wo(act(wi(x))), or wo(act(wi_gate(x)) * wi(x)) for a gated activation.
 
-    Shazeer 2020, "GLU variants improve Transformer", equations 3 and 6.
+    Shazeer 2020, "GLU variants improve Transformer", equations 1 to 6.
 
     Attributes:
       d_ff: hidden width.
-      activation: "relu" or "geglu".
+      activation: a name in `mtmoe.model.activations`.
       dropout_rate: dropout of the hidden activation.
       initialization_scale: see `scaled_normal`.
+      use_bias: whether each projection adds a bias, 0 at first.
+      output: what the network makes; the width of its input if None.
     """
 
     d_ff: int
     activation: str = "relu"
     dropout_rate: float = 0.0
     initialization_scale: float = 1.0
+    use_bias: bool = False
+    output: mtf.Dimension | None = None
 
     def __post_init__(self) -> None:
         """Checks the activation's name."""
-        if self.activation not in ACTIVATIONS:
-            raise UnknownNameError("activation", self.activation, ACTIVATIONS)
+        named_activation(self.activation)
 
     @property
     def num_input_projections(self) -> int:
         """Matrices from d_model to d_ff: two where the activation is gated."""
-        return 2 if ACTIVATIONS[self.activation][1] else 1
+        return 2 if named_activation(self.activation).gated else 1
+
+    def num_parameters(self, d_model: int) -> int:
+        """Returns the parameters of one network, biases included."""
+        output = d_model if self.output is None else self.output.size
+        inputs = self.num_input_projections
+        biases = inputs * self.d_ff + output if self.use_bias else 0
+        return (inputs * d_model + output) * self.d_ff + biases
 
     def __call__(
         self,
@@ -62,27 +67,30 @@ class FeedForward:
           noise_broadcast_dim: dimension of `x` over which dropout noise is shared.
 
         Returns:
-          A tensor of the shape of `x`.
+          The shape of `x`, with `output` for its last dimension.
         """
-        activation, gated = ACTIVATIONS[self.activation]
+        activation = named_activation(self.activation)
         d_model = x.shape.dims[-1]
         d_ff = mtf.Dimension("d_ff", self.d_ff)
-        hidden_shape = x.shape - d_model + d_ff
 
-        def project(name: str, inputs: mtf.Tensor, output: mtf.Shape) -> mtf.Tensor:
+        def project(name: str, inputs: mtf.Tensor, output: mtf.Dimension) -> mtf.Tensor:
             fan_in = inputs.shape.dims[-1]
             weights = context.variable(
                 name,
-                [*expert_dims, fan_in, output.dims[-1]],
+                [*expert_dims, fan_in, output],
                 scaled_normal(self.initialization_scale, fan_in.size),
             )
-            return mtf.einsum([inputs, weights], output_shape=output)
+            y = mtf.einsum(
+                [inputs, weights], output_shape=inputs.shape - fan_in + output
+            )
+            if self.use_bias:
+                y += context.variable(f"{name}_bias", [*expert_dims, output], zeros)
+            return y
 
-        hidden = activation(project("wi_gate" if gated else "wi", x, hidden_shape))
-        if gated:
-            hidden *= project("wi", x, hidden_shape)
+        names = ["wi_gate", "wi"] if activation.gated else ["wi"]
+        hidden = activation(*(project(name, x, d_ff) for name in names))
         noise_shape = hidden.shape
         if noise_broadcast_dim is not None:
             noise_shape -= noise_broadcast_dim
         hidden = context.dropout(hidden, self.dropout_rate, "hidden", noise_shape)
-        return project("wo", hidden, x.shape)
+        return project("wo", hidden, self.output or d_model)

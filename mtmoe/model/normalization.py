@@ -1,22 +1,50 @@
-"""Root-mean-square layer normalization."""
+"""Layer normalization, with and without a mean.
+
+Each is one operation with its gradient in closed form; statistics are float32 whatever
+the dtype of the activations.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Protocol
 
 import tensorflow as tf
 
+from mtmoe.errors import UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.mesh.initializers import ones
+from mtmoe.mesh.initializers import ones, zeros
+
+
+class Normalization(Protocol):
+    """Normalizes over the last dimension."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters for each element of the dimension."""
+        ...
+
+    def __call__(self, context: GraphContext, x: mtf.Tensor, name: str) -> mtf.Tensor:
+        """Normalizes over `d_model`.
+
+        Args:
+          context: graph being built.
+          x: [..., d_model], which may not be split over `d_model`.
+          name: scope of the variables.
+
+        Returns:
+          A tensor of the shape and dtype of `x`.
+        """
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class RMSNorm:
     """y = scale * x / sqrt(mean(x^2) + epsilon), without mean or bias.
 
-    Zhang and Sennrich 2019, equation 4; T5's layer norm. Computed in float32 whatever
-    the dtype of the activations.
+    Zhang and Sennrich 2019, equation 4; T5's layer norm.
 
     Attributes:
       epsilon: added to the mean square.
@@ -24,21 +52,122 @@ class RMSNorm:
 
     epsilon: float = 1e-6
 
+    @property
+    def num_parameters(self) -> int:
+        """The scale."""
+        return 1
+
     def __call__(self, context: GraphContext, x: mtf.Tensor, name: str) -> mtf.Tensor:
-        """Normalizes over `d_model`.
-
-        Args:
-          context: graph being built.
-          x: [..., d_model].
-          name: scope of the variable `scale`.
-
-        Returns:
-          A tensor of the shape and dtype of `x`.
-        """
-        d_model = x.shape.dims[-1]
+        """Normalizes over `d_model`; see `Normalization`."""
         with context.scope(name):
-            scale = context.variable("scale", [d_model], ones)
-        values = mtf.cast(x, tf.float32)
-        mean_square = mtf.reduce_mean(mtf.square(values), reduced_dim=d_model)
-        values *= mtf.rsqrt(mean_square + self.epsilon)
-        return mtf.cast(values, x.dtype) * scale
+            scale = context.variable("scale", x.shape.dims[-1:], ones)
+        return _normalize(x, scale, None, self.epsilon)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerNorm:
+    """y = scale * (x - mean(x)) / sqrt(variance(x) + epsilon) + bias.
+
+    Ba et al. 2016, equation 4.
+
+    Attributes:
+      epsilon: added to the variance.
+    """
+
+    epsilon: float = 1e-5
+
+    @property
+    def num_parameters(self) -> int:
+        """Scale and bias."""
+        return 2
+
+    def __call__(self, context: GraphContext, x: mtf.Tensor, name: str) -> mtf.Tensor:
+        """Normalizes over `d_model`; see `Normalization`."""
+        with context.scope(name):
+            scale = context.variable("scale", x.shape.dims[-1:], ones)
+            bias = context.variable("bias", x.shape.dims[-1:], zeros)
+        return _normalize(x, scale, bias, self.epsilon)
+
+
+NORMALIZATIONS: dict[str, Callable[[], Normalization]] = {
+    "rms_norm": RMSNorm,
+    "layer_norm": LayerNorm,
+}
+
+
+def named_normalization(name: str) -> Normalization:
+    """Returns the normalization of that name.
+
+    Raises:
+      UnknownNameError: there is none.
+    """
+    if name not in NORMALIZATIONS:
+        raise UnknownNameError("normalization", name, NORMALIZATIONS)
+    return NORMALIZATIONS[name]()
+
+
+def _normalize(
+    x: mtf.Tensor, scale: mtf.Tensor, bias: mtf.Tensor | None, epsilon: float
+) -> mtf.Tensor:
+    """Scales to unit mean square; a bias takes the mean away first.
+
+    With n the normalized x, s = scale * dy and r = 1 / sqrt(mean square + epsilon):
+    dx = r (s - n mean(n s)), from which the mean is taken away where there is a bias.
+    """
+    d_model = x.shape.dims[-1]
+    centered = bias is not None
+
+    def normalized(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values = tf.cast(x, tf.float32)
+        if centered:
+            values -= tf.reduce_mean(values, axis=-1, keepdims=True)
+        mean_square = tf.reduce_mean(tf.square(values), axis=-1, keepdims=True)
+        inverse = tf.math.rsqrt(mean_square + epsilon)
+        return values * inverse, inverse
+
+    def forward(
+        x: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        y = normalized(x)[0] * tf.cast(scale, tf.float32)
+        if bias is not None:
+            y += tf.cast(bias, tf.float32)
+        return tf.cast(y, x.dtype)
+
+    def gradients(
+        x: tf.Tensor, scale: tf.Tensor, dy: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        values, inverse = normalized(x)
+        dy = tf.cast(dy, tf.float32)
+        scaled = dy * tf.cast(scale, tf.float32)
+        inner = tf.reduce_mean(values * scaled, axis=-1, keepdims=True)
+        dx = scaled - values * inner
+        if centered:
+            dx -= tf.reduce_mean(scaled, axis=-1, keepdims=True)
+        return tf.cast(dx * inverse, x.dtype), dy * values
+
+    def backward(operation: mtf.Operation, dy: mtf.Tensor) -> list[mtf.Tensor]:
+        dx, d_scale = mtf.slicewise(
+            gradients,
+            [*operation.inputs[:2], dy],
+            output_shape=[x.shape, x.shape],
+            output_dtype=[x.dtype, tf.float32],
+            splittable_dims=x.shape.dims[:-1],
+            grad_function=0,
+            name="normalize_gradient",
+        )
+        sums = [mtf.reduce_sum(d_scale, output_shape=[d_model])]
+        if centered:
+            sums.append(
+                mtf.reduce_sum(mtf.cast(dy, tf.float32), output_shape=[d_model])
+            )
+        return [dx, *(mtf.cast(total, scale.dtype) for total in sums)]
+
+    return mtf.slicewise(
+        forward,
+        [x, scale] if bias is None else [x, scale, bias],
+        output_shape=x.shape,
+        output_dtype=x.dtype,
+        splittable_dims=x.shape.dims[:-1],
+        grad_function=backward,
+        name="normalize",
+    )

@@ -70,7 +70,7 @@ def markdown_page(
         groups = [group for group in supervised if group.labels == labels]
         if groups:
             lines += ["", f"## Supervised tasks: {title.lower()}", ""]
-            lines += _table(HEADINGS, [cells(group) for group in groups], "llrrrrll")
+            lines += _table(HEADINGS, [cells(group) for group in groups], "llrrrrlll")
     lines += _training(folder)
     lines += ["", "## How each number is defined", ""]
     lines += [f"* **{term}**: {plain(meaning)}" for term, meaning in DEFINITIONS]

@@ -9,7 +9,7 @@ from typing import Any
 from mtmoe.errors import CheckpointError
 from mtmoe.evaluate.bootstrap import Interval
 from mtmoe.evaluate.headline import headline_tasks
-from mtmoe.evaluate.metrics import METRICS
+from mtmoe.evaluate.metrics import METRICS, OWN_METRIC
 from mtmoe.evaluate.records import MetricRow
 from mtmoe.languages import row_language
 from mtmoe.report.folder import ModelFolder
@@ -38,6 +38,7 @@ class LanguageResult:
       group: the task's name without its language.
       task_family: family of the task.
       labels: `self`, `gold`, `rule`, or "" where the task does not say.
+      own_metrics: a supervised task's own metrics, by name; empty where not computed.
     """
 
     language: str
@@ -58,6 +59,7 @@ class LanguageResult:
     group: str
     task_family: str
     labels: str
+    own_metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def below_mixture(self) -> bool:
@@ -116,6 +118,11 @@ def _result(
         group=detail.get("group", bits.task),
         task_family=detail.get("family", ""),
         labels=detail.get("labels", ""),
+        own_metrics={
+            metric.removeprefix(OWN_METRIC): row.value
+            for metric, row in rows.items()
+            if metric.startswith(OWN_METRIC)
+        },
     )
 
 

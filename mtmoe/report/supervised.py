@@ -7,7 +7,7 @@ own and are never averaged together.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mtmoe.report.results import LanguageResult
 from mtmoe.report.svg import escape
@@ -24,6 +24,7 @@ HEADINGS = (
     "Examples",
     "Bits per byte",
     "Token accuracy",
+    "Own metrics",
     "Best",
     "Worst",
 )
@@ -46,6 +47,8 @@ class SupervisedGroup:
       best_accuracy: that accuracy.
       worst: code of the language with the lowest accuracy.
       worst_accuracy: that accuracy.
+      own_metrics: the task's own metrics by name, means over the languages that have
+        them; empty where they were not computed.
     """
 
     name: str
@@ -59,6 +62,7 @@ class SupervisedGroup:
     best_accuracy: float
     worst: str
     worst_accuracy: float
+    own_metrics: Mapping[str, float]
 
 
 def supervised_groups(
@@ -85,7 +89,8 @@ def supervised_section(groups: Sequence[SupervisedGroup]) -> str:
     return (
         '<section id="tasks" class="panel-box">\n<h2>Supervised tasks</h2>\n'
         '<p class="note">Targets of held-out examples, the true tokens before each '
-        "given; means over languages, each weighing the same. The two kinds are never "
+        "given; own metrics, 0 to 100, are of targets that the model wrote itself; "
+        "means over languages, each weighing the same. The two kinds are never "
         f"averaged together.</p>\n{tables}\n</section>"
     )
 
@@ -99,6 +104,11 @@ def cells(group: SupervisedGroup) -> tuple[str, ...]:
         f"{group.num_examples:,}",
         f"{group.mean_bits_per_byte:.2f}",
         percent(group.mean_accuracy, 1),
+        ", ".join(
+            f"{name.replace('_', ' ')} {value:.1f}"
+            for name, value in group.own_metrics.items()
+        )
+        or "–",
         f"{group.best} {percent(group.best_accuracy, 0)}",
         f"{group.worst} {percent(group.worst_accuracy, 0)}",
     )
@@ -121,7 +131,16 @@ def _group(
         best_accuracy=best.accuracy,
         worst=worst.language,
         worst_accuracy=worst.accuracy,
+        own_metrics=_mean_own_metrics(results),
     )
+
+
+def _mean_own_metrics(results: Sequence[LanguageResult]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for result in results:
+        for name, value in result.own_metrics.items():
+            values.setdefault(name, []).append(value)
+    return {name: sum(listed) / len(listed) for name, listed in values.items()}
 
 
 def _table(groups: Sequence[SupervisedGroup]) -> str:

@@ -1,6 +1,6 @@
-"""How the loss of each language fell during training, and what was damaged on the way.
+"""How each language fared in training: its loss, its experts, its drops, damaged data.
 
-Both come from metrics.jsonl; a run that did not write them down has neither.
+All of it comes from metrics.jsonl; a run that did not write it down has none of it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 from mtmoe.languages import row_language
 from mtmoe.report import svg
 from mtmoe.report.svg import escape
+from mtmoe.report.wording import percent
 
 SPANS = 30
 """Points of a curve, at most: single lines of the log hold few tokens of a language."""
 
-HEADINGS = ("language", "code", "first", "last", "change", "busiest expert")
+HEADINGS = ("language", "code", "first", "last", "change", "busiest expert", "dropped")
 _WIDTH = 150.0
 _HEIGHT = 46.0
 _EDGE = 3.0
@@ -34,6 +35,8 @@ class LanguageCurve:
       losses: nats per target token there, the mean over the span's log lines.
       expert_load: tokens of the busiest expert over the mean, in the last of them; None
         for a dense model.
+      dropped_fraction: tokens for which no expert had room, of its tokens in all
+        layers of experts, in the last of them; None for a dense model.
     """
 
     code: str
@@ -41,6 +44,7 @@ class LanguageCurve:
     steps: tuple[int, ...]
     losses: tuple[float, ...]
     expert_load: float | None
+    dropped_fraction: float | None
 
     @property
     def change(self) -> float:
@@ -56,16 +60,17 @@ def language_curves(training: Sequence[Mapping[str, Any]]) -> tuple[LanguageCurv
     """
     losses = _by_span(training, "language_loss")
     loads = _by_span(training, "language_expert_load")
+    drops = _by_span(training, "language_dropped_fraction")
     curves = []
     for code, by_step in losses.items():
-        load = list(loads.get(code, {}).values())
         curves.append(
             LanguageCurve(
                 code,
                 row_language(code).name,
                 tuple(by_step),
                 tuple(by_step.values()),
-                load[-1] if load else None,
+                _last(loads, code),
+                _last(drops, code),
             )
         )
     return tuple(sorted(curves, key=lambda curve: (-curve.losses[-1], curve.code)))
@@ -87,12 +92,15 @@ def language_section(
     lowest = min(min(curve.losses) for curve in curves)
     y = svg.Scale(lowest, highest, _HEIGHT - _EDGE, _EDGE)
     mean = _polyline(_mean_curve(curves), x, y, "rail-curve")
-    load_note = ""
+    routing_note = ""
     if any(curve.expert_load is not None for curve in curves):
-        load_note = (
-            " To the right the load of a language's busiest expert over the mean, at "
-            "the end."
+        routing_note = (
+            " Beside them the load of a language's busiest expert over the mean, at "
+            "the end"
         )
+        if any(curve.dropped_fraction is not None for curve in curves):
+            routing_note += ", and the share of its tokens that no expert had room for"
+        routing_note += "."
     cells = "\n".join(_cell(curve, mean, x, y) for curve in curves)
     return (
         '<section id="training-languages" class="panel-box">\n'
@@ -100,7 +108,7 @@ def language_section(
         '<p class="note">Nats per target token of the training batches, each point the '
         f"mean over {span_steps(training):,} steps; the highest last loss comes first. "
         f"One scale for all, from {lowest:.2f} to {highest:.2f}; grey is the mean over "
-        f"the languages.{load_note}</p>\n"
+        f"the languages.{routing_note}</p>\n"
         f'<div class="multiples" tabindex="0">\n{cells}\n</div>\n</section>'
     )
 
@@ -115,6 +123,7 @@ def language_rows(curves: Sequence[LanguageCurve]) -> list[tuple[str, ...]]:
             f"{curve.losses[-1]:.3f}",
             f"{curve.change:+.3f}",
             _load(curve),
+            _dropped(curve),
         )
         for curve in sorted(curves, key=lambda curve: curve.name)
     ]
@@ -184,7 +193,9 @@ def _cell(curve: LanguageCurve, mean: str, x: svg.Scale, y: svg.Scale) -> str:
         f"{curve.name}: {curve.losses[0]:.2f} nats per token up to step "
         f"{curve.steps[0]:,}, {loss:.2f} at step {step:,}"
     )
-    load = "" if curve.expert_load is None else f"<i>{escape(_load(curve))}</i>"
+    routing = [_load(curve)] if curve.expert_load is not None else []
+    routing += [_dropped(curve)] if curve.dropped_fraction is not None else []
+    load = f"<i>{escape(', '.join(routing))}</i>" if routing else ""
     return (
         f"<figure><figcaption><bdi>{escape(curve.name)}</bdi> "
         f'<span class="aside">{escape(curve.code)}</span></figcaption>'
@@ -202,5 +213,15 @@ def _polyline(
     return f'<polyline class="{style}" points="{listed}"/>'
 
 
+def _last(values: Mapping[str, Mapping[int, float]], code: str) -> float | None:
+    """A language's value in the last span that has one."""
+    by_step = list(values.get(code, {}).values())
+    return by_step[-1] if by_step else None
+
+
 def _load(curve: LanguageCurve) -> str:
     return "–" if curve.expert_load is None else f"{curve.expert_load:.1f} ×"
+
+
+def _dropped(curve: LanguageCurve) -> str:
+    return percent(curve.dropped_fraction, 1)

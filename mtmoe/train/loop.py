@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from mtmoe.checkpoint import store
+from mtmoe.checkpoint.restore import load_initial_values
 from mtmoe.config.load import CONFIG_NAME
-from mtmoe.data.batch import Batch
+from mtmoe.data.batch import Batch, DecoderBatch
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.registry import get_task, register
 from mtmoe.data.task_rows import task_vocabulary
@@ -32,7 +32,7 @@ from mtmoe.train.progress import Chrono, Progress
 from mtmoe.train.provenance import PROVENANCE_NAME, DataRecord, provenance_text
 from mtmoe.train.settings import TrainingRun
 from mtmoe.train.signals import StopSignal
-from mtmoe.train.step import FEATURES, train_step_builder
+from mtmoe.train.step import step_features, train_step_builder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ def train(
         _check_vocabulary(batches, run)
         data = DataRecord.of(batches)
     with progress.phase("building the model"):
-        program = MeshProgram(run.layout, run.seed, run.jit_compile)
+        program = MeshProgram(run.layout, run.seed, run.jit_compile, run.precision)
         step_function = program.function(
             train_step_builder(
                 run.model,
@@ -89,15 +89,18 @@ def train(
                 run.schedule,
                 num_languages=len(batches.languages),
                 packed=run.packing is not None,
+                memory=run.memory,
             ),
-            {
-                name: tf.TensorSpec([run.batch_size, run.lengths[feature]], tf.int32)
-                for name, feature in FEATURES
-            },
+            step_features(run.lengths, run.batch_size),
             name="train_step",
             training=True,
         )
+    if run.initial_checkpoint is not None and not done:
+        with progress.phase(f"starting from {run.initial_checkpoint}"):
+            load_initial_values(run.initial_checkpoint, program)
     check_built()
+    for notice in run.notices():
+        progress.say(notice)
     progress.say(
         f"{program.parameter_count():,} parameters, {len(batches.task_names)} tasks, "
         f"{run.steps:,} steps of {run.batch_size} "
@@ -147,7 +150,9 @@ class _Session:
         self.step = self._saved = store.latest(folder.checkpoints) or 0
         metadata = self._restore() if self.step else {}
         self._chrono = Chrono(metadata.get("seconds", 0.0))
-        self._window = Window(batches.languages, metadata.get("window"))
+        self._window = Window(
+            batches.languages, run.model.switch_layer_names(), metadata.get("window")
+        )
         batches.bad_records.restore(metadata.get("bad_records", {}))
         self.log = MetricsLog(folder.path, self.step)
 
@@ -157,7 +162,6 @@ class _Session:
         first, began = self.step, chrono.seconds
         self._write_provenance()
         for batch in self._batches.iterate(first):
-            assert isinstance(batch, Batch)  # `lengths` has inputs
             features = batch_features(batch, self._batches.task_language)
             if self.step == first:
                 with progress.phase("compiling, first step"):
@@ -248,9 +252,9 @@ class _Session:
 
 
 def batch_features(
-    batch: Batch, task_language: npt.NDArray[np.int32]
-) -> dict[str, npt.NDArray[np.int32]]:
-    """Returns what the training step takes of a batch.
+    batch: Batch | DecoderBatch, task_language: npt.NDArray[np.int32]
+) -> dict[str, npt.NDArray[Any]]:
+    """Returns what the training step takes of a batch; see `step_features`.
 
     Args:
       batch: the batch.
@@ -258,6 +262,14 @@ def batch_features(
     """
     # Padding is of task -1, and so of the language put behind all others: none.
     language_of_task = np.append(task_language, -1).astype(np.int32)
+    if isinstance(batch, DecoderBatch):
+        return {
+            "targets": batch.tokens,
+            "targets_segments": batch.segments,
+            "targets_language": language_of_task[batch.token_task],
+            "targets_prefix": batch.prefix,
+            "targets_loss_weights": batch.loss_weights,
+        }
     return {
         "inputs": batch.inputs,
         "targets": batch.targets,
@@ -273,6 +285,6 @@ def _check_vocabulary(batches: TrainingBatches, run: TrainingRun) -> None:
     size = task_vocabulary(get_task(batches.task_names[0])).vocab_size
     if run.model.vocab_size < size:
         raise ConfigError(
-            f"EncoderDecoder.vocab_size is {run.model.vocab_size:,}, the vocabulary of "
-            f"{run.mixture} has {size:,} tokens; set it to at least that"
+            f"{type(run.model).__name__}.vocab_size is {run.model.vocab_size:,}, the "
+            f"vocabulary of {run.mixture} has {size:,} tokens; set it to at least that"
         )

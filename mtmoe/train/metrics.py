@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from mtmoe.data.batch import Batch
+from mtmoe.data.batch import Batch, DecoderBatch
 from mtmoe.errors import CheckpointError
-from mtmoe.train.language_metrics import SUMMED, LanguageSums
+from mtmoe.train.summed_metrics import SUMMED, SummedMetrics
 
 METRICS_NAME = "metrics.jsonl"
 KEYS = (
@@ -26,15 +26,20 @@ KEYS = (
     "dropped_fraction",
     "expert_load_max_over_mean",
     "router_entropy",
+    "router_z",
     "learning_rate",
     "gradient_norm",
     "stage",
     "language_loss",
     "language_expert_load",
+    "language_dropped_fraction",
+    "language_router_entropy",
+    "layer_routing",
     "damaged_records",
     "damaged_rows",
 )
 _LAST_COUNTS = ("learning_rate",)
+_LOGGED_AS = {"router_log_z_square": "router_z"}
 _EMPTY: Mapping[str, Any] = {
     "steps": [],
     "tokens": 0,
@@ -51,24 +56,30 @@ class Window:
     """
 
     def __init__(
-        self, languages: Sequence[str] = (), state: Mapping[str, Any] | None = None
+        self,
+        languages: Sequence[str] = (),
+        layers: Sequence[str] = (),
+        state: Mapping[str, Any] | None = None,
     ):
         """Starts empty, or as `state` of an earlier process has it.
 
         Args:
           languages: codes, in the order of the outputs by language.
+          layers: names of the layers of experts, in the order of the outputs by layer.
           state: what `state()` gave.
         """
         state = state or _EMPTY
-        self._languages = tuple(languages)
+        self._languages, self._layers = tuple(languages), tuple(layers)
         self._steps: list[Mapping[str, Any]] = list(state["steps"])
         self._tokens: int = state["tokens"]
         self._began: float = state["began"]
         self._damaged_rows: Counter[str] = Counter(state["damaged_rows"])
-        self._sums = LanguageSums(languages, state["languages"])
+        self._sums = SummedMetrics(languages, layers, state["languages"])
         self._to_sum: list[Mapping[str, Any]] = []
 
-    def add(self, outputs: Mapping[str, Any], batch: Batch, timed: bool) -> None:
+    def add(
+        self, outputs: Mapping[str, Any], batch: Batch | DecoderBatch, timed: bool
+    ) -> None:
         """Adds a step.
 
         Args:
@@ -76,13 +87,16 @@ class Window:
           batch: what it was computed on.
           timed: whether the step's seconds are counted; its tokens are, if so.
         """
-        scalars = {name: x for name, x in outputs.items() if name not in SUMMED}
+        scalars = {
+            _LOGGED_AS.get(name, name): x
+            for name, x in outputs.items()
+            if name not in SUMMED
+        }
         self._steps.append(scalars | {"padding_fraction": batch.padding_fraction})
         self._to_sum.append({name: x for name, x in outputs.items() if name in SUMMED})
         self._damaged_rows.update(batch.bad_rows)
         if timed:
-            self._tokens += int(np.count_nonzero(batch.inputs_segments))
-            self._tokens += int(np.count_nonzero(batch.targets_segments))
+            self._tokens += batch.num_tokens
 
     def values(self) -> list[dict[str, float]]:
         """Returns the scalars of each step; waits until they are computed."""
@@ -108,8 +122,9 @@ class Window:
 
         Means over the steps; of the learning rate, the last. `tokens_per_second` counts
         inputs and targets without padding, over the steps that were timed (0 if none).
-        See `LanguageSums.metrics` for those by language. `damaged_rows` counts, by
-        task, examples of the whole run that were left empty; absent if there are none.
+        See `SummedMetrics.metrics` for those by language and layer. `damaged_rows`
+        counts, by task, examples of the whole run that were left empty; absent if there
+        are none.
 
         Args:
           seconds: of training so far.
@@ -126,7 +141,7 @@ class Window:
         if self._damaged_rows:
             metrics["damaged_rows"] = dict(sorted(self._damaged_rows.items()))
         self._steps, self._tokens, self._began = [], 0, seconds
-        self._sums = LanguageSums(self._languages)
+        self._sums = SummedMetrics(self._languages, self._layers)
         return metrics
 
 
@@ -155,12 +170,12 @@ class MetricsLog:
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Appends a line of the documented keys; TensorBoard gets every metric.
 
-        Of a metric by language or task TensorBoard gets a scalar each,
-        `language_loss/sw`.
+        Of a metric by language, task or layer TensorBoard gets a scalar each,
+        `language_loss/sw`, `layer_routing/encoder.1.moe/entropy`.
 
         Args:
           step: steps done.
-          metrics: by name a number, or a mapping of numbers.
+          metrics: by name a number, or a mapping of numbers or of such mappings.
 
         Raises:
           CheckpointError: the disk is full.
@@ -175,12 +190,8 @@ class MetricsLog:
                 "checkpoint is intact; the same command goes on from there."
             ) from error
         with self._events.as_default(step):
-            for name, value in metrics.items():
-                if isinstance(value, Mapping):
-                    for member, number in value.items():
-                        tf.summary.scalar(f"{name}/{member}", number)
-                else:
-                    tf.summary.scalar(name, value)
+            for name, number in _scalars(metrics):
+                tf.summary.scalar(name, number)
 
     def synchronize(self) -> None:
         """Waits until all lines are on the disk, as before a checkpoint."""
@@ -192,6 +203,16 @@ class MetricsLog:
         """Closes both files."""
         self._stream.close()
         self._events.close()
+
+
+def _scalars(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """All numbers with their names; of those in a mapping behind the mapping's."""
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            for member, number in _scalars(value):
+                yield f"{name}/{member}", number
+        else:
+            yield name, value
 
 
 def _lines_up_to(path: Path, step: int) -> list[str]:

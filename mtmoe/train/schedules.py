@@ -12,6 +12,7 @@ one is wanted:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import gin
@@ -53,6 +54,66 @@ def inverse_square_root(
         )
     effective_step = tf.cast(tf.maximum(step, warmup_steps), tf.float32)
     return base_learning_rate * tf.math.rsqrt(effective_step)
+
+
+@gin.configurable
+def linear_decay(
+    step: tf.Tensor,
+    base_learning_rate: float = gin.REQUIRED,
+    total_steps: int = gin.REQUIRED,
+    final_fraction: float = 0.0,
+) -> tf.Tensor:
+    """Falls from `base_learning_rate` along a straight line.
+
+    Args:
+      step: updates made so far.
+      base_learning_rate: the rate of the first update.
+      total_steps: updates until the rate is the final one.
+      final_fraction: the final rate over the base one; what it stays at afterwards.
+
+    Raises:
+      ConfigError: `total_steps` is not positive, or the fraction is not from 0 to 1.
+    """
+    done = _share_done("linear_decay", step, total_steps, final_fraction)
+    return base_learning_rate * (1.0 - (1.0 - final_fraction) * done)
+
+
+@gin.configurable
+def cosine_decay(
+    step: tf.Tensor,
+    base_learning_rate: float = gin.REQUIRED,
+    total_steps: int = gin.REQUIRED,
+    final_fraction: float = 0.0,
+) -> tf.Tensor:
+    """Falls from `base_learning_rate` along half a cosine.
+
+    Loshchilov and Hutter 2017, "SGDR", equation 5, one period without restarts.
+
+    Args:
+      step: updates made so far.
+      base_learning_rate: the rate of the first update.
+      total_steps: updates until the rate is the final one.
+      final_fraction: the final rate over the base one; what it stays at afterwards.
+
+    Raises:
+      ConfigError: `total_steps` is not positive, or the fraction is not from 0 to 1.
+    """
+    done = _share_done("cosine_decay", step, total_steps, final_fraction)
+    cosine = 0.5 * (1.0 + tf.cos(math.pi * done))
+    return base_learning_rate * (final_fraction + (1.0 - final_fraction) * cosine)
+
+
+def _share_done(
+    name: str, step: tf.Tensor, total_steps: int, final_fraction: float
+) -> tf.Tensor:
+    """The share of the steps that has been made, at most 1."""
+    if total_steps < 1:
+        raise ConfigError(f"{name}.total_steps must be at least 1, got {total_steps}")
+    if not 0.0 <= final_fraction <= 1.0:
+        raise ConfigError(
+            f"{name}.final_fraction must be from 0 to 1, got {final_fraction}"
+        )
+    return tf.minimum(tf.cast(step, tf.float32) / total_steps, 1.0)
 
 
 @gin.configurable

@@ -2,56 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
+from mtmoe.errors import ConfigError, LayoutError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.mesh.lookup import cross_entropy_and_log_z
+from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.lookup import score_labels
 from mtmoe.mesh.program import Build, Built, Features
-from mtmoe.model.encoder_decoder import EncoderDecoder, ModelOutput
-from mtmoe.model.features import Tokens, import_segmented_features
-from mtmoe.model.moe.statistics import summarize_routing
-from mtmoe.train.optimizers import Gradients, global_norm
-
-FEATURES = (
-    ("inputs", "inputs"),
-    ("targets", "targets"),
-    ("inputs_segments", "inputs"),
-    ("targets_segments", "targets"),
-    ("inputs_language", "inputs"),
-    ("targets_language", "targets"),
+from mtmoe.model.features import (
+    Tokens,
+    import_arrays,
+    segmented_tokens,
+    take_microbatch,
 )
-"""What a training step takes: name, and which feature's length it has."""
+from mtmoe.model.moe.statistics import LayerRouting, summarize_routing
+from mtmoe.model.transformer import Transformer
+from mtmoe.train.optimizers.interface import Gradients, Optimizer
+from mtmoe.train.optimizers.norm import global_norm
 
 Schedule = Callable[[tf.Tensor], tf.Tensor]
+Arrays = Mapping[str, mtf.Tensor]
+Sums = dict[str, mtf.Tensor]
 
 
-class Optimizer(Protocol):
-    """Turns gradients into assignments."""
+def step_features(
+    lengths: Mapping[str, int], batch_size: int
+) -> dict[str, tf.TypeSpec]:
+    """Returns what a training step takes, by name.
 
-    def updates(
-        self, context: GraphContext, gradients: Gradients, learning_rate: tf.Tensor
-    ) -> list[mtf.Operation]:
-        """Returns the operations that update every variable of `gradients`."""
-        ...
+    Args:
+      lengths: of `inputs` and `targets`; for a decoder alone of `targets` only.
+      batch_size: rows.
+
+    Returns:
+      Of each feature `<feature>`, `<feature>_segments` and `<feature>_language`, int32;
+      for a decoder alone also `targets_prefix`, int32, and `targets_loss_weights`,
+      float32; see `segmented_tokens`.
+    """
+    specs = {
+        f"{name}{suffix}": tf.TensorSpec([batch_size, length], tf.int32)
+        for suffix in ("", "_segments", "_language")
+        for name, length in lengths.items()
+    }
+    if "inputs" not in lengths:
+        shape = [batch_size, lengths["targets"]]
+        specs["targets_prefix"] = tf.TensorSpec(shape, tf.int32)
+        specs["targets_loss_weights"] = tf.TensorSpec(shape, tf.float32)
+    return specs
+
+
+@dataclasses.dataclass(frozen=True)
+class StepMemory:
+    """How a step saves memory; what it computes stays the same.
+
+    Attributes:
+      microbatches: parts of the batch that are computed one after the other, their
+        gradients added up. Routing groups lie within a part.
+      recompute_layers: whether only what lies between layers is kept for the backward
+        pass, and the layers' insides are computed again there.
+    """
+
+    microbatches: int = 1
+    recompute_layers: bool = False
 
 
 def train_step_builder(
-    model: EncoderDecoder,
+    model: Transformer,
     optimizer: Optimizer,
     schedule: Schedule,
     num_languages: int,
     packed: bool = False,
     logit_z_loss: float = 1e-4,
+    memory: StepMemory = StepMemory(),  # noqa: B008  (frozen)
 ) -> Build:
     """Makes the build function of a training step.
 
-    The loss that is minimised is the mean cross-entropy of the non-padding target
-    tokens, plus `logit_z_loss` times the mean of log(Z)^2 (T5; Chowdhery et al. 2022,
-    section 5), plus the routers' balance and z losses, summed over layers.
+    The loss that is minimised is the mean cross-entropy of the scored target tokens,
+    plus `logit_z_loss` times the mean of log(Z)^2 (T5; Chowdhery et al. 2022, section
+    5), plus the routers' balance and z losses, means over the tokens they route, summed
+    over layers. All means are over the tokens of the whole batch, in however many parts
+    it is computed.
 
     Args:
       model: the model.
@@ -60,43 +94,44 @@ def train_step_builder(
       num_languages: languages to count by, 0 for none.
       packed: whether a row may hold several segments.
       logit_z_loss: weight of log(Z)^2 of the output softmax.
+      memory: how to save memory.
 
     Returns:
-      A build function of `FEATURES`, int32 [batch, length] each: padding is where the
-      segment is 0, whatever the id, and the language is -1 at padding and where there
-      is none. Its outputs are float32 scalars: `loss` (cross-entropy alone, in nats per
-      target token), `accuracy`, `learning_rate`, `gradient_norm` and, if the model has
-      Switch layers, the fields of `RoutingSummary`. With languages there are also
-      `language_loss` [languages], cross-entropy summed over a language's target tokens,
-      in nats; `language_tokens` [languages], how many they are; and, with Switch
-      layers, `language_experts` [layers, languages, experts], tokens by first choice.
+      A build function of `step_features`: padding is where the segment is 0, whatever
+      the id, and the language is -1 at padding and where there is none. Its outputs are
+      float32 scalars: `loss` (cross-entropy alone, in nats per target token),
+      `accuracy` (no logit larger than the target's), `learning_rate`, `gradient_norm`
+      and, if the model has layers of experts, the fields of `RoutingSummary`.
+
+      The others are sums over tokens. With languages: `language_loss` [languages],
+      cross-entropy of a language's target tokens, in nats, and `language_tokens`
+      [languages], how many they are. With layers of experts `layer_tokens`,
+      `layer_dropped`, `layer_entropy`, `layer_log_z_square` [layers] and
+      `layer_experts` [layers, experts], tokens by first choice. With both
+      `language_experts` [layers, languages, experts], `language_dropped` and
+      `language_entropy` [layers, languages].
     """
 
     def build(context: GraphContext, features: Features) -> Built:
-        inputs, targets = import_segmented_features(
-            context, features, packed, num_languages
-        )
-        output = model(context, inputs, targets)
-        vocab = output.logits.shape.dims[-1]
-        cross_entropy, log_z = cross_entropy_and_log_z(
-            output.logits, targets.ids, vocab
-        )
-        weights = targets.nonpadding
-        tokens = mtf.maximum(mtf.reduce_sum(weights), 1.0)
-        loss = mtf.reduce_sum(cross_entropy * weights) / tokens
-        objective = loss
-        if logit_z_loss:
-            squares = mtf.reduce_sum(mtf.square(log_z) * weights)
-            objective += squares / tokens * logit_z_loss
-        correct = mtf.equal(mtf.argmax(output.logits, vocab), targets.ids)
-        hits = mtf.reduce_sum(mtf.cast(correct, tf.float32) * weights)
-        outputs = {"loss": loss, "accuracy": hits / tokens}
-        if output.routing:
-            summary = summarize_routing(output.routing)
-            objective += summary.balance_loss + summary.z_loss
-            outputs |= vars(summary)
-        outputs |= _by_language(output, targets, cross_entropy)
-        gradients = _gradients(context, objective)
+        parts = memory.microbatches
+        context = dataclasses.replace(context, recompute_layers=memory.recompute_layers)
+        check_microbatches(context.layout, features["targets"].shape[0], parts)
+        arrays = import_arrays(context, features, parts)
+        totals = _Totals.of(arrays)
+
+        def compute(context: GraphContext, arrays: Arrays) -> tuple[Sums, Gradients]:
+            inputs, targets = segmented_tokens(arrays, packed, num_languages)
+            sums, objective = _forward(
+                model, context, inputs, targets, totals, logit_z_loss
+            )
+            return sums, _gradients(context, objective)
+
+        if parts == 1:
+            outputs, gradients = compute(context, arrays)
+        else:
+            outputs, gradients = _add_up(context, arrays, parts, compute)
+        if "layer_experts" in outputs:
+            outputs["expert_load_max_over_mean"] = _load(outputs["layer_experts"])
         learning_rate = schedule(context.step)
         updates = optimizer.updates(context, gradients, learning_rate)
         outputs["learning_rate"] = context.import_tensor(learning_rate, mtf.Shape([]))
@@ -106,23 +141,139 @@ def train_step_builder(
     return build
 
 
-def _by_language(
-    output: ModelOutput, targets: Tokens, cross_entropy: mtf.Tensor
-) -> dict[str, mtf.Tensor]:
-    """Sums over each language's tokens; padding has none."""
-    if targets.languages is None:
-        return {}
-    languages = targets.languages.shape.dims[-1]
-    sums = {
-        "language_loss": mtf.einsum(
-            [targets.languages, cross_entropy], output_shape=[languages]
-        ),
-        "language_tokens": mtf.reduce_sum(targets.languages, output_shape=[languages]),
-    }
+def check_microbatches(layout: Layout, batch_size: int, parts: int) -> None:
+    """Checks that a batch can be computed in so many parts.
+
+    Args:
+      layout: how the rows of a part are split over the mesh.
+      batch_size: rows of the batch.
+      parts: how many parts.
+
+    Raises:
+      ConfigError: they would not have equally many rows.
+      LayoutError: the layout would cut through a row of one.
+    """
+    if batch_size % parts:
+        raise ConfigError(
+            f"train.microbatches is {parts}, it must divide the batch of {batch_size} "
+            "rows"
+        )
+    splits = layout.splits("batch")
+    if parts > 1 and batch_size // parts % splits:
+        raise LayoutError(
+            f"the layout splits `batch` into {splits} parts, but each of the {parts} "
+            f"microbatches has {batch_size // parts} rows; take fewer microbatches or "
+            "a larger batch"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Totals:
+    """Tokens of the whole batch, float32 scalars, at least 1.
+
+    Attributes:
+      scored: sum of the targets' weights.
+      inputs: tokens of the inputs; None for a decoder alone.
+      targets: tokens of the targets.
+    """
+
+    scored: mtf.Tensor
+    inputs: mtf.Tensor | None
+    targets: mtf.Tensor
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> _Totals:
+        inputs, targets = segmented_tokens(arrays, packed=False, num_languages=0)
+        return cls(
+            _at_least_one(targets.scored),
+            None if inputs is None else _at_least_one(inputs.nonpadding),
+            _at_least_one(targets.nonpadding),
+        )
+
+    def routed(self, layer: LayerRouting) -> mtf.Tensor:
+        """How many tokens pass a layer."""
+        is_encoder = layer.name.startswith("encoder.") and self.inputs is not None
+        return self.inputs if is_encoder else self.targets
+
+
+def _at_least_one(weights: mtf.Tensor) -> mtf.Tensor:
+    return mtf.maximum(mtf.reduce_sum(weights), 1.0)
+
+
+def _forward(
+    model: Transformer,
+    context: GraphContext,
+    inputs: Tokens | None,
+    targets: Tokens,
+    totals: _Totals,
+    logit_z_loss: float,
+) -> tuple[Sums, mtf.Tensor]:
+    """Returns what is reported and what is minimised.
+
+    Both are additive: those of the parts of a batch sum up to those of the batch.
+    """
+    output = model(context, inputs, targets)
+    scores = score_labels(output.logits, targets.ids, output.logits.shape.dims[-1])
+    weights = targets.scored
+    loss = mtf.reduce_sum(scores.cross_entropy * weights) / totals.scored
+    hits = mtf.reduce_sum(scores.is_largest * weights)
+    objective, sums = loss, {"loss": loss, "accuracy": hits / totals.scored}
+    if logit_z_loss:
+        squares = mtf.reduce_sum(mtf.square(scores.log_z) * weights)
+        objective += squares / totals.scored * logit_z_loss
     if output.routing:
-        counts = [layer.language_counts for layer in output.routing]
-        sums["language_experts"] = mtf.stack(counts, "layers")
+        tokens = [totals.routed(layer) for layer in output.routing]
+        summary = summarize_routing(output.routing, tokens)
+        objective += summary.balance_loss + summary.z_loss
+        sums |= vars(summary)
+        del sums["expert_load_max_over_mean"]  # of the whole batch: it is no sum
+        sums |= _by_layer(output.routing)
+    if targets.languages is not None:
+        languages = targets.languages.shape.dims[-1]
+        sums["language_loss"] = mtf.einsum(
+            [targets.languages, scores.cross_entropy * weights],
+            output_shape=[languages],
+        )
+        sums["language_tokens"] = mtf.einsum(
+            [targets.languages, weights], output_shape=[languages]
+        )
+    return sums, objective
+
+
+def _by_layer(routing: Sequence[LayerRouting]) -> Sums:
+    """Sums over each layer's tokens, and over those of each language."""
+
+    def stack(tensors: Sequence[mtf.Tensor]) -> mtf.Tensor:
+        return mtf.stack(list(tensors), "layers")
+
+    experts = routing[0].expert_counts.shape.dims[-1]
+    sums = {
+        "layer_tokens": stack([layer.tokens for layer in routing]),
+        "layer_dropped": stack([mtf.reduce_sum(x.dropped_counts) for x in routing]),
+        "layer_entropy": stack([layer.entropy for layer in routing]),
+        "layer_log_z_square": stack([layer.log_z_square for layer in routing]),
+        "layer_experts": stack(
+            [mtf.reduce_sum(x.expert_counts, output_shape=[experts]) for x in routing]
+        ),
+    }
+    languages = [layer.by_language for layer in routing if layer.by_language]
+    if languages:
+        sums["language_experts"] = stack([x.expert_counts for x in languages])
+        sums["language_dropped"] = stack([x.dropped for x in languages])
+        sums["language_entropy"] = stack([x.entropy for x in languages])
     return sums
+
+
+def _load(layer_experts: mtf.Tensor) -> mtf.Tensor:
+    """The busiest expert's tokens over the mean, averaged over layers.
+
+    Args:
+      layer_experts: [layers, experts_unsplit], counts.
+    """
+    layers, experts = layer_experts.shape.dims
+    busiest = mtf.reduce_max(layer_experts, output_shape=[layers])
+    tokens = mtf.maximum(mtf.reduce_sum(layer_experts, output_shape=[layers]), 1.0)
+    return mtf.reduce_mean(busiest / tokens) * float(experts.size)
 
 
 def _gradients(context: GraphContext, objective: mtf.Tensor) -> Gradients:
@@ -130,3 +281,38 @@ def _gradients(context: GraphContext, objective: mtf.Tensor) -> Gradients:
     variables = context.mesh.graph.trainable_variables
     gradients = mtf.gradients([objective], [v.outputs[0] for v in variables])
     return list(zip(variables, gradients, strict=True))
+
+
+def _add_up(
+    context: GraphContext,
+    arrays: Arrays,
+    parts: int,
+    compute: Callable[[GraphContext, Arrays], tuple[Sums, Gradients]],
+) -> tuple[Sums, Gradients]:
+    """Computes the parts of a batch one after the other, and sums what they give.
+
+    One loop, so the graph has the size of one part. Gradients are summed in float32.
+    """
+    names: list[str] = []
+    variables: list[mtf.Variable] = []
+
+    def body(number: mtf.Tensor) -> list[mtf.Tensor]:
+        sums, gradients = compute(
+            dataclasses.replace(context, microbatch=number),
+            take_microbatch(arrays, number),
+        )
+        names.extend(sums)
+        variables.extend(variable for variable, _ in gradients)
+        added = [mtf.cast(gradient, tf.float32) for _, gradient in gradients]
+        return [number + 1, *sums.values(), *added]
+
+    _, *summed = mtf.while_loop(
+        lambda number: mtf.less(number, parts),
+        body,
+        [mtf.constant(context.mesh, 0, dtype=tf.int32)],
+        has_accumulators=True,
+        parallel_iterations=1,  # the next part's activations wait for this one's end
+    )
+    sums = dict(zip(names, summed, strict=False))
+    gradients = list(zip(variables, summed[len(names) :], strict=True))
+    return sums, gradients

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from mtmoe.data.embedded.corpus import load_corpus
 from mtmoe.data.mixing.mixtures import register_mixture
 from mtmoe.data.mixing.policies import Temperature
+from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
@@ -31,15 +32,29 @@ def _fingerprint(language: str) -> str:
     return f"{language} {load_corpus().fingerprint}"
 
 
-def _register(language: str) -> str:
+def register_corpus_texts(mixture: str, objective: TokenObjective) -> None:
+    """Registers a task for each language's text, and the mixture of all of them.
+
+    Args:
+      mixture: its name; a task's is this and the language's code.
+      objective: makes examples of the text.
+    """
+    register_mixture(
+        mixture,
+        [_register(mixture, language, objective) for language in MC4_LANGUAGES],
+        functools.partial(Temperature, unit="characters"),
+    )
+
+
+def _register(mixture: str, language: str, objective: TokenObjective) -> str:
     return register_text_task(
-        f"{MIXTURE}.{language}",
+        f"{mixture}.{language}",
         TextSource(
             functools.partial(_documents, language),
             language=language,
             fingerprint=functools.partial(_fingerprint, language),
         ),
-        SpanCorruption(),
+        objective,
         TaskCard(
             family="pretraining",
             language=language,
@@ -51,8 +66,4 @@ def _register(language: str) -> str:
     )
 
 
-register_mixture(
-    MIXTURE,
-    [_register(language) for language in MC4_LANGUAGES],
-    functools.partial(Temperature, unit="characters"),
-)
+register_corpus_texts(MIXTURE, SpanCorruption())

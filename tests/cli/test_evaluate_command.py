@@ -28,6 +28,21 @@ def test_flags_become_a_request(requests, capsys):
     assert capsys.readouterr().out == "out/step_1\nout/step_2\n"
 
 
+def test_flags_of_own_metrics(requests):
+    flags = [
+        "--model_dir=m",
+        "--max_examples=3",
+        "--noown_metrics",
+        "--strategy=greedy",
+    ]
+    assert command_line.main(["evaluate", *flags]) == 0
+    assert requests == [
+        run.EvaluationRequest(
+            Path("m"), max_examples=3, own_metrics=False, strategy="greedy"
+        )
+    ]
+
+
 def test_defaults(requests):
     assert command_line.main(["evaluate", "--model_dir=m"]) == 0
     assert requests == [run.EvaluationRequest(Path("m"))]

@@ -12,8 +12,8 @@ FLAGS = ["--model_dir=m", "--input_file=i", "--output_file=o"]
 def calls(monkeypatch):
     asked = []
 
-    def predict(*arguments):
-        asked.append(arguments)
+    def predict(request):
+        asked.append(request)
         return [
             predictions.FilledLine(1, "alle sind frei", {0: "sind", 1: None}),
             predictions.FilledLine(3, "huru", {0: "huru"}),
@@ -25,7 +25,9 @@ def calls(monkeypatch):
 
 def test_says_what_it_filled_in(calls, capsys):
     assert command_line.main(["predict", *FLAGS]) == 0
-    assert calls == [(Path("m"), Path("i"), Path("o"), "latest")]
+    assert calls == [
+        predictions.PredictionRequest(Path("m"), Path("i"), Path("o"), "latest")
+    ]
     assert capsys.readouterr().out == (
         "1: alle sind frei\n"
         "    <extra_id_0> 'sind'\n"
@@ -34,6 +36,14 @@ def test_says_what_it_filled_in(calls, capsys):
         "    <extra_id_0> 'huru'\n"
         "o\n"
     )
+
+
+def test_flags_of_a_strategy(calls):
+    chosen = ["--strategy=sampling", "--top_p=0.5", "--top_k=3", "--seed=9"]
+    assert command_line.main(["predict", *FLAGS, *chosen]) == 0
+    [request] = calls
+    assert request.strategy == "sampling" and request.seed == 9
+    assert request.strategy_fields == {"top_p": 0.5, "top_k": 3}
 
 
 @pytest.mark.parametrize(

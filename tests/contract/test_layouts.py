@@ -11,7 +11,7 @@ from oracles.model_runner import random_batch, segmented, tiny_model, tiny_moe
 from mtmoe.evaluate.step import evaluation_step_builder
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.program import MeshProgram
-from mtmoe.train.optimizers import Adafactor
+from mtmoe.train.optimizers.adafactor import Adafactor
 from mtmoe.train.step import train_step_builder
 
 STEPS = 3

@@ -160,7 +160,7 @@ def test_bad_input_is_an_error(byte_vocabulary):
         evaluation_examples("text", "valid", LENGTHS)
     with pytest.raises(ConfigError, match="need targets"):
         evaluation_examples("text", "train", {"inputs": 64, "targets": 4})
-    with pytest.raises(ConfigError, match="need 'inputs' and 'targets'"):
-        evaluation_examples("text", "train", {"targets": 64})
+    with pytest.raises(ConfigError, match="for a decoder alone, 'targets'"):
+        evaluation_examples("text", "train", {"inputs": 64})
     with pytest.raises(CorpusError, match="no text"):
         text_examples(["", ""], LENGTHS, vocabulary=byte_vocabulary)

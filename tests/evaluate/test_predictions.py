@@ -1,9 +1,13 @@
+import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 
-from mtmoe.errors import CorpusError, MtmoeError
-from mtmoe.evaluate.predictions import predict, read_lines
+from mtmoe.errors import CorpusError, MtmoeError, UnknownNameError
+from mtmoe.evaluate import predictions
+from mtmoe.evaluate.predictions import PredictionRequest, predict, read_lines
+from mtmoe.model.decoding.strategies import Sampling
 
 
 def test_bad_files(tmp_path):
@@ -22,16 +26,51 @@ def test_a_file_is_filled_line_by_line(tiny_model, tmp_path, capsys):
     model_dir = shutil.copytree(tiny_model, tmp_path / "model")
     source, target = tmp_path / "in.txt", tmp_path / "out.txt"
     source.write_text("frei und <extra_id_0>\n\n<extra_id_0> haki\n", encoding="utf-8")
-    filled = predict(model_dir, source, target)
+    request = PredictionRequest(model_dir, source, target)
+    filled = predict(request)
     assert [line.line for line in filled] == [1, 3]
     lines = target.read_text(encoding="utf-8").splitlines()
     assert len(lines) == 3 and lines[1] == ""
     assert lines[0].startswith("frei und ") and lines[2].endswith(" haki")
-    assert predict(model_dir, source, target) == filled  # greedy: the same again
+    assert predict(request) == filled  # greedy: the same again
     assert "filling blanks" in capsys.readouterr().err
 
     target.unlink()
     source.write_text("fine <extra_id_0>\nnot fine\n")
     with pytest.raises(MtmoeError, match=r"in.txt:2, .*no blank"):
-        predict(model_dir, source, target)
+        predict(request)
     assert not target.exists()
+
+
+def test_a_strategy_and_a_seed_are_chosen(tiny_model, tmp_path, monkeypatch):
+    source, target = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("frei <extra_id_0>\n\n<extra_id_0> haki\n", encoding="utf-8")
+    made, asked = [], []
+
+    class Silent:
+        """Stands in for a model that writes nothing."""
+
+        def __init__(self, run, strategy, eos_id, batch_size, seed):
+            made.append((strategy, batch_size, seed))
+
+        def load(self, values, where):
+            assert values and where.startswith("step 20")
+
+        def __call__(self, inputs, keys, what):
+            asked.append(list(keys))
+            return np.zeros([len(inputs), 20], np.int32)
+
+    monkeypatch.setattr(predictions, "Generator", Silent)
+    request = PredictionRequest(
+        tiny_model, source, target, "latest", "sampling", {"top_p": 0.5}, 7
+    )
+    predict(request)
+    assert made == [(Sampling(top_p=0.5), 2, 7)]
+    assert asked == [[1, 3]]  # line numbers are the keys of the noise
+    for strategy, fields, message in (
+        ("sampling", {"num_beams": 2}, "num_beams"),
+        ("gready", {}, "greedy"),
+    ):
+        wrong = dataclasses.replace(request, strategy=strategy, strategy_fields=fields)
+        with pytest.raises(UnknownNameError, match=message):
+            predict(wrong)

@@ -1,16 +1,18 @@
-"""Dispatch by gather: against numpy loops, one-hot einsums, and on every layout."""
+"""Dispatch by gather and by einsum: against numpy, each other, and on every layout."""
 
-import hypothesis
-import hypothesis.strategies as st
+import functools
+
 import numpy as np
 import oracles.dispatch as oracle
 import pytest
 import tensorflow as tf
-from oracles.mesh_runner import run_mesh, with_gradients
+from oracles.mesh_runner import run_mesh
 
-from mtmoe.errors import LayoutError
-from mtmoe.mesh import dispatch
+from mtmoe.errors import LayoutError, UnknownNameError
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.dispatch import combine, dispatch
+from mtmoe.mesh.program import MeshProgram
+from mtmoe.mesh.slots import assign_slots, slots_of_chosen_tokens
 
 OUTER = mtf.Dimension("outer", 2)
 GROUP = mtf.Dimension("group", 2)
@@ -19,269 +21,319 @@ TOKEN = mtf.Dimension("token", 24)
 EXPERTS = mtf.Dimension("experts", 4)
 CAPACITY = mtf.Dimension("capacity", 6)
 D_MODEL = mtf.Dimension("d_model", 6)
+SLOTS_SHAPE = mtf.Shape([OUTER, GROUP, EXPERTS, CAPACITY])
+X_SHAPE = mtf.Shape([OUTER, GROUP, TOKEN, D_MODEL])
+Y_SHAPE = SLOTS_SHAPE + D_MODEL
 
-NO_SLOT, NO_TOKEN = 4 * 6, 24  # what stands for none, with one choice
-
+METHODS = ("gather", "einsum")
+KINDS = ("one choice", "two choices", "experts choose")
+EVERYTHING_SPLIT = ("data:2;model:2", "group:data;d_model:model")
 LAYOUTS = [
-    ("", ""),
     ("data:2", "outer:data"),
     ("model:2", "d_model:model"),
-    ("data:2;model:2", "group:data;d_model:model"),
     ("outer:2;inner:2", "outer:outer;group:inner"),
 ]
 
 
-def make_arrays(choices):
+def make_arrays(kind):
     rng = np.random.default_rng(1)
     normal = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
-    leading = (2, 2, choices) if choices > 1 else (2, 2)
-    # Uneven experts: some drop tokens, some have empty slots.
-    expert_index = rng.choice(4, p=[0.5, 0.3, 0.15, 0.05], size=(*leading, 24))
-    return {
+    arrays = {
         "x": normal(2, 2, 24, 6),
         "y": normal(2, 2, 4, 6, 6),
+        "grad_z": normal(2, 2, 24, 6),
+    }
+    if kind == "experts choose":
+        # Different tokens of an expert, the same for several experts, and empty slots.
+        chosen = rng.permuted(np.broadcast_to(np.arange(24), (2, 2, 4, 24)), axis=-1)
+        chosen = np.where(np.arange(6) < [[5], [6], [3], [0]], chosen[..., :6], 24)
+        return arrays | {
+            "chosen": chosen.astype(np.int32),
+            "weights": normal(2, 2, 4, 6),
+        }
+    shape = (2, 2, 24) if kind == "one choice" else (2, 2, 2, 24)
+    # Uneven experts: some drop tokens, some have empty slots.
+    expert_index = rng.choice(4, p=[0.5, 0.3, 0.15, 0.05], size=shape)
+    return arrays | {
         "expert_index": expert_index.astype(np.int32),
-        "keep_mask": rng.random((*leading, 24)) < 0.8,
+        "keep_mask": rng.random(shape) < 0.8,
+        "weights": normal(*shape),
     }
 
 
-def mesh_slots(context, features, choice_dim):
-    choices = [choice_dim] if choice_dim else []
-    shape = mtf.Shape([OUTER, GROUP, *choices, TOKEN])
-    return dispatch.assign_slots(
+def mesh_slots(context, features, kind, method):
+    if kind == "experts choose":
+        chosen = context.import_tensor(features["chosen"], SLOTS_SHAPE)
+        return slots_of_chosen_tokens(chosen, TOKEN)
+    choice_dim = CHOICE if kind == "two choices" else None
+    shape = [OUTER, GROUP, *([choice_dim] if choice_dim else []), TOKEN]
+    return assign_slots(
         context.import_tensor(features["expert_index"], shape),
         TOKEN,
         EXPERTS,
         CAPACITY,
         choice_dim,
         keep_mask=context.import_tensor(features["keep_mask"], shape),
+        method=method,
     )
 
 
-def oracle_slots(arrays):
-    flat = np.where(arrays["keep_mask"], arrays["expert_index"], 4).reshape(4, -1)
-    return oracle.assign_slots(flat, 4, 6)
-
-
-@hypothesis.settings(deadline=None, max_examples=40)
-@hypothesis.given(
-    groups=st.integers(1, 3),
-    assignments=st.integers(1, 40),
-    experts=st.integers(1, 9),
-    capacity=st.integers(1, 12),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_assignment_is_first_come_first_served(
-    groups, assignments, experts, capacity, seed
-):
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(0, experts + 1, (groups, assignments)).astype(np.int32)
-    slot, assignment = dispatch._assign_by_sorting(
-        tf.constant(chosen), experts, capacity
-    )
-    wanted_slot, wanted_assignment = oracle.assign_slots(chosen, experts, capacity)
-    np.testing.assert_array_equal(slot, wanted_slot)
-    np.testing.assert_array_equal(assignment, wanted_assignment.reshape(groups, -1))
-
-
-def test_assignment_of_many_tokens_to_many_slots():
-    """65,536 tokens and as many slots: the keys that are sorted pass 2^31."""
-    size = 2**16
-    chosen = np.random.default_rng(0).permutation(size).astype(np.int32)[np.newaxis]
-    slot, token = dispatch._assign_by_sorting(tf.constant(chosen), size, 1)
-    np.testing.assert_array_equal(slot, chosen)
-    np.testing.assert_array_equal(token, np.argsort(chosen))
-
-
-@pytest.mark.parametrize("choice_dim", [None, CHOICE])
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_slots(choice_dim, jit_compile):
-    def build(context, features):
-        slots = mesh_slots(context, features, choice_dim)
-        return {
-            "slot": slots.slot_of_token,
-            "token": slots.token_of_slot,
-            "has_slot": slots.has_slot,
-        }
-
-    arrays = make_arrays(2 if choice_dim else 1)
-    names = ("expert_index", "keep_mask")
-    got = run_mesh(build, {n: arrays[n] for n in names}, jit_compile=jit_compile)
-    slot, token = oracle_slots(arrays)
-    np.testing.assert_array_equal(got["slot"].reshape(slot.shape), slot)
-    np.testing.assert_array_equal(got["token"].reshape(token.shape), token)
-    np.testing.assert_array_equal(got["has_slot"].reshape(slot.shape), slot < NO_SLOT)
-    # The case is worth testing: kept, dropped for lack of room, and masked tokens.
-    kept = arrays["keep_mask"].reshape(slot.shape)
-    assert (
-        np.any(slot < NO_SLOT)
-        and np.any((slot == NO_SLOT) & kept)
-        and np.any(token == token.max())
-    )
-
-
-def test_without_mask_every_token_wants_a_slot():
-    arrays = make_arrays(1)
+def build_movements(kind, methods=METHODS, graphs=None):
+    """Both movements and their gradients by each method, `<method> <name>`."""
 
     def build(context, features):
-        index = context.import_tensor(features["expert_index"], [OUTER, GROUP, TOKEN])
-        slots = dispatch.assign_slots(index, TOKEN, EXPERTS, CAPACITY)
-        return {"slot": slots.slot_of_token}
-
-    got = run_mesh(build, {"expert_index": arrays["expert_index"]})
-    wanted, _ = oracle.assign_slots(arrays["expert_index"].reshape(4, 24), 4, 6)
-    np.testing.assert_array_equal(got["slot"].reshape(4, 24), wanted)
-
-
-def gather_build(choice_dim, seen_operations=None):
-    choices = [choice_dim] if choice_dim else []
-
-    def build(context, features):
-        x = context.import_tensor(features["x"], [OUTER, GROUP, TOKEN, D_MODEL])
-        y_shape = mtf.Shape([OUTER, GROUP, EXPERTS, CAPACITY, D_MODEL])
-        y = context.import_tensor(features["y"], y_shape)
-        z_shape = mtf.Shape([OUTER, GROUP, *choices, TOKEN, D_MODEL])
-        grad_z = context.import_tensor(features["grad_z"], z_shape)
-        slots = mesh_slots(context, features, choice_dim)
-        outputs = {"slots_of_x": dispatch.dispatch(x, slots)}
-        outputs["tokens_of_y"] = dispatch.combine(y, slots)
-        assert outputs["slots_of_x"].shape == y_shape
-        assert outputs["tokens_of_y"].shape == z_shape
-        if seen_operations is not None:
-            seen_operations.append(context.step.graph)
-        weights = {"slots_of_x": y, "tokens_of_y": grad_z}
-        return with_gradients(outputs, weights, {"x": x, "y": y})
+        outputs = {}
+        for method in methods:
+            slots = mesh_slots(context, features, kind, method)
+            shapes = {"x": X_SHAPE, "y": Y_SHAPE, "weights": slots.weights_shape}
+            inputs = {
+                name: context.import_tensor(features[name], shape)
+                for name, shape in shapes.items()
+            }
+            x, y, weights = inputs.values()
+            slots_of_x = dispatch(x, slots, method)
+            tokens_of_y = combine(y, slots, weights, method)
+            assert slots_of_x.shape == Y_SHAPE and tokens_of_y.shape == X_SHAPE
+            gradients = mtf.gradients(
+                [slots_of_x, tokens_of_y],
+                list(inputs.values()),
+                grad_ys=[y, context.import_tensor(features["grad_z"], X_SHAPE)],
+            )
+            outputs[f"{method} slots_of_x"] = slots_of_x
+            outputs[f"{method} tokens_of_y"] = tokens_of_y
+            for name, gradient in zip(inputs, gradients, strict=True):
+                outputs[f"{method} grad_{name}"] = gradient
+        if graphs is not None:
+            graphs.append(context.step.graph)
+        return outputs
 
     return build
 
 
-def einsum_outputs(arrays, choices):
-    """The same by one-hot einsums, in float64."""
-    slot, _ = oracle_slots(arrays)
-    mask = oracle.dispatch_mask(slot, 4, 6).reshape(2, 2, choices, 24, 4, 6)
-    grad_z = arrays["grad_z"].reshape(2, 2, choices, 24, 6)
-    tokens_of_y = np.einsum("ogktec,ogecd->ogktd", mask, arrays["y"])
-    return {
-        "slots_of_x": np.einsum("ogktec,ogtd->ogecd", mask, arrays["x"]),
-        "tokens_of_y": tokens_of_y.reshape(arrays["grad_z"].shape),
-        "grad_x": np.einsum("ogktec,ogecd->ogtd", mask, arrays["y"]),
-        "grad_y": np.einsum("ogktec,ogktd->ogecd", mask, grad_z),
+def mesh_step(build, kind, jit_compile):
+    program = MeshProgram(jit_compile=jit_compile)
+    signature = {
+        name: tf.TensorSpec(array.shape, array.dtype)
+        for name, array in make_arrays(kind).items()
     }
+    return program.function(
+        lambda context, features: (build(context, features), []), signature, "test"
+    )
 
 
-@pytest.mark.parametrize("choice_dim", [None, CHOICE])
-@pytest.mark.parametrize(("mesh_shape", "rules"), LAYOUTS)
-def test_values_and_gradients_are_those_of_one_hot_einsums(
-    choice_dim, mesh_shape, rules
-):
-    choices = 2 if choice_dim else 1
-    arrays = make_arrays(choices)
-    rng = np.random.default_rng(2)
-    grad_z_shape = (*arrays["expert_index"].shape, 6)
-    arrays["grad_z"] = rng.normal(size=grad_z_shape).astype(np.float32)
-    got = run_mesh(gather_build(choice_dim), arrays, mesh_shape, rules)
-    wanted = einsum_outputs(arrays, choices)
-    assert got.keys() == wanted.keys()
-    for name in wanted:
-        # Copies are exact; only grad_x adds anything up, and only with two choices.
+@functools.cache
+def one_device_step(kind, jit_compile):
+    return mesh_step(build_movements(kind), kind, jit_compile)
+
+
+def one_device(kind, arrays=None, jit_compile=None):
+    """Compiled by default, but for two choices, which take the longest to compile."""
+    if jit_compile is None:
+        jit_compile = kind != "two choices"
+    step = one_device_step(kind, jit_compile)
+    outputs = step(0, **(arrays or make_arrays(kind)))
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def oracle_mask(arrays):
+    """[G, K, T, E, C], the four groups being one dimension."""
+    if "chosen" in arrays:
+        chosen = arrays["chosen"].reshape(4, 4, 6)
+        return oracle.dispatch_mask_of_chosen_tokens(chosen, 24)[:, np.newaxis]
+    flat = np.where(arrays["keep_mask"], arrays["expert_index"], 4).reshape(4, -1)
+    slot, _ = oracle.assign_slots(flat, 4, 6)
+    return oracle.dispatch_mask(slot, 4, 6).reshape(4, -1, 24, 4, 6)
+
+
+def oracle_outputs(arrays):
+    mask = oracle_mask(arrays)
+    sizes = [4, 1, 1, 4, 6] if "chosen" in arrays else [4, -1, 24, 1, 1]
+    outputs = oracle.dispatch_and_gradients(
+        mask,
+        arrays["weights"].reshape(sizes),
+        arrays["x"].reshape(4, 24, 6),
+        arrays["y"].reshape(4, 4, 6, 6),
+        arrays["grad_z"].reshape(4, 24, 6),
+    )
+    axes = (1, 2) if "chosen" in arrays else (3, 4)
+    outputs["grad_weights"] = outputs["grad_weights"].sum(axes)
+    return outputs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_and_gradients_are_those_of_the_oracle(kind):
+    got, wanted = one_device(kind), oracle_outputs(make_arrays(kind))
+    for method in METHODS:
+        for name, value in wanted.items():
+            np.testing.assert_allclose(
+                got[f"{method} {name}"].reshape(value.shape),
+                value,
+                rtol=1e-6,
+                atol=1e-6,
+                err_msg=f"{method} {name}",
+            )
+        if kind != "experts choose":  # copies are exact
+            assert np.all(
+                got[f"{method} slots_of_x"].reshape(4, 4, 6, 6)
+                == wanted["slots_of_x"].astype(np.float32)
+            )
+    # The case is worth testing: tokens without a slot, and empty slots.
+    mask = oracle_mask(make_arrays(kind))
+    assert np.any(mask.sum((1, 3, 4)) == 0) and np.any(mask.sum((1, 2)) == 0)
+    if kind == "experts choose":
+        assert mask.sum((1, 3, 4)).max() > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_plain_tensorflow_and_the_compiler_agree(kind):
+    plain = one_device(kind, jit_compile=False)
+    for name, value in one_device(kind, jit_compile=True).items():
         np.testing.assert_allclose(
-            got[name], wanted[name], rtol=1e-6 * (choices - 1), err_msg=name
+            value, plain[name], rtol=1e-6, atol=1e-6, err_msg=name
         )
 
 
-def test_xla_and_plain_are_bit_equal():
-    arrays = make_arrays(1)
-    arrays["grad_z"] = arrays["x"] + 1
-    plain, compiled = (
-        run_mesh(gather_build(None), arrays, jit_compile=jit_compile)
-        for jit_compile in (False, True)
-    )
-    for name in plain:
-        np.testing.assert_array_equal(plain[name], compiled[name])
+@pytest.mark.parametrize(
+    ("kind", "layout"),
+    [
+        ("two choices", EVERYTHING_SPLIT),
+        *(
+            pytest.param(kind, layout, marks=pytest.mark.slow)
+            for kind in KINDS
+            for layout in (EVERYTHING_SPLIT, *LAYOUTS)
+            if (kind, layout) != ("two choices", EVERYTHING_SPLIT)
+        ),
+    ],
+)
+def test_layouts_agree(kind, layout):
+    got = run_mesh(build_movements(kind), make_arrays(kind), *layout)
+    for name, value in one_device(kind).items():
+        np.testing.assert_allclose(
+            got[name], value, rtol=1e-6, atol=1e-6, err_msg=f"{layout} {name}"
+        )
 
 
-def test_no_scatter_in_either_direction():
-    arrays = make_arrays(2)
-    arrays["grad_z"] = np.ones((2, 2, 2, 24, 6), np.float32)
+def operation_types(kind, method):
     graphs = []
-    run_mesh(gather_build(CHOICE, graphs), arrays)
-    kinds = {operation.type for operation in graphs[0].get_operations()}
-    assert "GatherV2" in kinds
-    assert not [kind for kind in kinds if "Scatter" in kind or "Segment" in kind]
+    mesh_step(build_movements(kind, [method], graphs), kind, jit_compile=False)
+    return {operation.type for operation in graphs[0].get_operations()}
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_dropped_tokens_and_empty_slots_are_zero_even_beside_infinities(jit_compile):
-    arrays = make_arrays(1)
-    arrays["grad_z"] = np.full_like(arrays["x"], np.nan)
-    slot, token = (a.reshape(2, 2, *a.shape[1:]) for a in oracle_slots(arrays))
-    arrays["x"][...], arrays["y"][...] = np.nan, np.inf
-    got = run_mesh(gather_build(None), arrays, jit_compile=jit_compile)
-    assert np.all(got["tokens_of_y"][slot == NO_SLOT] == 0.0)
-    assert np.all(got["grad_x"][slot == NO_SLOT] == 0.0)
-    assert np.all(got["slots_of_x"][token == NO_TOKEN] == 0.0)
-    assert np.all(got["grad_y"][token == NO_TOKEN] == 0.0)
-    assert np.all(np.isinf(got["tokens_of_y"][slot < NO_SLOT]))
+def test_gather_does_not_scatter_in_either_direction():
+    types = operation_types("two choices", "gather")
+    assert "GatherV2" in types
+    assert not [t for t in types if "Scatter" in t or "Segment" in t]
 
 
-def test_features_of_any_number_and_dtype():
-    """[.., token] without features, and bfloat16 rows of two dimensions."""
-    arrays = make_arrays(1)
+@pytest.mark.parametrize("kind", KINDS)
+def test_einsum_neither_gathers_nor_scatters_nor_sorts(kind):
+    types = operation_types(kind, "einsum")
+    assert "Einsum" in types
+    words = ["Gather", "Scatter", "Sort", "TopK"]
+    if kind != "experts choose":  # which counts its tokens so, but moves no row
+        words.append("Segment")
+    assert not [t for t in types if any(word in t for word in words)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_in_padding_and_empty_slots_does_not_leak(kind):
+    arrays = make_arrays(kind)
+    mask = oracle_mask(arrays)
+    unrouted = (mask.sum((1, 3, 4)) == 0).reshape(2, 2, 24)
+    empty = (mask.sum((1, 2)) == 0).reshape(2, 2, 4, 6)
+    no_weight = empty
+    if kind != "experts choose":
+        no_weight = (mask.sum((3, 4)) == 0).reshape(arrays["weights"].shape)
+    arrays["x"][unrouted] = arrays["grad_z"][unrouted] = np.nan
+    arrays["y"][empty] = np.inf
+    arrays["weights"][no_weight] = np.nan
+    got = one_device(kind, arrays)
+    clean = one_device(kind)
+    for method in METHODS:
+        zero = {
+            "slots_of_x": empty,
+            "grad_y": empty,
+            "tokens_of_y": unrouted,
+            "grad_x": unrouted,
+            "grad_weights": no_weight,
+        }
+        for name, where in zero.items():
+            value = got[f"{method} {name}"]
+            assert np.all(value[where] == 0.0), (method, name)
+            np.testing.assert_allclose(
+                value[~where], clean[f"{method} {name}"][~where], rtol=1e-5, atol=1e-6
+            )
+
+
+def test_gather_keeps_infinities_in_their_own_rows():
+    arrays = make_arrays("one choice")
+    arrays["x"][...] = np.inf
+    got = one_device("one choice", arrays)
+    filled = oracle_mask(arrays).sum((1, 2)).reshape(2, 2, 4, 6) > 0
+    wanted = np.where(filled[..., np.newaxis], np.inf, np.zeros(6))
+    np.testing.assert_array_equal(got["gather slots_of_x"], wanted)
+
+
+@pytest.mark.parametrize("kind", ["two choices", "experts choose"])
+def test_features_of_any_number_and_dtype(kind):
+    """Rows of no and of two dimensions; bfloat16 is summed in float32 by gather."""
+    arrays = make_arrays(kind)
     heads, d_kv = mtf.Dimension("heads", 2), mtf.Dimension("d_kv", 3)
 
     def build(context, features):
-        slots = mesh_slots(context, features, None)
-        shape = mtf.Shape([OUTER, GROUP, TOKEN])
-        mask = context.import_tensor(features["keep_mask"], shape)
-        x = context.import_tensor(
-            tf.reshape(features["x"], [2, 2, 24, 2, 3]), shape + heads + d_kv
-        )
-        rows = dispatch.dispatch(mtf.cast(x, tf.bfloat16), slots)
-        assert rows.dtype == tf.bfloat16
-        back = dispatch.combine(rows, slots)
-        return {
-            "scalars": dispatch.dispatch(mtf.cast(mask, tf.float32), slots),
-            "back": mtf.cast(back, tf.float32),
-        }
-
-    names = ("x", "expert_index", "keep_mask")
-    got = run_mesh(build, {name: arrays[name] for name in names})
-    slot, token = oracle_slots(arrays)
-    np.testing.assert_array_equal(got["scalars"].reshape(4, 4, 6), token < NO_TOKEN)
-    rounded = tf.cast(tf.cast(arrays["x"], tf.bfloat16), tf.float32).numpy()
-    wanted = rounded.reshape(4, 24, 6) * (slot < NO_SLOT)[..., np.newaxis]
-    np.testing.assert_array_equal(got["back"].reshape(4, 24, 6), wanted)
-
-
-@pytest.mark.parametrize("dimension", ["token", "experts", "capacity"])
-def test_other_dimensions_cannot_be_split(dimension):
-    arrays = make_arrays(1)
-    arrays["grad_z"] = arrays["x"]
-    with pytest.raises(LayoutError, match=f"not split '{dimension}' .over 'm'."):
-        run_mesh(gather_build(None), arrays, "m:2", f"{dimension}:m")
-
-
-def test_dimensions_out_of_order_are_refused():
-    def build(context, which):
-        index = context.import_tensor(np.zeros((2, 24), np.int32), [GROUP, TOKEN])
-        flipped = context.import_tensor(np.zeros((24, 2), np.int32), [TOKEN, GROUP])
-        x = context.import_tensor(np.zeros((24, 2), np.float32), [TOKEN, GROUP])
-        if which == "index":
-            return dispatch.assign_slots(flipped, TOKEN, EXPERTS, CAPACITY)
-        if which == "mask":
-            return dispatch.assign_slots(
-                index, TOKEN, EXPERTS, CAPACITY, keep_mask=flipped
+        outputs = {}
+        for method in METHODS:
+            slots = mesh_slots(context, features, kind, method)
+            weights = context.import_tensor(features["weights"], slots.weights_shape)
+            ones = mtf.ones(context.mesh, mtf.Shape([OUTER, GROUP, TOKEN]))
+            y = context.import_tensor(
+                tf.reshape(features["y"], [2, 2, 4, 6, 2, 3]),
+                SLOTS_SHAPE + heads + d_kv,
             )
-        slots = dispatch.assign_slots(index, TOKEN, EXPERTS, CAPACITY)
-        return (
-            dispatch.dispatch(x, slots) if which == "x" else dispatch.combine(x, slots)
-        )
+            rows = combine(mtf.cast(y, tf.bfloat16), slots, weights, method)
+            assert rows.dtype == tf.bfloat16
+            outputs[f"{method} filled"] = dispatch(ones, slots, method)
+            outputs[f"{method} rows"] = mtf.cast(rows, tf.float32)
+        return outputs
 
-    for which, message in {
-        "index": "expert_index .* must end with",
-        "mask": "keep_mask .* must have the shape",
-        "x": "x .* must begin with",
-        "y": "y .* must begin with",
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            run_mesh(lambda context, _, which=which: {"": build(context, which)}, {})
+    got = run_mesh(build, arrays, jit_compile=False)
+    mask, wanted = oracle_mask(arrays), oracle_outputs(arrays)["tokens_of_y"]
+    for method in METHODS:
+        filled = got[f"{method} filled"].reshape(4, 4, 6)
+        np.testing.assert_array_equal(filled, mask.sum((1, 2)))
+        rows = got[f"{method} rows"].reshape(4, 24, 6)
+        np.testing.assert_allclose(rows, wanted, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dimension", ["token", "experts", "capacity"])
+def test_other_dimensions_cannot_be_split(dimension, method):
+    build = build_movements("one choice", [method])
+    with pytest.raises(LayoutError, match=f"not split '{dimension}' .over 'm'."):
+        run_mesh(build, make_arrays("one choice"), "m:2", f"{dimension}:m")
+
+
+def test_arguments_out_of_order_are_refused():
+    zeros = np.zeros((24, 2), np.float32)
+    arrays = make_arrays("one choice")
+
+    def build(context, features, which):
+        slots = mesh_slots(context, features, "one choice", "gather")
+        x = context.import_tensor(zeros, [TOKEN, GROUP])
+        y = context.import_tensor(features["y"], Y_SHAPE)
+        if which == "x":
+            dispatch(x, slots)
+        elif which == "method":
+            dispatch(y, slots, "one_hot")
+        else:
+            combine(x if which == "y" else y, slots, x)
+
+    for which, error, message in (
+        ("x", ValueError, "x .* must begin with"),
+        ("y", ValueError, "y .* must begin with"),
+        ("weights", ValueError, "weights .* must have the shape"),
+        ("method", UnknownNameError, "dispatch method 'one_hot'"),
+    ):
+        with pytest.raises(error, match=message):
+            run_mesh(lambda *args, which=which: build(*args, which), arrays)

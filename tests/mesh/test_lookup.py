@@ -274,9 +274,7 @@ def test_label_cross_entropy_with_dimensions_in_any_order(arrays):
 @pytest.mark.parametrize("part", [0, 1])
 def test_each_part_of_the_loss_has_its_gradient(arrays, part):
     arrays = only(arrays, "logits", "ids", "grad_loss")
-    got = run_mesh(
-        score(lambda x, y: lookup.cross_entropy_and_log_z(x, y, VOCAB)[part]), arrays
-    )
+    got = run_mesh(score(lambda x, y: lookup.score_labels(x, y, VOCAB)[part]), arrays)
     loss, gradient = label_cross_entropy(
         arrays["logits"].reshape(-1, 40), arrays["ids"].ravel(), 0.0
     )
@@ -286,6 +284,28 @@ def test_each_part_of_the_loss_has_its_gradient(arrays, part):
         gradient[rows, labels] += 1
     gradient = gradient.reshape(4, 6, 40) * arrays["grad_loss"][..., None]
     assert_all_close(got, {"loss": loss.reshape(4, 6), "grad_logits": gradient})
+
+
+@pytest.mark.parametrize("rules", ["", "vocab:model"])
+def test_label_is_largest_where_no_logit_is_larger(arrays, rules):
+    logits = np.round(arrays["logits"])  # so that there are ties
+    labels = np.where(arrays["ids"] % 2, logits.argmax(-1), arrays["ids"])
+
+    def build(context, features):
+        logits = context.import_tensor(features["logits"], IDS + VOCAB)
+        labels = context.import_tensor(features["ids"], IDS)
+        return {"is_largest": lookup.score_labels(logits, labels, VOCAB).is_largest}
+
+    got = run_mesh(
+        build,
+        {"logits": logits, "ids": labels.astype(np.int32)},
+        "model:2" if rules else "",
+        rules,
+    )
+    label_logits = np.take_along_axis(logits, labels[..., None], -1)[..., 0]
+    want = label_logits == logits.max(-1)
+    assert 0 < want.sum() < want.size
+    np.testing.assert_array_equal(got["is_largest"], want)
 
 
 def test_label_cross_entropy_refuses_other_dimensions(arrays):

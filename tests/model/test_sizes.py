@@ -1,8 +1,16 @@
 import pytest
 
+from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.encoder_decoder import EncoderDecoder
+from mtmoe.model.moe.capacity import Capacity
 from mtmoe.model.moe.layer import MixtureOfExperts
-from mtmoe.model.sizes import count_parameters, forward_flops
+from mtmoe.model.moe.routers.base import BaseRouter
+from mtmoe.model.moe.routers.hash import HashRouter
+from mtmoe.model.moe.routers.random import RandomRouter
+from mtmoe.model.moe.routers.top_2 import Top2Router
+from mtmoe.model.moe.routers.top_k import TopKRouter
+from mtmoe.model.shapes import build_graph
+from mtmoe.model.sizes import activated_parameters, count_parameters, forward_flops
 
 
 def base(num_experts=0, activation="relu", d_ff=3072, **fields):
@@ -76,3 +84,71 @@ def test_every_product_of_a_small_model_is_counted():
     assert flops.attention == 2 * 2 * 10 * (2 * 11 * 11 + 13 * 13 + 13 * 11)
     assert flops.routers == 2 * 2 * 4 * 11  # encoder layer 1 only
     assert flops.logits == 2 * 2 * 7 * 13
+
+
+ONE_PER_TOKEN = MixtureOfExperts(4, capacity=Capacity(evaluation_factor=1, minimum=1))
+TWO_PER_TOKEN = MixtureOfExperts(
+    4,
+    Top2Router(),
+    Capacity(evaluation_factor=2, minimum=1),
+    shared_d_ff=12,
+)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"moe": ONE_PER_TOKEN, "expert_layer_every": 0},
+        {"moe": ONE_PER_TOKEN, "positions": "sinusoidal"},
+        {
+            "moe": TWO_PER_TOKEN,
+            "use_bias": True,
+            "activation": "geglu",
+            "expert_activation": "gelu",
+            "expert_d_ff": 24,
+            "positions": "learned",
+            "max_positions": 64,
+        },
+        {
+            "moe": ONE_PER_TOKEN,
+            "attention_moe": ONE_PER_TOKEN,
+            "positions": "relative_bias_per_layer",
+            "normalization": "layer_norm",
+            "dense_after_experts": True,
+            "use_bias": True,
+            "tied_embeddings": False,
+        },
+    ],
+)
+def test_formula_counts_what_the_graph_holds(fields):
+    """Parameters of any options, and products where the experts' slots are all full."""
+    widths = {"vocab_size": 31, "d_model": 16, "d_ff": 32, "num_heads": 4, "d_kv": 8}
+    both = EncoderDecoder(
+        **widths, **fields, num_encoder_layers=4, num_decoder_layers=2
+    )
+    graph = build_graph(both, batch_size=4, input_length=8, target_length=16)
+    assert graph.num_parameters == count_parameters(both).total
+    assert graph.flops == 4 * forward_flops(both, 8, 16).total
+    alone = DecoderOnly(**widths, **fields, num_layers=2)
+    graph = build_graph(alone, batch_size=4, target_length=16)
+    assert graph.num_parameters == count_parameters(alone).total
+    assert graph.flops == 4 * forward_flops(alone, 0, 16).total
+
+
+@pytest.mark.parametrize(
+    "router",
+    [HashRouter(31), RandomRouter(), BaseRouter(), TopKRouter(k=2, learned_noise=True)],
+    ids=lambda router: type(router).__name__,
+)
+def test_every_kind_of_router_is_counted(router):
+    widths = {"vocab_size": 31, "d_model": 16, "d_ff": 32, "num_heads": 4, "d_kv": 8}
+    moe = MixtureOfExperts(4, router)
+    model = DecoderOnly(**widths, moe=moe, num_layers=2)
+    assert build_graph(model).num_parameters == count_parameters(model).total
+
+
+def test_activated_are_all_but_the_experts_a_token_does_not_ask():
+    widths = {"vocab_size": 31, "d_model": 16, "d_ff": 32, "num_heads": 4, "d_kv": 8}
+    model = DecoderOnly(**widths, moe=TWO_PER_TOKEN, num_layers=2)
+    idle = (4 - 2) * 2 * 16 * 32
+    assert count_parameters(model).total - activated_parameters(model) == idle

@@ -27,7 +27,11 @@ _has_resources = "pkg_resources" in sys.modules
 sys.modules.setdefault("pkg_resources", types.ModuleType("pkg_resources"))
 _flags_before = set(flags.FLAGS)
 
-from mesh_tensorflow.transformer import moe, transformer_layers  # noqa: E402
+from mesh_tensorflow.transformer import (  # noqa: E402
+    moe,
+    transformer,
+    transformer_layers,
+)
 
 # Neither that module nor the flags it defines (--gin_file ...) may be met by others.
 if not _has_resources:
@@ -35,4 +39,4 @@ if not _has_resources:
 for _name in set(flags.FLAGS) - _flags_before:
     delattr(flags.FLAGS, _name)
 
-__all__ = ["moe", "transformer_layers"]
+__all__ = ["moe", "transformer", "transformer_layers"]

@@ -125,14 +125,19 @@ def write_training_files(model_dir: Path, generator: np.random.Generator) -> Non
 
 def language_metrics(step: int, generator: np.random.Generator) -> dict[str, object]:
     """Returns the metrics by language of one line; rare languages are often absent."""
-    losses, loads = {}, {}
+    losses, loads, drops = {}, {}, {}
     for i, code in enumerate(MC4_LANGUAGES):
         if generator.random() < 0.2 + 0.6 * (i % 3 == 0) or step == STEP:
             start, end = 9.5 + 0.01 * i, 2.0 + 0.03 * i
             loss = end + (start - end) * float(np.exp(-step / 250))
             losses[code] = round(loss + 0.3 * generator.standard_normal(), 4)
             loads[code] = round(2.0 + generator.random(), 4)
-    return {"language_loss": losses, "language_expert_load": loads}
+            drops[code] = round(0.001 * i * float(np.exp(-step / 250)), 4)
+    return {
+        "language_loss": losses,
+        "language_expert_load": loads,
+        "language_dropped_fraction": drops,
+    }
 
 
 def metric_rows(

@@ -48,7 +48,22 @@ def test_a_curve_has_the_lines_its_language_is_in():
         ("Several languages", "mul"),
         ("Swahili", "sw"),
     ]
-    assert language_rows([sw])[0][2:] == ("9.000", "5.000", "-4.000", "1.2 ×")
+    assert language_rows([sw])[0][2:] == ("9.000", "5.000", "-4.000", "1.2 ×", "–")
+
+
+def test_drops_stand_beside_the_expert_load():
+    training = [
+        line(step, {"de": 6.0, "sw": 5.0}, {"de": 2.0}, language_dropped_fraction=drops)
+        for step, drops in ((10, {"de": 0.5, "sw": 0.25}), (20, {"de": 0.0123}))
+    ]
+    de, sw = language_curves(training)
+    assert (de.dropped_fraction, sw.dropped_fraction) == (0.0123, 0.25)
+    assert language_rows([de])[0][-2:] == ("2.0 ×", "1.2 %")
+    page = language_section([de, sw], training)
+    assert "no expert had room for" in page
+    assert "<i>2.0 ×, 1.2 %</i>" in page and "<i>25.0 %</i>" in page
+    without = language_section(language_curves(TRAINING), TRAINING)
+    assert "no expert had room for" not in without and "busiest expert" in without
 
 
 def test_many_lines_are_put_together_in_spans_of_steps():

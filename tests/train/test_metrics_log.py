@@ -14,6 +14,8 @@ from mtmoe.data.batch import Batch
 from mtmoe.errors import CheckpointError
 from mtmoe.train.metrics import METRICS_NAME, MetricsLog, Window
 
+LAYERS = ("encoder.1.moe", "decoder.1.moe")
+
 
 def batch(filled: int, **bad_rows: int) -> Batch:
     segments = np.zeros((2, 8), np.int32)
@@ -34,10 +36,18 @@ def by_language(step: int) -> dict[str, tf.Tensor]:
     experts = np.zeros([2, 3, 4], np.float32)
     experts[0, 0] = [3, 1, 0, step]
     experts[1, 2] = [step, 0, 0, 0]
+    tokens = experts.sum(-1)
     return {
         "language_loss": tf.constant(loss),
         "language_tokens": tf.constant([2.0, 0.0, float(step)]),
         "language_experts": tf.constant(experts),
+        "language_dropped": tf.constant(tokens / 4),
+        "language_entropy": tf.constant(tokens * [[0.5], [1.5]]),
+        "layer_tokens": tf.constant(tokens.sum(-1)),
+        "layer_experts": tf.constant(experts.sum(1)),
+        "layer_dropped": tf.constant(tokens.sum(-1) / 4),
+        "layer_entropy": tf.constant(tokens.sum(-1) * [0.5, 1.5]),
+        "layer_log_z_square": tf.constant(tokens.sum(-1) * [2.0, 3.0]),
     }
 
 
@@ -71,13 +81,13 @@ def test_nothing_timed_has_no_speed() -> None:
 
 def test_a_window_goes_on_in_another_process() -> None:
     codes = ("de", "eo", "sw")
-    whole, first = Window(codes), Window(codes)
+    whole, first = Window(codes, LAYERS), Window(codes, LAYERS)
     for window in (whole, first):
         for step in (1, 2):
             window.add(
                 outputs(1 / 3) | by_language(step), batch(4, task=step), timed=True
             )
-    second = Window(codes, json.loads(json.dumps(first.state())))
+    second = Window(codes, LAYERS, json.loads(json.dumps(first.state())))
     for window in (whole, second):
         for step in (3, 4):
             window.add(outputs(0.1) | by_language(step), batch(9), timed=True)
@@ -105,6 +115,35 @@ def test_languages_are_weighted_by_their_tokens() -> None:
     assert not any(isinstance(metrics[name], dict) for name in ("loss", "time"))
 
 
+def test_routing_by_language_and_layer_is_over_the_tokens_of_all_steps() -> None:
+    window = Window(("de", "eo", "sw"), LAYERS)
+    for step in (1, 4):
+        window.add(by_language(step) | outputs(0.0), batch(4), timed=False)
+    metrics = window.close(1.0)
+    assert metrics["language_dropped_fraction"] == {"de": 0.25, "sw": 0.25}
+    assert metrics["language_router_entropy"] == {"de": 0.5, "sw": 1.5}
+    assert metrics["layer_routing"] == {
+        "encoder.1.moe": {
+            "load_max_over_mean": round(4 * 6 / 13, 4),
+            "dropped_fraction": 0.25,
+            "entropy": 0.5,
+            "z": 2.0,
+        },
+        "decoder.1.moe": {
+            "load_max_over_mean": 4.0,
+            "dropped_fraction": 0.25,
+            "entropy": 1.5,
+            "z": 3.0,
+        },
+    }
+
+
+def test_the_mean_square_of_log_z_is_logged_as_router_z() -> None:
+    window = Window()
+    window.add(outputs(1.0) | {"router_log_z_square": 4.0}, batch(4), timed=False)
+    assert window.close(1.0)["router_z"] == 4.0
+
+
 def test_a_dense_model_has_no_expert_load() -> None:
     window = Window(("de",))
     only = {"language_loss": tf.constant([3.0]), "language_tokens": tf.constant([2.0])}
@@ -121,11 +160,20 @@ def lines(folder: Path) -> list[dict[str, float]]:
 
 def test_keys_are_the_documented_ones_in_order(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path, 0)
-    by_code = {"language_loss": {"de": 1.5, "ru-Latn": 2.5}}
+    by_code = {
+        "layer_routing": {"encoder.1.moe": {"z": 3.0}},
+        "language_loss": {"de": 1.5, "ru-Latn": 2.5},
+    }
     log.write(5, by_code | {"accuracy": 0.5, "loss": 2.0, "time": 1.0})
     log.synchronize()
     log.close()
-    assert list(lines(tmp_path)[0]) == ["step", "time", "loss", "language_loss"]
+    assert list(lines(tmp_path)[0]) == [
+        "step",
+        "time",
+        "loss",
+        "language_loss",
+        "layer_routing",
+    ]
     assert lines(tmp_path)[0]["language_loss"] == {"de": 1.5, "ru-Latn": 2.5}
     (events,) = glob.glob(str(tmp_path / "events.*"))
     tags = {
@@ -134,6 +182,7 @@ def test_keys_are_the_documented_ones_in_order(tmp_path: Path) -> None:
         for value in event.summary.value
     }
     assert tags["accuracy"] == 0.5 and tags["loss"] == 2.0
+    assert tags["layer_routing/encoder.1.moe/z"] == 3.0
     assert tags["language_loss/de"] == 1.5 and tags["language_loss/ru-Latn"] == 2.5
 
 

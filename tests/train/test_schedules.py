@@ -33,6 +33,35 @@ def test_t5_defaults():
     assert schedule(tf.constant(1_000_000)).numpy() == pytest.approx(0.001)
 
 
+def test_linear_decay():
+    got = values(lambda step: schedules.linear_decay(step, 0.5, 1000, 0.2))
+    wanted = np.interp(STEPS, [0, 1000], [0.5, 0.1])
+    np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def test_cosine_decay():
+    got = values(lambda step: schedules.cosine_decay(step, 0.5, 1000, 0.1))
+    share = np.minimum(np.array(STEPS) / 1000, 1)
+    wanted = 0.05 + 0.45 * (1 + np.cos(np.pi * share)) / 2
+    np.testing.assert_allclose(got, wanted, rtol=2e-6)
+    assert got[0] == pytest.approx(0.5) and got[-1] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("schedule", [schedules.linear_decay, schedules.cosine_decay])
+@pytest.mark.parametrize(
+    ("total_steps", "final_fraction", "message"),
+    [
+        (0, 0.0, "total_steps must be at least 1, got 0"),
+        (9, 1.5, "from 0 to 1, got 1.5"),
+    ],
+)
+def test_decays_that_make_no_sense_are_refused(
+    schedule, total_steps, final_fraction, message
+):
+    with pytest.raises(ConfigError, match=message):
+        schedule(tf.constant(0), 1.0, total_steps, final_fraction)
+
+
 @pytest.mark.parametrize(("warmup", "cooldown"), [(0, 0), (10, 100), (1, 1000 - 1)])
 def test_linear_warmup_and_cooldown(warmup, cooldown):
     got = values(
@@ -60,6 +89,20 @@ def test_gin_composes_them():
     got = values(schedules.linear_warmup_and_cooldown)
     fall = np.clip((1000 - np.array(STEPS)) / 100, 0, 1)
     np.testing.assert_allclose(got, fall / np.sqrt(np.maximum(STEPS, 10)), rtol=1e-6)
+
+
+def test_a_warm_up_goes_before_a_cosine():
+    gin.parse_config("""
+        linear_warmup_and_cooldown.schedule = @cosine_decay
+        linear_warmup_and_cooldown.total_steps = 1000
+        linear_warmup_and_cooldown.warmup_steps = 100
+        cosine_decay.base_learning_rate = 2.0
+        cosine_decay.total_steps = 1000
+    """)
+    steps = np.array(STEPS[:-2])
+    got = values(schedules.linear_warmup_and_cooldown)[:-2]
+    wanted = np.minimum((steps + 1) / 100, 1) * (1 + np.cos(np.pi * steps / 1000))
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("lengths", [(-1, 0), (0, -1), (60, 41)])

@@ -61,3 +61,35 @@ def causal_mask(context: GraphContext, length: mtf.Dimension) -> mtf.Tensor:
     memory_length = mtf.Dimension("memory_length", length.size)
     mask = context.import_tensor(tf.constant(hidden), [length, memory_length])
     return mtf.cast(mask, context.activation_dtype)
+
+
+def causal_mask_with_prefix(context: GraphContext, prefix: mtf.Tensor) -> mtf.Tensor:
+    """Hides keys to the right of the query, unless they are of the prefix.
+
+    Prefix language model (Raffel et al. 2020, section 3.2.1); whose prefix it is, is
+    the business of `visible_keys`.
+
+    Args:
+      context: graph being built.
+      prefix: float32 [batch, length], 1 on what all may see.
+
+    Returns:
+      Float [batch, length, memory_length].
+    """
+    batch, length = prefix.shape.dims
+    memory_length = mtf.Dimension("memory_length", length.size)
+    future = np.triu(np.full([length.size, length.size], MASKED, np.float32), k=1)
+
+    def forward(prefix: tf.Tensor) -> tf.Tensor:
+        hidden = tf.constant(future) * (1.0 - prefix[:, tf.newaxis])
+        return tf.cast(hidden, context.activation_dtype)
+
+    return mtf.slicewise(
+        forward,
+        [prefix],
+        output_shape=mtf.Shape([batch, length, memory_length]),
+        output_dtype=context.activation_dtype,
+        splittable_dims=[batch],
+        grad_function=0,
+        name="causal_mask_with_prefix",
+    )

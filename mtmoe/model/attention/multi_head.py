@@ -1,4 +1,4 @@
-"""Multi-head attention of T5: no biases, no division by sqrt(d_kv)."""
+"""Multi-head attention."""
 
 from __future__ import annotations
 
@@ -9,26 +9,60 @@ import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.initializers import zeros
 from mtmoe.model.initialization import scaled_normal
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiHeadAttention:
-    """softmax(q k^T + biases) v, with the 1/sqrt(d_kv) folded into q's initial scale.
+class KeyValues:
+    """What queries look at.
 
-    Vaswani et al. 2017, section 3.2; Raffel et al. 2020 for what T5 leaves out.
+    Attributes:
+      keys: [batch, heads, memory_length, d_kv].
+      values: of the same shape.
+    """
+
+    keys: mtf.Tensor
+    values: mtf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiHeadAttention:
+    """softmax(q k^T + biases) v.
+
+    Vaswani et al. 2017, section 3.2.2; T5 (Raffel et al. 2020) leaves out the biases
+    and the division by sqrt(d_kv), and has 1/sqrt(d_kv) in q's initial scale instead.
 
     Attributes:
       num_heads: number of heads.
       d_kv: width of a head.
       dropout_rate: dropout of the attention weights.
       initialization_scale: see `scaled_normal`.
+      use_bias: whether each projection adds a bias, 0 at first.
+      scale_logits: whether q k^T is divided by sqrt(d_kv).
     """
 
     num_heads: int
     d_kv: int
     dropout_rate: float = 0.0
     initialization_scale: float = 1.0
+    use_bias: bool = False
+    scale_logits: bool = False
+
+    @property
+    def heads(self) -> mtf.Dimension:
+        """The dimension of the heads."""
+        return mtf.Dimension("heads", self.num_heads)
+
+    @property
+    def head(self) -> mtf.Dimension:
+        """The dimension of one head's width."""
+        return mtf.Dimension("d_kv", self.d_kv)
+
+    def num_parameters(self, d_model: int) -> int:
+        """Returns the parameters of q, k, v and o, biases included."""
+        width = self.num_heads * self.d_kv
+        return 4 * d_model * width + (3 * width + d_model if self.use_bias else 0)
 
     def __call__(
         self,
@@ -50,41 +84,115 @@ class MultiHeadAttention:
         Returns:
           [batch, length, d_model].
         """
-        batch, length, d_model = x.shape.dims
-        heads = mtf.Dimension("heads", self.num_heads)
-        d_kv = mtf.Dimension("d_kv", self.d_kv)
+        return self.attend(context, x, self.keys_values(context, memory), biases)
+
+    def keys_values(self, context: GraphContext, memory: mtf.Tensor) -> KeyValues:
+        """Projects what is looked at.
+
+        Args:
+          context: graph being built.
+          memory: [batch, length, d_model].
+        """
         memory = mtf.rename_dimension(memory, "length", "memory_length")
-        memory_length = memory.shape.dims[1]
+        fan_in = memory.shape.dims[-1].size
+        return KeyValues(
+            self._project(context, "k", memory, fan_in),
+            self._project(context, "v", memory, fan_in),
+        )
 
-        def project(name: str, source: mtf.Tensor, fan_in: int) -> mtf.Tensor:
-            weights = context.variable(
-                name,
-                [d_model, heads, d_kv],
-                scaled_normal(self.initialization_scale, fan_in),
-            )
-            # [batch, length, d_model] -> [batch, heads, length, d_kv]
-            return mtf.einsum(
-                [source, weights],
-                output_shape=[batch, heads, source.shape.dims[1], d_kv],
-            )
+    def queries(self, context: GraphContext, x: mtf.Tensor) -> mtf.Tensor:
+        """Projects what looks: [batch, length, d_model] to [batch, heads, .., d_kv]."""
+        fan_in = x.shape.dims[-1].size
+        if self.scale_logits:
+            return self.scaled(self._project(context, "q", x, fan_in))
+        return self._project(context, "q", x, fan_in * self.d_kv)
 
-        q = project("q", x, d_model.size * self.d_kv)
-        k = project("k", memory, d_model.size)
-        v = project("v", memory, d_model.size)
-        logits = mtf.einsum([q, k], output_shape=[batch, heads, length, memory_length])
+    def scaled(self, queries: mtf.Tensor) -> mtf.Tensor:
+        """Divides queries by sqrt(d_kv)."""
+        return queries * self.d_kv**-0.5
+
+    def attend(
+        self,
+        context: GraphContext,
+        x: mtf.Tensor,
+        memory: KeyValues,
+        biases: Sequence[mtf.Tensor],
+    ) -> mtf.Tensor:
+        """Lets each position of `x` look at keys and values made before.
+
+        Args:
+          context: graph being built.
+          x: [batch, length, d_model], where the queries come from.
+          memory: keys and values.
+          biases: as in `__call__`.
+
+        Returns:
+          [batch, length, d_model].
+        """
+        return self.attend_queries(
+            context, self.queries(context, x), memory, biases, x.shape.dims[-1]
+        )
+
+    def attend_queries(
+        self,
+        context: GraphContext,
+        queries: mtf.Tensor,
+        memory: KeyValues,
+        biases: Sequence[mtf.Tensor],
+        d_model: mtf.Dimension,
+    ) -> mtf.Tensor:
+        """Lets queries made before look at keys and values made before.
+
+        Args:
+          context: graph being built.
+          queries: [batch, heads, length, d_kv].
+          memory: keys and values.
+          biases: as in `__call__`.
+          d_model: the dimension of the result.
+
+        Returns:
+          [batch, length, d_model].
+        """
+        batch, heads, length, d_kv = queries.shape.dims
+        memory_length = memory.keys.shape.dims[2]
+        logits = mtf.einsum(
+            [queries, memory.keys], output_shape=[batch, heads, length, memory_length]
+        )
         for bias in biases:
             logits += bias
         weights = softmax(logits, memory_length)
         weights = context.dropout(
             weights, self.dropout_rate, "weights", weights.shape - length
         )
-        attended = mtf.einsum([weights, v], output_shape=[batch, heads, length, d_kv])
+        attended = mtf.einsum(
+            [weights, memory.values], output_shape=[batch, heads, length, d_kv]
+        )
         wo = context.variable(
             "o",
             [heads, d_kv, d_model],
             scaled_normal(self.initialization_scale, self.num_heads * self.d_kv),
         )
-        return mtf.einsum([attended, wo], output_shape=x.shape)
+        y = mtf.einsum([attended, wo], output_shape=[batch, length, d_model])
+        if self.use_bias:
+            y += context.variable("o_bias", [d_model], zeros)
+        return y
+
+    def _project(
+        self, context: GraphContext, name: str, x: mtf.Tensor, fan_in: int
+    ) -> mtf.Tensor:
+        """[batch, length, d_model] -> [batch, heads, length, d_kv]."""
+        batch, length, d_model = x.shape.dims
+        heads, d_kv = self.heads, self.head
+        weights = context.variable(
+            name,
+            [d_model, heads, d_kv],
+            scaled_normal(self.initialization_scale, fan_in),
+        )
+        y = mtf.einsum([x, weights], output_shape=[batch, heads, length, d_kv])
+        if self.use_bias:
+            bias = context.variable(f"{name}_bias", [heads, d_kv], zeros)
+            y = mtf.add(y, bias, output_shape=y.shape)
+        return y
 
 
 def softmax(logits: mtf.Tensor, dim: mtf.Dimension) -> mtf.Tensor:
@@ -107,9 +215,10 @@ def softmax(logits: mtf.Tensor, dim: mtf.Dimension) -> mtf.Tensor:
         return tf.cast(tf.nn.softmax(tf.cast(x, tf.float32)), x.dtype)
 
     def backward(operation: mtf.Operation, dy: mtf.Tensor) -> list[mtf.Tensor]:
-        y = operation.outputs[0]
+        y = mtf.cast(operation.outputs[0], tf.float32)
+        dy = mtf.cast(dy, tf.float32)
         inner = mtf.reduce_sum(dy * y, reduced_dim=dim)
-        return [y * (dy - inner)]
+        return [mtf.cast(y * (dy - inner), logits.dtype)]
 
     return mtf.slicewise(
         forward,

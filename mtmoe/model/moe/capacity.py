@@ -5,10 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import gin
 
 from mtmoe.errors import ConfigError, LayoutError
+
+if TYPE_CHECKING:
+    from mtmoe.model.moe.layer import MixtureOfExperts
+
+MOST_DROPS = 0.01
+"""Fraction of an even router's choices that a group chosen here may drop."""
 
 
 @gin.configurable
@@ -18,7 +25,8 @@ class Capacity:
 
     Switch Transformer (Fedus et al. 2022), equation 3, which leaves the rounding open.
     Rounding up never gives an expert less than the factor asks for; Mesh TensorFlow
-    rounds down, flaxformer to the nearest.
+    rounds down, flaxformer to the nearest. The factor counts tokens, not choices: two
+    experts a token need twice the factor, as in GShard (Lepikhin et al. 2021).
 
     Attributes:
       train_factor: slack over a perfectly even load while training.
@@ -54,14 +62,84 @@ class Capacity:
         factor = self.train_factor if training else self.evaluation_factor
         if factor is None:
             return group_size
-        # As a fraction: 1.1 * 10 is a hair above 11 in binary and would round up to 12.
-        exact = Fraction(factor).limit_denominator(10_000)
-        wanted = math.ceil(group_size * exact / num_experts)
+        wanted = _slots_by_factor(group_size, num_experts, factor)
         return min(max(wanted, self.minimum), group_size)
 
 
+def _slots_by_factor(group_size: int, num_experts: int, factor: float) -> int:
+    # As a fraction: 1.1 * 10 is a hair above 11 in binary and would round up to 12.
+    exact = Fraction(factor).limit_denominator(10_000)
+    return math.ceil(group_size * exact / num_experts)
+
+
+def capacity_notices(
+    config: MixtureOfExperts, group_size: int, where: str
+) -> list[str]:
+    """Returns a sentence for each factor that `Capacity.minimum` is more than.
+
+    Args:
+      config: experts and capacity.
+      group_size: positions of a group.
+      where: the layers this is about.
+    """
+    capacity, num_experts = config.capacity, config.num_experts
+    sentences = []
+    for name in ("train_factor", "evaluation_factor"):
+        factor = getattr(capacity, name)
+        if factor is None:
+            continue
+        asked = _slots_by_factor(group_size, num_experts, factor)
+        given = capacity.slots(group_size, num_experts, name == "train_factor")
+        if given > asked:
+            amounts_to = given * num_experts / group_size
+            sentences.append(
+                f"{where}: Capacity.minimum = {capacity.minimum} gives each of "
+                f"{num_experts} experts {given} slots in a group of {group_size} "
+                f"tokens, where {name} = {factor:g} asks for {asked}; that amounts to "
+                f"a factor of {amounts_to:.3g}"
+            )
+    return sentences
+
+
+def expected_drops(
+    group_size: int, num_experts: int, num_choices: int, slots: int
+) -> float:
+    """Returns the fraction of choices that an even router drops.
+
+    Every token chooses `num_choices` different experts, all sets equally likely, so an
+    expert's load is binomial: E[max(0, load - slots)] / E[load].
+
+    Args:
+      group_size: tokens of a group.
+      num_experts: number of experts.
+      num_choices: experts a token asks for.
+      slots: slots of an expert.
+    """
+    p = num_choices / num_experts
+    if p >= 1.0:
+        return max(0.0, 1.0 - slots / group_size)
+    if slots >= group_size:
+        return 0.0
+    load = slots + 1
+    log_probability = (
+        math.lgamma(group_size + 1)
+        - math.lgamma(load + 1)
+        - math.lgamma(group_size - load + 1)
+        + load * math.log(p)
+        + (group_size - load) * math.log1p(-p)
+    )
+    odds, mean, excess = p / (1.0 - p), group_size * p, 0.0
+    for load in range(slots + 1, group_size + 1):
+        term = math.exp(log_probability) * (load - slots)
+        excess += term
+        if load == group_size or (load > mean and term < 1e-12 * mean):
+            break
+        log_probability += math.log((group_size - load) * odds / (load + 1))
+    return excess / mean
+
+
 def examples_per_group(batch_size: int, length: int, group_size: int) -> int:
-    """Returns how many whole examples form a group.
+    """Returns how many whole examples form a group of at most `group_size` positions.
 
     The most that divide the batch evenly and have at most `group_size` positions
     together, at least one. It depends on the batch alone, not on the layout, so that
@@ -74,6 +152,35 @@ def examples_per_group(batch_size: int, length: int, group_size: int) -> int:
     """
     bound = max(1, min(batch_size, group_size // length))
     return max(count for count in range(1, bound + 1) if batch_size % count == 0)
+
+
+def examples_for_few_drops(
+    batch_size: int, length: int, num_experts: int, num_choices: int, factor: float
+) -> int:
+    """Returns how many whole examples form a group that is as large as it need be.
+
+    The fewest that divide the batch evenly with which an even router drops less than
+    1 % (`MOST_DROPS`) more than it would in a group without end, where a factor below
+    the number of choices drops the rest; the whole batch if none do. Rounding the
+    slots up and `Capacity.minimum`, which help small groups at the price of empty
+    slots, are left out of account.
+
+    Args:
+      batch_size: examples of the batch.
+      length: positions of an example, padding included.
+      num_experts: number of experts.
+      num_choices: experts a token asks for.
+      factor: capacity factor.
+    """
+    unavoidable = max(0.0, 1.0 - factor / num_choices)
+    for count in range(1, batch_size):
+        group_size = count * length
+        slots = math.floor(group_size * factor / num_experts)
+        if batch_size % count == 0 and slots > 0:
+            drops = expected_drops(group_size, num_experts, num_choices, slots)
+            if drops < MOST_DROPS + unavoidable:
+                return count
+    return batch_size
 
 
 def check_groups_split(num_groups: int, num_parts: int, where: str) -> None:

@@ -1,4 +1,4 @@
-"""The Switch layer: feed-forward networks of many experts, one of them for each token.
+"""A layer of experts: many feed-forward networks, of which each token sees a few.
 
 Dimensions cheat sheet, after the one of `mesh_tensorflow/transformer/moe.py`. ` marks
 the dimension that is split over the mesh when examples and experts are split over the
@@ -8,7 +8,7 @@ same mesh axis; G groups of S tokens are made of B examples of length L.
                         v reshape: whole neighbouring examples form a group
     tokens            [batch=G`, group=S, d_model]
     router            [batch=G`, group=S, experts_unsplit]
-                        v dispatch by gather
+                        v dispatch, by gather or by einsum
     dispatched        [batch=G`, experts_unsplit, expert_capacity, d_model]
                         v reshape: all-to-all
                       [batch_unsplit=G, experts`, expert_capacity, d_model]
@@ -16,7 +16,7 @@ same mesh axis; G groups of S tokens are made of B examples of length L.
     expert inputs     [experts`, batch_unsplit=G, expert_capacity, d_model]
     hidden            [experts`, batch_unsplit=G, expert_capacity, d_ff]
     expert outputs    [experts`, batch_unsplit=G, expert_capacity, d_model]
-                        v the same way back
+                        v the same way back, combine with the router's weights
     tokens            [batch=G`, group=S, d_model]
                         v reshape
     y                 [batch=B`, length=L, d_model]
@@ -32,64 +32,157 @@ import dataclasses
 import gin
 import tensorflow as tf
 
-from mtmoe.errors import ConfigError
+from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.mesh.dispatch import SlotAssignment, assign_slots, combine, dispatch
+from mtmoe.mesh.dispatch import combine, dispatch
 from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.slots import DispatchMethod, check_method
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
-from mtmoe.model.moe.capacity import Capacity, check_groups_split, examples_per_group
-from mtmoe.model.moe.routers.switch import SwitchRouter, TokenChoice
-from mtmoe.model.moe.statistics import LayerRouting
+from mtmoe.model.moe.blocks import run_in_blocks
+from mtmoe.model.moe.capacity import (
+    Capacity,
+    check_groups_split,
+    examples_for_few_drops,
+    examples_per_group,
+)
+from mtmoe.model.moe.routers.interface import (
+    PRIORITIES,
+    Priority,
+    Router,
+    RouterInput,
+    RouterOutput,
+)
+from mtmoe.model.moe.routers.switch import SwitchRouter
+from mtmoe.model.moe.statistics import LayerRouting, TokenRouting, layer_routing
 
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
 class MixtureOfExperts:
-    """Configuration of a model's Switch layers.
+    """Configuration of a model's layers of experts.
 
     Attributes:
       num_experts: experts of a layer.
-      router: how tokens choose.
+      router: which experts see which tokens.
       capacity: how many tokens an expert takes.
       group_size: most positions, padding included, that compete for the same slots. A
         group is made of whole examples and never of less than one. Large groups drop
-        fewer tokens: group_size / num_experts >= 32 keeps the drops of a balanced
-        router below 1 % at a capacity factor of 1.25. Groups are never cut by a layout.
+        fewer tokens: group_size / num_experts >= 32 keeps the drops of an even router
+        below 1 % at a capacity factor of 1.25. Groups are never cut by a layout. None
+        chooses: see `examples_per_group`.
       dropout_rate: dropout of the experts' hidden activations ("expert dropout", Fedus
         et al. 2022, section 2.4), for fine-tuning.
+      priority: whose the slots of a full expert are: "position" of the first in the
+        group, "confidence" of those with the largest gate; see `RouterInput`. None
+        takes confidence where rows are packed, since by position the last language of a
+        packed group would be the one that is dropped, and position otherwise.
+      dispatch: how tokens move to experts: "gather" or "einsum"; None takes einsum on
+        TPUs, which are poor at gathers, and gather elsewhere.
+      shared_d_ff: hidden width of an expert that every token sees beside its own
+        (Dai et al. 2024, section 3.2); 0 for none.
     """
 
     num_experts: int
-    router: SwitchRouter = dataclasses.field(default_factory=SwitchRouter)
+    router: Router = dataclasses.field(default_factory=SwitchRouter)
     capacity: Capacity = dataclasses.field(default_factory=Capacity)
-    group_size: int = 4096
+    group_size: int | None = None
     dropout_rate: float = 0.0
+    priority: Priority | None = None
+    dispatch: DispatchMethod | None = None
+    shared_d_ff: int = 0
 
     def __post_init__(self) -> None:
-        """Checks the counts."""
-        for name in ("num_experts", "group_size"):
-            if getattr(self, name) < 1:
+        """Checks the counts and the names."""
+        least = {"num_experts": 1, "group_size": 1, "shared_d_ff": 0}
+        for name, minimum in least.items():
+            value = getattr(self, name)
+            if value is not None and value < minimum:
                 raise ConfigError(
-                    f"MixtureOfExperts.{name} must be at least 1, got "
-                    f"{getattr(self, name)}"
+                    f"MixtureOfExperts.{name} must be at least {minimum}, got {value}"
                 )
+        if self.router.num_choices > self.num_experts:
+            raise ConfigError(
+                f"{type(self.router).__name__} sends each token to "
+                f"{self.router.num_choices} different experts, "
+                f"MixtureOfExperts.num_experts is {self.num_experts}"
+            )
+        if self.priority not in (None, *PRIORITIES):
+            raise UnknownNameError(
+                "priority", self.priority, PRIORITIES, "MixtureOfExperts.priority"
+            )
+        if self.dispatch is not None:
+            check_method(self.dispatch)
+
+    def dispatch_method(self, layout: Layout) -> DispatchMethod:
+        """Returns `dispatch`, or the choice for the layout's devices."""
+        if self.dispatch is not None:
+            return self.dispatch
+        is_tpu = any("TPU" in device.upper() for device in layout.devices)
+        return "einsum" if is_tpu else "gather"
+
+    def examples_per_group(
+        self, batch_size: int, length: int, d_ff: int, layout: Layout
+    ) -> int:
+        """Returns how many whole examples form a group.
+
+        Where `group_size` is None: as many as keep the expected drops of an even router
+        at the training capacity below 1 %, and no more. The one-hot products of einsum
+        cost group_size / d_ff of the experts' own: there a group has at most a quarter
+        of d_ff positions, if one example has not more. The layout has a say through its
+        kind of device only, so that all layouts of a device compute the same.
+
+        Args:
+          batch_size: examples of the batch.
+          length: positions of an example, padding included.
+          d_ff: hidden width of an expert.
+          layout: which devices there are.
+        """
+        if self.group_size is not None:
+            return examples_per_group(batch_size, length, self.group_size)
+        count = examples_for_few_drops(
+            batch_size,
+            length,
+            self.num_experts,
+            self.router.num_choices,
+            self.capacity.train_factor,
+        )
+        if self.dispatch_method(layout) == "einsum":
+            most = examples_per_group(batch_size, length, d_ff // 4)
+            count = min(count, most)
+        return count
 
 
 @dataclasses.dataclass(frozen=True)
-class SwitchLayer:
-    """y = p_i(x) E_i(x), i = argmax p(x); exactly 0 for dropped tokens and padding.
+class MixtureOfExpertsLayer:
+    """y = sum_i weight_i(x) E_i(x) over the experts i that the router chose for x.
 
-    Switch Transformer (Fedus et al. 2022), section 2.
+    Switch Transformer (Fedus et al. 2022), section 2. Without a shared expert, y is
+    exactly 0 for dropped tokens and padding.
 
     Attributes:
       config: experts, router and capacity.
       expert: one expert's network; its dropout rate is the one of `config`.
+      causal: whether its stack's tokens may not see those after them.
+
+    Raises:
+      ConfigError: the router looks at later tokens, and the stack is causal.
     """
 
     config: MixtureOfExperts
     expert: FeedForward
+    causal: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks that the router looks no further than the stack."""
+        if self.causal and not self.config.router.causal:
+            raise ConfigError(
+                f"{type(self.config.router).__name__} lets the experts of a token "
+                "depend on the tokens after it, which a decoder has yet to write; "
+                "MixtureOfExperts.router must be causal in a model with a decoder, as "
+                "SwitchRouter is"
+            )
 
     def __call__(
         self,
@@ -109,40 +202,71 @@ class SwitchLayer:
           name: the layer's name in statistics and errors.
 
         Returns:
-          A tensor of the shape of `x`, and the routing.
+          A tensor of the shape of `x`, but for an `output` of the expert's own, and
+          the routing.
 
         Raises:
           LayoutError: the layout would cut through a group.
         """
+        config = self.config
+        inputs = self._router_input(context, x, tokens, name)
+        routed = config.router(context, inputs)
+        if self._takes_every_token(context, routed):
+            y = run_in_blocks(context, inputs.x, routed, self.expert)
+        else:
+            dispatched = dispatch(inputs.x, routed.slots, inputs.dispatch)
+            outputs = self._experts(context, dispatched)
+            y = combine(outputs, routed.slots, routed.weights, inputs.dispatch)
+        # [batch, group, d_model] -> [batch, length, d_model]
+        y = mtf.reshape(y, x.shape - x.shape.dims[-1] + y.shape.dims[-1])
+        if config.shared_d_ff:
+            shared = dataclasses.replace(
+                self.expert, d_ff=config.shared_d_ff, dropout_rate=config.dropout_rate
+            )
+            with context.scope("shared_expert"):
+                y += shared(context, x, noise_broadcast_dim=x.shape.dims[1])
+        return y, _statistics(name, routed, tokens)
+
+    def _takes_every_token(self, context: GraphContext, routed: RouterOutput) -> bool:
+        """Whether all tokens have room, without a gradient, on one device."""
+        return (
+            not context.training
+            and self.config.capacity.evaluation_factor is None
+            and context.layout.size == 1
+            and routed.slots.slot_of_token is not None
+        )
+
+    def _router_input(
+        self, context: GraphContext, x: mtf.Tensor, tokens: Tokens, name: str
+    ) -> RouterInput:
+        """Groups the tokens: [batch, length, ...] -> [batch, group, ...]."""
+        config = self.config
         batch, length, d_model = x.shape.dims
-        per_group = examples_per_group(batch.size, length.size, self.config.group_size)
+        per_group = config.examples_per_group(
+            batch.size, length.size, self.expert.d_ff, context.layout
+        )
         groups = mtf.Dimension("batch", batch.size // per_group)
         group = mtf.Dimension("group", per_group * length.size)
         check_groups_split(groups.size, context.layout.splits("batch"), name)
-        experts = mtf.Dimension("experts_unsplit", self.config.num_experts)
-        slots_per_expert = self.config.capacity.slots(
-            group.size, experts.size, context.training
+        slots = config.capacity.slots(group.size, config.num_experts, context.training)
+        priority = config.priority
+        if priority is None:
+            priority = "position" if tokens.segments is None else "confidence"
+        shape = mtf.Shape([groups, group])
+        return RouterInput(
+            x=mtf.reshape(x, shape + d_model),
+            ids=mtf.reshape(tokens.ids, shape),
+            nonpadding=mtf.reshape(tokens.nonpadding, shape),
+            experts=mtf.Dimension("experts_unsplit", config.num_experts),
+            capacity=mtf.Dimension("expert_capacity", slots),
+            priority=priority,
+            initialization_scale=self.expert.initialization_scale,
+            where=name,
+            dispatch=config.dispatch_method(context.layout),
         )
-        # [batch, length, d_model] -> [batch, group, d_model]
-        grouped = mtf.reshape(x, [groups, group, d_model])
-        token_mask = mtf.reshape(tokens.nonpadding, [groups, group])
-        choice = self.config.router(
-            context, grouped, token_mask, experts, self.expert.initialization_scale
-        )
-        slots = assign_slots(
-            choice.expert,
-            group,
-            experts,
-            mtf.Dimension("expert_capacity", slots_per_expert),
-            keep_mask=token_mask,
-        )
-        outputs = self._experts(context, dispatch(grouped, slots))
-        y = combine(outputs, slots) * mtf.cast(choice.gate, outputs.dtype)
-        # [batch, group, d_model] -> [batch, length, d_model]
-        return mtf.reshape(y, x.shape), _statistics(name, choice, slots, tokens)
 
     def _experts(self, context: GraphContext, dispatched: mtf.Tensor) -> mtf.Tensor:
-        """Runs every expert on its slots: a tensor of the shape of `dispatched`."""
+        """Runs every expert on its slots; keeps the dimensions of `dispatched`."""
         groups, unsplit, capacity, d_model = dispatched.shape.dims
         experts = mtf.Dimension("experts", unsplit.size)
         inner = groups
@@ -153,8 +277,9 @@ class SwitchLayer:
         expert = dataclasses.replace(self.expert, dropout_rate=self.config.dropout_rate)
         with context.scope("experts"):
             y = expert(context, x, expert_dims=[experts])
-        y = mtf.transpose(y, mtf.Shape([inner, experts, capacity, d_model]))
-        return mtf.reshape(y, dispatched.shape)
+        output = y.shape.dims[-1]
+        y = mtf.transpose(y, mtf.Shape([inner, experts, capacity, output]))
+        return mtf.reshape(y, dispatched.shape - d_model + output)
 
 
 def _share_mesh_axis(layout: Layout, *dims: mtf.Dimension) -> bool:
@@ -166,32 +291,38 @@ def _share_mesh_axis(layout: Layout, *dims: mtf.Dimension) -> bool:
     return len(axes) == 1 and axes != {None}
 
 
-def _statistics(
-    name: str, choice: TokenChoice, slots: SlotAssignment, tokens: Tokens
-) -> LayerRouting:
-    nonpadding = tokens.nonpadding
-    batch, length = nonpadding.shape.dims
-    experts = slots.experts_dim
-    # [batch=groups, group, experts_unsplit] -> [batch, length, experts_unsplit]
-    first_choice = mtf.reshape(choice.first_choice, [batch, length, experts])
-    expert_counts = mtf.reduce_sum(first_choice, output_shape=[batch, experts])
-    has_slot = mtf.reshape(mtf.cast(slots.has_slot, tf.float32), nonpadding.shape)
-    dropped_counts = mtf.reduce_sum(nonpadding - has_slot, output_shape=[batch])
-    total = mtf.maximum(mtf.reduce_sum(nonpadding), 1.0)
-    language_counts = None
-    if tokens.languages is not None:
-        languages = tokens.languages.shape.dims[-1]
-        language_counts = mtf.einsum(
-            [tokens.languages, first_choice], output_shape=[languages, experts]
-        )
-    return LayerRouting(
-        name=name,
-        balance_loss=choice.balance_loss,
-        z_loss=choice.z_loss,
-        entropy=choice.entropy,
-        dropped_fraction=mtf.reduce_sum(dropped_counts) / total,
-        expert_fraction=mtf.reduce_sum(expert_counts, output_shape=[experts]) / total,
-        expert_counts=expert_counts,
-        dropped_counts=dropped_counts,
-        language_counts=language_counts,
+def _statistics(name: str, routed: RouterOutput, tokens: Tokens) -> LayerRouting:
+    """Ungroups what is told about each token, and sums it up."""
+    shape = tokens.nonpadding.shape
+    experts = routed.slots.experts_dim
+    per_token = TokenRouting(
+        first_choice=mtf.reshape(routed.first_choice, shape + experts),
+        dropped=mtf.reshape(_dropped(routed, tokens), shape),
+        entropy=mtf.reshape(routed.entropy, shape),
+        log_z=mtf.reshape(routed.log_z, shape),
     )
+    return layer_routing(
+        name,
+        (routed.balance_loss, routed.z_loss),
+        per_token,
+        tokens.nonpadding,
+        tokens.languages,
+    )
+
+
+def _dropped(routed: RouterOutput, tokens: Tokens) -> mtf.Tensor:
+    """Fraction of each token's wishes that found no slot: float32 [batch, group]."""
+    has_slot = mtf.cast(routed.slots.has_slot, tf.float32)
+    choice = routed.slots.choice_dim
+    shape = routed.entropy.shape
+    wanted = routed.wanted
+    if wanted is None:
+        wanted = mtf.reshape(tokens.nonpadding, shape)
+        if choice is not None:
+            wanted *= float(choice.size)
+    elif choice is not None:
+        wanted = mtf.reduce_sum(wanted, reduced_dim=choice)
+    if choice is None:
+        return wanted - has_slot
+    lost = wanted - mtf.reduce_sum(has_slot, reduced_dim=choice)
+    return lost / mtf.maximum(wanted, 1.0)

@@ -1,0 +1,157 @@
+"""Seconds of a training step: ours, `transformers`, and `mesh_tensorflow.transformer`.
+
+Each system has a process of its own; they take turns, step by step, so that what else
+the machine does falls on all alike. The median step is given, with the first loss and
+the seconds from the start of the process to the end of the first step.
+
+    python benchmarks/train_step.py [--settings=S,S-128,base-width] [--steps=7]
+
+`transformers` and PyTorch are needed; `--peer_python` names an interpreter that has
+them. What is asked of ours is printed with each setting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+from absl import app, flags
+
+_STARTED = time.monotonic()
+
+_SETTINGS = flags.DEFINE_list("settings", ["S", "S-128", "base-width"], "Which sizes.")
+_SYSTEMS = flags.DEFINE_list("systems", ["ours", "transformers", "mesh"], "Which.")
+_STEPS = flags.DEFINE_integer("steps", 7, "Steps timed of each system.")
+_PEER_PYTHON = flags.DEFINE_string(
+    "peer_python", sys.executable, "Interpreter that has transformers."
+)
+_CHILD = flags.DEFINE_string("child", "", "SETTING:SYSTEM; used by this script.")
+
+# Setting -> how many times faster than transformers and than mesh ours has to be.
+_AIMS = {"S": (1.2, 2.2), "S-128": (1.5, 3.8), "base-width": (1.0, 2.0)}
+
+
+def child(setting_name: str, system_name: str) -> None:
+    """Builds one system and makes a step for each line that comes in."""
+    from training_systems import SETTINGS, SYSTEMS
+
+    setting = SETTINGS[setting_name]
+    system = SYSTEMS[system_name](setting)
+    loss = system.step(*setting.batch(0))
+    first = time.monotonic() - _STARTED
+    _say(versions=system.versions, first_step=first, loss=loss)
+    for i, _ in enumerate(sys.stdin, start=1):
+        batch = setting.batch(i)
+        started = time.monotonic()
+        system.step(*batch)
+        _say(seconds=time.monotonic() - started, peak=_peak_gigabytes())
+
+
+def _say(**values: Any) -> None:
+    print(json.dumps(values), flush=True)
+
+
+def _peak_gigabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+class Process:
+    """One system in a process of its own."""
+
+    def __init__(self, setting: str, system: str):
+        """Starts it and waits for its first step.
+
+        Args:
+          setting: name of the setting.
+          system: name of the system.
+        """
+        python = _PEER_PYTHON.value if system == "transformers" else sys.executable
+        self._process = subprocess.Popen(
+            [python, __file__, f"--child={setting}:{system}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        self.ready = self._answer()
+        self.seconds: list[float] = []
+        self.peak = 0.0
+
+    def step(self, timed: bool) -> None:
+        """Makes it take a step."""
+        assert self._process.stdin
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        answer = self._answer()
+        self.peak = answer["peak"]
+        if timed:
+            self.seconds.append(answer["seconds"])
+
+    def close(self) -> None:
+        """Ends it."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                answer: dict[str, Any] = json.loads(line)
+                return answer
+        raise RuntimeError(f"the process ended with {self._process.wait()}")
+
+
+def measure(setting: str) -> None:
+    """Runs all systems on one setting and prints a row each, and the ratios."""
+    from training_systems import SETTINGS
+
+    tokens = SETTINGS[setting].tokens
+    print(f"\n{setting}: {SETTINGS[setting]}")
+    processes = {name: Process(setting, name) for name in _SYSTEMS.value}
+    for i in range(_STEPS.value + 1):
+        for process in processes.values():
+            process.step(timed=i > 0)  # the first after the compilation is not counted
+    medians = {}
+    for name, process in processes.items():
+        medians[name] = statistics.median(process.seconds)
+        print(
+            f"{name:13} {medians[name]:6.3f} s a step "
+            f"({min(process.seconds):.3f} to {max(process.seconds):.3f}), "
+            f"{tokens / medians[name]:6,.0f} tokens/s, peak {process.peak:.2f} GB, "
+            f"start to first step {process.ready['first_step']:.1f} s, "
+            f"first loss {process.ready['loss']:.3f}   [{process.ready['versions']}]",
+            flush=True,
+        )
+        process.close()
+    for peer, aim in zip(("transformers", "mesh"), _AIMS[setting], strict=True):
+        if peer in medians and "ours" in medians:
+            ratio = medians[peer] / medians["ours"]
+            verdict = "met" if ratio >= aim else "MISSED"
+            print(f"ours is {ratio:.2f} x as fast as {peer} (wanted {aim}: {verdict})")
+
+
+def main(argv: list[str]) -> None:
+    """Measures every setting."""
+    del argv
+    if _CHILD.value:
+        child(*_CHILD.value.split(":"))
+        return
+    print(
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}; float32, full step with Adafactor; medians of "
+        f"{_STEPS.value} steps in turn"
+    )
+    for setting in _SETTINGS.value:
+        measure(setting)
+
+
+if __name__ == "__main__":
+    app.run(main)

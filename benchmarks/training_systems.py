@@ -1,0 +1,329 @@
+"""One Switch Transformer, built to train by three systems: ours and two others.
+
+The same sizes, Adafactor with factored moments, float32, capacity factor 1.25, no
+dropout, jitter 0.01, one full step (forward, backward, update) a call:
+
+* ours: one XLA-compiled function;
+* transformers: SwitchTransformersForConditionalGeneration on PyTorch, eager, which from
+  version 5 on enforces no capacity: every token is computed, none is dropped;
+* mesh: `mesh_tensorflow.transformer` with MoE1D, its own optimizer, compiled by XLA in
+  the same wrapping as ours.
+
+A system is imported where it is built, so that a process holds one of them alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Int32Array = npt.NDArray[np.int32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Sizes of a model and of its batch.
+
+    Attributes:
+      d_model: width.
+      d_ff: hidden width of a feed-forward network and of an expert.
+      num_heads: heads of 64.
+      num_layers: layers of the encoder, and of the decoder; every other one is sparse.
+      num_experts: experts of a sparse layer.
+      batch_size: examples.
+      vocab_size: rows of the embedding.
+      input_length: tokens of the inputs, none of them padding.
+      target_length: tokens of the targets.
+    """
+
+    d_model: int = 256
+    d_ff: int = 1024
+    num_heads: int = 4
+    num_layers: int = 4
+    num_experts: int = 16
+    batch_size: int = 16
+    vocab_size: int = 8192
+    input_length: int = 256
+    target_length: int = 64
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a batch, inputs and targets together."""
+        return self.batch_size * (self.input_length + self.target_length)
+
+    def batch(self, seed: int) -> tuple[Int32Array, Int32Array]:
+        """Returns random inputs [batch, length] and targets."""
+        generator = np.random.default_rng(seed)
+        draw = generator.integers
+        inputs = draw(2, self.vocab_size, [self.batch_size, self.input_length])
+        targets = draw(2, self.vocab_size, [self.batch_size, self.target_length])
+        return inputs.astype(np.int32), targets.astype(np.int32)
+
+
+SETTINGS = {
+    "S": Setting(),
+    "S-128": Setting(num_experts=128),
+    "base-width": Setting(
+        d_model=768, d_ff=3072, num_heads=12, num_layers=2, num_experts=8, batch_size=8
+    ),
+}
+
+
+class System(Protocol):
+    """One system, ready to train.
+
+    Attributes:
+      versions: of the packages it is made of.
+      build_seconds: time to build the model, or the graph of its step; compilation and
+        imports excluded.
+    """
+
+    versions: str
+    build_seconds: float
+
+    def step(self, inputs: Int32Array, targets: Int32Array) -> float:
+        """Makes one training step and returns its loss in nats per target token."""
+        ...
+
+
+class Ours:
+    """The model of this repository."""
+
+    def __init__(self, setting: Setting):
+        """Builds the step; it is compiled when first called.
+
+        Args:
+          setting: the sizes.
+        """
+        import tensorflow as tf
+
+        from mtmoe.mesh.program import MeshProgram
+        from mtmoe.model.encoder_decoder import EncoderDecoder
+        from mtmoe.model.moe.layer import MixtureOfExperts
+        from mtmoe.train.optimizers.adafactor import Adafactor
+        from mtmoe.train.step import step_features, train_step_builder
+
+        self.versions = f"tensorflow {tf.__version__}"
+        model = EncoderDecoder(
+            vocab_size=setting.vocab_size,
+            d_model=setting.d_model,
+            d_ff=setting.d_ff,
+            num_heads=setting.num_heads,
+            d_kv=64,
+            num_encoder_layers=setting.num_layers,
+            num_decoder_layers=setting.num_layers,
+            moe=MixtureOfExperts(num_experts=setting.num_experts),
+        )
+        lengths = {"inputs": setting.input_length, "targets": setting.target_length}
+        self._function = MeshProgram().function(
+            train_step_builder(model, Adafactor(), lambda _: tf.constant(0.01), 0),
+            step_features(lengths, setting.batch_size),
+            "train_step",
+            training=True,
+        )
+        self.build_seconds = self._function.build_seconds
+        self._steps = 0
+
+    def step(self, inputs: Int32Array, targets: Int32Array) -> float:
+        """Makes one training step."""
+        features = {}
+        for name, ids in (("inputs", inputs), ("targets", targets)):
+            features[name] = ids
+            features[f"{name}_segments"] = np.ones_like(ids)
+            features[f"{name}_language"] = np.full_like(ids, -1)
+        outputs = self._function(self._steps, **features)
+        self._steps += 1
+        return float(outputs["loss"])
+
+
+class Transformers:
+    """Switch Transformers of the `transformers` package."""
+
+    def __init__(self, setting: Setting):
+        """Builds the model and its optimizer.
+
+        Args:
+          setting: the sizes.
+        """
+        import torch
+        import transformers
+        from transformers.optimization import Adafactor
+
+        self.versions = (
+            f"transformers {transformers.__version__}, torch {torch.__version__}, "
+            f"{torch.get_num_threads()} threads"
+        )
+        tokens_per_expert = setting.batch_size * setting.input_length
+        tokens_per_expert //= setting.num_experts
+        config = transformers.SwitchTransformersConfig(
+            vocab_size=setting.vocab_size,
+            d_model=setting.d_model,
+            d_kv=64,
+            d_ff=setting.d_ff,
+            expert_capacity=int(tokens_per_expert * 1.25),
+            num_layers=setting.num_layers,
+            num_decoder_layers=setting.num_layers,
+            num_sparse_encoder_layers=setting.num_layers // 2,
+            num_sparse_decoder_layers=setting.num_layers // 2,
+            num_heads=setting.num_heads,
+            num_experts=setting.num_experts,
+            dropout_rate=0.0,
+            use_cache=False,
+            decoder_start_token_id=0,
+        )
+        self._torch = torch
+        started = time.monotonic()
+        self._model = transformers.SwitchTransformersForConditionalGeneration(config)
+        self._model.train()
+        self.build_seconds = time.monotonic() - started
+        self._optimizer = Adafactor(
+            self._model.parameters(), lr=0.01, relative_step=False, scale_parameter=True
+        )
+
+    def step(self, inputs: Int32Array, targets: Int32Array) -> float:
+        """Makes one training step."""
+        output = self._model(
+            input_ids=self._torch.from_numpy(inputs).long(),
+            labels=self._torch.from_numpy(targets).long(),
+        )
+        output.loss.backward()
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return float(output.loss.detach())
+
+
+class Mesh:
+    """`mesh_tensorflow.transformer`, of which ours takes the core alone."""
+
+    def __init__(self, setting: Setting):
+        """Builds the step; it is compiled when first called.
+
+        Args:
+          setting: the sizes.
+        """
+        import importlib.metadata
+
+        import tensorflow as tf
+
+        from mtmoe.mesh.program import MeshProgram
+
+        version = importlib.metadata.version("mesh-tensorflow")
+        self.versions = f"mesh-tensorflow {version}, tensorflow {tf.__version__}"
+        shape = {"inputs": setting.input_length, "targets": setting.target_length}
+        self._function = MeshProgram().function(
+            _mesh_step(setting),
+            {
+                name: tf.TensorSpec([setting.batch_size, length], tf.int32)
+                for name, length in shape.items()
+            },
+            "train_step",
+            training=True,
+        )
+        self.build_seconds = self._function.build_seconds
+        self._steps = 0
+
+    def step(self, inputs: Int32Array, targets: Int32Array) -> float:
+        """Makes one training step."""
+        outputs = self._function(self._steps, inputs=inputs, targets=targets)
+        self._steps += 1
+        return float(outputs["loss"])
+
+
+def _mesh_step(setting: Setting) -> Callable[..., object]:
+    """Returns the build function of `mesh_tensorflow.transformer`'s training step."""
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+    from oracles.mtf_transformer import moe, transformer, transformer_layers
+
+    from mtmoe.mesh.compat import mtf
+
+    layer_names = transformer_layers
+    attention = {
+        "num_heads": setting.num_heads,
+        "key_value_size": 64,
+        "relative_attention_type": "bias_shared",
+    }
+    experts = {
+        "num_experts": setting.num_experts,
+        "hidden_size": setting.d_ff,
+        "group_size": setting.batch_size * setting.input_length,
+        "moe_gating": "switch",
+    }
+
+    def stack(decoder: bool) -> object:
+        cross = [[layer_names.EncDecAttention, attention | _NO_BIAS]] if decoder else []
+        block = [
+            [layer_names.SelfAttention, attention],
+            *cross,
+            [layer_names.DenseReluDense, {"hidden_size": setting.d_ff}],
+            [layer_names.SelfAttention, attention],
+            *cross,
+            [moe.MoE1D, experts],
+        ]
+        rms_norm = transformer.sublayer_rms_norm
+        return transformer.make_layer_stack(
+            layers=block,
+            num_layers=setting.num_layers // 2,
+            layer_stack_cls=lambda layers: transformer.LayerStack(
+                layers,
+                sublayers_initial=[],
+                sublayers_per_layer=[
+                    rms_norm,
+                    transformer.sublayer_call_layer,
+                    transformer.sublayer_residual,
+                ],
+                sublayers_final=[rms_norm],
+            ),
+        )
+
+    def unitransformer(decoder: bool) -> object:
+        return transformer.Unitransformer(
+            stack(decoder),
+            d_model=setting.d_model,
+            input_vocab_size=setting.vocab_size,
+            output_vocab_size=setting.vocab_size if decoder else None,
+            autoregressive=decoder,
+            max_length=512,
+            shared_embedding_and_softmax_weights=decoder,
+            positional_embedding=False,
+            name="decoder" if decoder else "encoder",
+            layout="",
+            mesh_shape="",
+        )
+
+    def build(context: object, features: dict[str, object]) -> object:
+        model = transformer.Bitransformer(unitransformer(False), unitransformer(True))
+        batch = mtf.Dimension("batch", setting.batch_size)
+        tensors = {}
+        for name, ids in features.items():
+            dims = mtf.Shape([batch, mtf.Dimension("length", ids.shape[1])])
+            tensors[name] = context.import_tensor(ids, dims)
+        ones = {n: mtf.ones_like(x) for n, x in tensors.items()}
+        _, loss = model.call_simple(
+            tensors["inputs"],
+            tensors["targets"],
+            compute_loss=True,
+            encoder_sequence_id=ones["inputs"],
+            decoder_sequence_id=ones["targets"],
+        )
+        variables = context.mesh.graph.trainable_variables
+        gradients = mtf.gradients([loss], [v.outputs[0] for v in variables])
+        optimizer = mtf.optimize.AdafactorOptimizer(learning_rate=0.01)
+        return {"loss": loss}, optimizer.apply_grads(gradients, variables)
+
+    return build
+
+
+_NO_BIAS = {"relative_attention_type": None}
+
+SYSTEMS: dict[str, Callable[[Setting], System]] = {
+    "ours": Ours,
+    "transformers": Transformers,
+    "mesh": Mesh,
+}

@@ -1,0 +1,65 @@
+"""Parameters of one checkpoint as the initial values of another run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mtmoe.checkpoint import store
+from mtmoe.errors import CheckpointError
+from mtmoe.mesh.program import MeshProgram
+
+_SHOWN = 5
+
+
+def load_initial_values(directory: Path | str, program: MeshProgram) -> int:
+    """Sets the parameters of a program to those of a folder's newest checkpoint.
+
+    Parameters are matched by name. What belongs to the optimizer keeps its initial
+    value here and is left behind there: it lies below a parameter's name, as
+    `embedding/adafactor_vr`.
+
+    Args:
+      directory: a model folder, or what `mtmoe import` wrote; it has `checkpoints/`.
+      program: whose parameters to set; its functions have been built.
+
+    Returns:
+      The step of the checkpoint.
+
+    Raises:
+      CheckpointError: there is no intact checkpoint, or the parameters differ in name
+        or shape; the message says which. Nothing has been set then.
+    """
+    checkpoints = Path(directory) / "checkpoints"
+    step = store.latest(checkpoints)
+    if step is None:
+        raise CheckpointError(
+            f"train.initial_checkpoint: {directory} has no checkpoints; it must be a "
+            "model folder, or a folder that mtmoe import wrote"
+        )
+    given = store.load(checkpoints, step).values
+    current = program.variables()
+    names = program.parameter_names()
+    problems = [f"{name} is missing there" for name in names if name not in given]
+    problems += [
+        f"{name} is unknown here"
+        for name in sorted(given.keys() - current.keys())
+        if name.rpartition("/")[0] not in given
+    ]
+    problems += [
+        f"{name} has shape {given[name].shape} there, {current[name].shape} here"
+        for name in names
+        if name in given and given[name].shape != current[name].shape
+    ]
+    if problems:
+        more = len(problems) - _SHOWN
+        raise CheckpointError(
+            f"train.initial_checkpoint: step {step} of {directory} is of another "
+            "model:\n  "
+            + "\n  ".join(problems[:_SHOWN])
+            + (f"\n  and {more} more" if more > 0 else "")
+        )
+    values = {name: given[name].astype(np.float32) for name in names}
+    program.assign(current | values)
+    return step

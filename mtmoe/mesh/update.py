@@ -1,0 +1,109 @@
+"""Reading and writing one place of a dimension at a position known at run time.
+
+Both cost what one place holds, whatever the size of the dimension. XLA updates a slice
+of a loop's state in the buffer it lies in; without XLA rows are scattered into the
+buffer of the tensor written to, where nothing else reads that any more.
+"""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
+
+from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.context import GraphContext
+
+
+def write_at(
+    context: GraphContext,
+    x: mtf.Tensor,
+    value: mtf.Tensor,
+    dim: mtf.Dimension,
+    position: mtf.Tensor,
+) -> mtf.Tensor:
+    """Returns `x` with `value` at one place of a dimension; no gradient.
+
+    Args:
+      context: graph being built.
+      x: any tensor with `dim`, which may not be split over the mesh.
+      value: the shape of `x`, with a dimension of the same name and of size 1 in place
+        of `dim`.
+      dim: the dimension that is written to.
+      position: int32 scalar, in [0, size of `dim`).
+
+    Returns:
+      A tensor of the shape of `x`.
+    """
+    axis = x.shape.dims.index(dim)
+    update = _update_slice if context.compiled else _scatter_rows
+    return mtf.slicewise(
+        lambda x, value, position: update(x, value, position, axis),
+        [x, value, position],
+        output_shape=x.shape,
+        output_dtype=x.dtype,
+        splittable_dims=[d for d in x.shape.dims if d != dim],
+        grad_function=0,
+        name="write_at",
+    )
+
+
+def take_at(x: mtf.Tensor, dim: mtf.Dimension, position: mtf.Tensor) -> mtf.Tensor:
+    """Returns one place of a dimension; no gradient.
+
+    Args:
+      x: any tensor with `dim`, which may not be split over the mesh.
+      dim: the dimension that is read.
+      position: int32 scalar, in [0, size of `dim`).
+
+    Returns:
+      The shape of `x`, with a dimension of the same name and of size 1 for `dim`.
+    """
+    axis = x.shape.dims.index(dim)
+    taken = [mtf.Dimension(d.name, 1) if d == dim else d for d in x.shape.dims]
+
+    def take(x: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+        # Of a slice XLA would try to find out its position while it compiles, at the
+        # cost of running all that leads to it; a gather of one row is taken as it is.
+        return tf.gather(x, tf.reshape(position, [1]), axis=axis)
+
+    return mtf.slicewise(
+        take,
+        [x, position],
+        output_shape=mtf.Shape(taken),
+        output_dtype=x.dtype,
+        splittable_dims=[d for d in x.shape.dims if d != dim],
+        grad_function=0,
+        name="take_at",
+    )
+
+
+def _corner(position: tf.Tensor, axis: int, rank: int) -> tf.Tensor:
+    """int32 [rank]: `position` at an axis, 0 at the others."""
+    return tf.stack([position if i == axis else 0 for i in range(rank)])
+
+
+def _update_slice(
+    x: tf.Tensor, value: tf.Tensor, position: tf.Tensor, axis: int
+) -> tf.Tensor:
+    """One dynamic-update-slice; the operation exists under XLA alone."""
+    return xla.dynamic_update_slice(x, value, _corner(position, axis, x.shape.rank))
+
+
+def _scatter_rows(
+    x: tf.Tensor, value: tf.Tensor, position: tf.Tensor, axis: int
+) -> tf.Tensor:
+    """Scatters one row for each place of the dimensions before `axis`.
+
+    The tensor is looked at as a list of rows, which copies nothing.
+    """
+    before, size = math.prod(x.shape[:axis]), x.shape[axis]
+    width = math.prod(x.shape[axis + 1 :])
+    index = tf.range(before)[:, tf.newaxis] * size + position
+    rows = tf.tensor_scatter_nd_update(
+        tf.reshape(x, [before * size, width]),
+        index,
+        tf.reshape(value, [before, width]),
+    )
+    return tf.reshape(rows, x.shape)

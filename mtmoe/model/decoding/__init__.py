@@ -1,0 +1,1 @@
+"""From logits to sequences: what is decoded how, and what a given sequence scores."""

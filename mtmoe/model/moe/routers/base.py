@@ -1,0 +1,133 @@
+"""BASE routing: tokens are dealt out evenly, at the best total score there is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import gin
+import tensorflow as tf
+
+from mtmoe.errors import ConfigError
+from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.groupwise import groupwise
+from mtmoe.mesh.initializers import Initializer, truncated_normal
+from mtmoe.model.moe.balanced_assignment import balanced_assignment
+from mtmoe.model.moe.routers.interface import (
+    ExpertChoices,
+    RouterInput,
+    RouterOutput,
+    choose_experts,
+    seat_choices,
+    softmax_scores,
+)
+
+_GAIN = 0.1
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class BaseRouter:
+    """Balanced assignment of experts, weight sigmoid(h . w_a).
+
+    BASE layers (Lewis et al. 2021), section 3. While training a group's tokens are
+    assigned such that every expert has as many, ceil(tokens / experts) at most, and the
+    sum of the scores h . w is the largest, within `epsilon`. Otherwise every token goes
+    to the expert of its highest score. The assignment has no gradient, the weight has;
+    there are no further losses. The experts' vectors w begin orthogonal, of length 0.1.
+
+    A capacity factor of 1 has room for a balanced assignment. First choices are counted
+    by score: what evaluation would do.
+
+    Attributes:
+      epsilon: how far from the best sum the assignment may stay, a token, in units of
+        the range of the group's scores. Smaller is slower.
+    """
+
+    epsilon: float = 0.02
+
+    def __post_init__(self) -> None:
+        """Checks the tolerance, without which bidding would not end."""
+        if not 1e-4 <= self.epsilon <= 1.0:
+            raise ConfigError(
+                f"BaseRouter.epsilon must lie in [0.0001, 1], got {self.epsilon}"
+            )
+
+    @property
+    def causal(self) -> bool:
+        """Outside training each token chooses for itself."""
+        return True
+
+    @property
+    def num_choices(self) -> int:
+        """One expert a token."""
+        return 1
+
+    def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
+        """Deals the tokens out while training; lets them choose otherwise."""
+        d_model = inputs.x.shape.dims[-1]
+        centroids = context.variable(
+            "router",
+            mtf.Shape([d_model, inputs.experts]),
+            orthogonal(_GAIN),
+            dtype=context.router_dtype,
+        )
+        logits = mtf.einsum(
+            [mtf.cast(inputs.x, context.router_dtype), centroids],
+            output_shape=inputs.scores_shape,
+        )
+        scores = softmax_scores(logits, inputs.nonpadding)
+        favorite = choose_experts(scores.probabilities, inputs.nonpadding)
+        expert = favorite.expert
+        if context.training:
+            expert = self._deal(logits, inputs)
+        chosen = mtf.one_hot(expert, inputs.experts, dtype=tf.float32)
+        score = mtf.einsum(
+            [mtf.cast(logits, tf.float32), chosen], output_shape=expert.shape
+        )
+        weights = mtf.sigmoid(score)
+        zero = mtf.zeros(context.mesh, mtf.Shape([]))
+        choices = ExpertChoices(expert, weights, favorite.first_choice)
+        return RouterOutput(
+            slots=seat_choices(inputs, choices),
+            weights=weights,
+            first_choice=favorite.first_choice,
+            balance_loss=zero,
+            z_loss=zero,
+            entropy=scores.entropy,
+            log_z=scores.log_z,
+        )
+
+    def _deal(self, logits: mtf.Tensor, inputs: RouterInput) -> mtf.Tensor:
+        shape = inputs.nonpadding.shape
+
+        def deal(logits_GTE: tf.Tensor, mask_GT: tf.Tensor) -> tf.Tensor:
+            scores_GTE = tf.cast(logits_GTE, tf.float32)
+            return balanced_assignment(scores_GTE, mask_GT, self.epsilon)
+
+        return groupwise(
+            deal,
+            [logits, inputs.nonpadding],
+            [(shape, tf.int32)],
+            shape.dims[:1],
+            "balanced_assignment",
+        )[0]
+
+
+def orthogonal(gain: float) -> Initializer:
+    """A random matrix with orthogonal columns of length `gain`, or rows if more.
+
+    Saxe et al. 2014: the Q of a normal matrix's QR decomposition, its signs made
+    independent of the algorithm's.
+    """
+    normal = truncated_normal(1.0)
+
+    def draw(shape: Sequence[int], key: tuple[int, int]) -> tf.Tensor:
+        rows, columns = shape
+        tall = normal([max(rows, columns), min(rows, columns)], key)
+        q, r = tf.linalg.qr(tall)
+        q *= tf.sign(tf.linalg.diag_part(r))
+        return gain * (q if rows >= columns else tf.transpose(q))
+
+    return draw

@@ -1,0 +1,138 @@
+"""GShard's routing: every token's best expert, and the second if a policy says so."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import gin
+import tensorflow as tf
+
+from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.context import GraphContext
+from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
+from mtmoe.model.moe.routers.interface import (
+    RouterInput,
+    RouterOutput,
+    choose_experts,
+    normalize_gates,
+    score_experts,
+    seat_choices,
+)
+
+POLICIES = ("all", "none", "threshold", "random")
+_CHOICE = mtf.Dimension("choice", 2)
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Top2Router:
+    """p = softmax(W x); weights g_1, g_2 = the two largest of p, divided by their sum.
+
+    GShard (Lepikhin et al. 2021), algorithm 1. All first choices are given slots before
+    any second choice. A second expert that a policy or a full expert takes away leaves
+    the weight of the first as it is.
+
+    Policies for the second expert: "all" always asks for it, "none" never, "threshold"
+    if g_2 > `second_threshold`, "random" with probability
+    min(1, g_2 / `second_threshold`); GShard's is the last at a threshold of 0.5.
+
+    Attributes:
+      second_policy_train: policy while training.
+      second_policy_evaluation: policy otherwise. With "random" what becomes of a token
+        depends on its place in the batch.
+      second_threshold: see above.
+      jitter_epsilon: see `SwitchRouter`.
+      balance_loss_weight: see `SwitchRouter`.
+      z_loss_weight: see `SwitchRouter`.
+    """
+
+    second_policy_train: str = "random"
+    second_policy_evaluation: str = "all"
+    second_threshold: float = 0.2
+    jitter_epsilon: float = 0.0
+    balance_loss_weight: float = 0.01
+    z_loss_weight: float = 0.001
+
+    def __post_init__(self) -> None:
+        """Checks the policies' names and the threshold."""
+        for name in ("second_policy_train", "second_policy_evaluation"):
+            policy = getattr(self, name)
+            if policy not in POLICIES:
+                raise UnknownNameError(
+                    "policy for the second expert",
+                    policy,
+                    POLICIES,
+                    f"Top2Router.{name}",
+                )
+        if self.second_threshold <= 0:
+            raise ConfigError(
+                "Top2Router.second_threshold must be positive, got "
+                f"{self.second_threshold}"
+            )
+
+    @property
+    def causal(self) -> bool:
+        """Each token chooses for itself."""
+        return True
+
+    @property
+    def num_choices(self) -> int:
+        """Two experts a token."""
+        return 2
+
+    def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
+        """Sends every token to the expert it likes best, and perhaps to the second."""
+        scores = score_experts(context, inputs, self.jitter_epsilon)
+        choices = choose_experts(scores.probabilities, inputs.nonpadding, _CHOICE)
+        weights = normalize_gates(choices.gate, _CHOICE)
+        wanted = self._wanted(context, inputs, weights)
+        balance = load_balance_loss(
+            scores.probabilities, choices.first_choice, inputs.nonpadding
+        )
+        return RouterOutput(
+            slots=seat_choices(inputs, choices, _CHOICE, wanted),
+            weights=weights,
+            first_choice=choices.first_choice,
+            balance_loss=balance * self.balance_loss_weight,
+            z_loss=router_z_loss(scores.log_z) * self.z_loss_weight,
+            entropy=scores.entropy,
+            log_z=scores.log_z,
+            wanted=wanted,
+        )
+
+    def _wanted(
+        self, context: GraphContext, inputs: RouterInput, weights: mtf.Tensor
+    ) -> mtf.Tensor:
+        """Which of its two experts a token asks for: float32 [batch, choice, group]."""
+        training = context.training
+        policy = self.second_policy_train if training else self.second_policy_evaluation
+        tensors = [weights, inputs.nonpadding]
+        if policy == "random":
+            shape = inputs.nonpadding.shape
+            tensors.append(
+                context.uniform("second_choice", shape, high=self.second_threshold)
+            )
+
+        def wanted(
+            weights: tf.Tensor, mask: tf.Tensor, noise: tf.Tensor | None = None
+        ) -> tf.Tensor:
+            second = {
+                "all": lambda: mask,
+                "none": lambda: tf.zeros_like(mask),
+                "threshold": lambda: _as_mask(weights[:, 1] > self.second_threshold),
+                "random": lambda: _as_mask(weights[:, 1] > noise),
+            }[policy]()
+            return tf.stack([mask, mask * second], axis=1)
+
+        return mtf.slicewise(
+            wanted,
+            tensors,
+            splittable_dims=inputs.nonpadding.shape.dims,
+            grad_function=0,
+            name="second_choices",
+        )
+
+
+def _as_mask(condition: tf.Tensor) -> tf.Tensor:
+    return tf.cast(condition, tf.float32)

@@ -1,0 +1,1 @@
+"""Operations on the weights of models that are trained already."""

@@ -1,0 +1,179 @@
+"""A checkpoint of ours becomes a folder that `from_pretrained` loads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import gin
+import seqio
+
+from mtmoe.checkpoint import store
+from mtmoe.config.load import CONFIG_NAME, load_config
+from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.errors import CheckpointError, ConfigError, UnknownNameError
+from mtmoe.evaluate.checkpoints import chosen_steps
+from mtmoe.evaluate.trained_run import load_trained_run
+from mtmoe.model.encoder_decoder import EncoderDecoder
+from mtmoe.model.transformer import Transformer
+from mtmoe.surgery.huggingface.checkpoint_import import MODEL_GIN, VOCABULARY_GIN
+from mtmoe.surgery.huggingface.config import (
+    FAMILIES,
+    Family,
+    config_of,
+    generation_config,
+)
+from mtmoe.surgery.huggingface.files import (
+    CONFIG,
+    new_folder,
+    write_json,
+    write_tensors,
+)
+from mtmoe.surgery.huggingface.names import Array, Row, table
+from mtmoe.surgery.huggingface.token_tables import write_token_tables
+from mtmoe.surgery.huggingface.tokenizer import write_tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What was exported.
+
+    Attributes:
+      model_type: Hugging Face's name of the kind of model.
+      architecture: the class that loads it.
+      step: of the checkpoint.
+      parameters: number of parameters.
+      no_tokenizer: why no tokenizer was written; None if one was.
+    """
+
+    model_type: str
+    architecture: str
+    step: int
+    parameters: int
+    no_tokenizer: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A folder to export from.
+
+    Attributes:
+      model: its model.
+      mixture: what it was trained on; empty if it was imported and not trained.
+      vocabulary: what its tokens mean; None if the folder does not say.
+    """
+
+    model: Transformer
+    mixture: str
+    vocabulary: seqio.Vocabulary | None
+
+
+def export_checkpoint(
+    model_dir: Path,
+    output_dir: Path,
+    choice: str = "latest",
+    model_type: str | None = None,
+) -> Exported:
+    """Writes config.json, model.safetensors and, if possible, the tokenizer.
+
+    Args:
+      model_dir: a model folder, or a folder that `import_checkpoint` wrote.
+      output_dir: a new folder.
+      choice: `latest`, `best` or a step.
+      model_type: what it is to be for Hugging Face; by default `switch_transformers`
+        for a model with experts and `t5` for one without.
+
+    Raises:
+      MtmoeError: there is no such checkpoint, or transformers has no such model;
+        nothing has been written then.
+    """
+    source = _read_folder(model_dir)
+    model = _encoder_decoder(source.model)
+    family = _family(model, model_type)
+    config = config_of(model, family)
+    rows = table(model, family.feed_forward)
+    (step,) = chosen_steps(model_dir, choice, source.mixture)
+    values = store.load(model_dir / "checkpoints", step).values
+    parameters = _parameters(values, rows, step)
+    tensors: dict[str, Array] = {}
+    for row in rows:
+        tensors.update(row.give(parameters[row.ours]))
+    write_token_tables(family, model.tied_embeddings, tensors)
+    no_tokenizer: str | None = "an imported folder without vocabulary.gin names none"
+    with new_folder(output_dir) as folder:
+        write_json(folder / CONFIG, config)
+        write_json(folder / "generation_config.json", generation_config())
+        write_tensors(folder, tensors)
+        if source.vocabulary is not None:
+            no_tokenizer = write_tokenizer(folder, source.vocabulary)
+    count = sum(parameters[row.ours].size for row in rows)
+    return Exported(family.model_type, family.architecture, step, count, no_tokenizer)
+
+
+def _read_folder(model_dir: Path) -> _Source:
+    if (model_dir / CONFIG_NAME).is_file() or not (model_dir / MODEL_GIN).is_file():
+        trained = load_trained_run(model_dir)
+        return _Source(
+            trained.settings.model, trained.settings.mixture, trained.vocabulary
+        )
+    files = [str(model_dir / MODEL_GIN)]
+    has_vocabulary = (model_dir / VOCABULARY_GIN).is_file()
+    if has_vocabulary:
+        files.append(str(model_dir / VOCABULARY_GIN))
+    load_config(files)
+    model = gin.get_configurable("EncoderDecoder")()
+    return _Source(model, "", configured_vocabulary() if has_vocabulary else None)
+
+
+def _encoder_decoder(model: Transformer) -> EncoderDecoder:
+    if not isinstance(model, EncoderDecoder):
+        raise ConfigError(
+            f"export takes EncoderDecoder models; this is a {type(model).__name__}"
+        )
+    return model
+
+
+def _family(model: EncoderDecoder, model_type: str | None) -> Family:
+    """Returns what a model is exported as.
+
+    Raises:
+      UnknownNameError: there is no such type.
+      ConfigError: a sparse model is to be of a dense type, or the other way round.
+    """
+    sparse = bool(model.switch_layer_names())
+    if model_type is None:
+        return FAMILIES["switch_transformers" if sparse else "t5"]
+    if model_type not in FAMILIES:
+        raise UnknownNameError("model type", model_type, FAMILIES, "--model_type")
+    if sparse != (model_type == "switch_transformers"):
+        raise ConfigError(
+            f"--model_type={model_type}: the model has {'' if sparse else 'no '}experts"
+        )
+    return FAMILIES[model_type]
+
+
+def _parameters(
+    values: Mapping[str, Array], rows: tuple[Row, ...], step: int
+) -> dict[str, Array]:
+    """Returns the model's own variables of a checkpoint.
+
+    What lies below one of them, as `embedding/adafactor_vr`, is the optimizer's.
+
+    Raises:
+      CheckpointError: a variable is missing, or one is of no row.
+    """
+    wanted = {row.ours for row in rows}
+    if missing := sorted(wanted - values.keys()):
+        raise CheckpointError(
+            f"checkpoint {step} has no variable {', '.join(missing[:5])}"
+        )
+    unmapped = sorted(
+        name for name in values.keys() - wanted if name.rpartition("/")[0] not in wanted
+    )
+    if unmapped:
+        raise CheckpointError(
+            f"checkpoint {step} has {len(unmapped)} variables that no tensor of the "
+            f"exported model takes: {', '.join(unmapped[:5])}"
+        )
+    return {name: values[name] for name in wanted}

@@ -1,0 +1,1 @@
+"""Optimizers: what turns gradients into assignments, one mesh operation a variable."""

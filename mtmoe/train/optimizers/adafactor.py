@@ -1,0 +1,342 @@
+"""Adafactor on a mesh, with statistics of its own for every expert.
+
+Adafactor (Shazeer and Stern 2018) keeps, for a matrix, the row and column means of the
+squared gradients in place of the whole second moment. A variable whose first dimension
+is `experts` holds one parameter per expert: each has its own row and column means, its
+own clipping and its own scale, as if the experts were variables of their own. T5X does
+the same; Mesh TensorFlow's optimizer treats such a variable as one tensor, and may even
+factor it over the experts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import gin
+import tensorflow as tf
+
+from mtmoe.errors import ConfigError
+from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.context import GraphContext
+from mtmoe.train.optimizers.interface import (
+    Gradients,
+    check_gradients,
+    num_stacked_dims,
+)
+from mtmoe.train.optimizers.means import MeansAcross, mean_over
+from mtmoe.train.optimizers.norm import clipping_factor, global_norm
+from mtmoe.train.optimizers.update import VariableUpdate, traced
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Adafactor:
+    """Adafactor as T5 is trained: without momentum, unless it is asked for.
+
+    Attributes:
+      multiply_by_parameter_scale: make the learning rate relative to the root mean
+        square of each parameter (section 8).
+      decay_exponent: the second moment decays by 1 - (step + 1)^-decay_exponent
+        (section 7.2).
+      clipping_threshold: the root mean square an update may have, d in section 6; None
+        for no clipping.
+      momentum: beta1 of section 3 and of T5X: what is subtracted is the running mean of
+        the clipped and scaled updates, m = beta1 m + (1 - beta1) update, without bias
+        correction. It costs a number a parameter. None: no such mean is kept.
+      weight_decay_rate: share of every parameter that is subtracted at each step, as
+        in T5X not multiplied by the learning rate. None: no decay.
+      factored: factor the second moment of matrices; otherwise it is kept whole.
+      min_dim_size_to_factor: a variable is factored over its two largest dimensions if
+        both are at least this large.
+      clip_global_norm: gradients are scaled down together so that their 2-norm is at
+        most this. Next to nothing where second moments have settled, since an update
+        does not depend on the scale of the gradients. None: never.
+      epsilon1: added to the squared gradients.
+      epsilon2: the least scale of a parameter, which lets zeros grow.
+      stacked_dims: a variable whose first dimension has one of these names is a stack
+        of parameters that share no statistics.
+
+    Raises:
+      ConfigError: a number is out of range.
+    """
+
+    multiply_by_parameter_scale: bool = True
+    decay_exponent: float = 0.8
+    clipping_threshold: float | None = 1.0
+    momentum: float | None = None
+    weight_decay_rate: float | None = None
+    factored: bool = True
+    min_dim_size_to_factor: int = 128
+    clip_global_norm: float | None = None
+    epsilon1: float = 1e-30
+    epsilon2: float = 1e-3
+    stacked_dims: tuple[str, ...] = ("experts",)
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if self.momentum is not None and not 0 < self.momentum < 1:
+            raise ConfigError(
+                f"Adafactor.momentum is {self.momentum}, it must be above 0 and below "
+                "1, or None"
+            )
+        if self.weight_decay_rate is not None and not 0 < self.weight_decay_rate < 1:
+            raise ConfigError(
+                f"Adafactor.weight_decay_rate is {self.weight_decay_rate}, it must be "
+                "above 0 and below 1, or None"
+            )
+        for name in ("clipping_threshold", "clip_global_norm"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ConfigError(
+                    f"Adafactor.{name} is {value}, it must be above 0, or None"
+                )
+
+    def updates(
+        self,
+        context: GraphContext,
+        gradients: Gradients,
+        learning_rate: tf.Tensor | float,
+    ) -> list[mtf.Operation]:
+        """Returns the operations that update variables and second moments.
+
+        The second moments are variables `<variable>/adafactor_vr` and `_vc`, or
+        `<variable>/adafactor_v` where they are not factored, and the momentum is
+        `<variable>/adafactor_m`; zero at first.
+
+        Args:
+          context: the graph; its step is the number of updates made so far.
+          gradients: each trainable variable with its gradient.
+          learning_rate: float32 scalar.
+
+        Raises:
+          ValueError: a variable has no gradient.
+        """
+        check_gradients(gradients)
+        factor = None
+        if self.clip_global_norm is not None:
+            factor = clipping_factor(global_norm(gradients), self.clip_global_norm)
+        step = tf.cast(context.step, tf.float32)
+        arithmetic = _Arithmetic(
+            self,
+            tf.convert_to_tensor(learning_rate, tf.float32),
+            mixing=tf.pow(step + 1.0, -self.decay_exponent),
+        )
+        return [
+            _AdafactorUpdate(arithmetic, context, variable, grad, factor)
+            for variable, grad in gradients
+        ]
+
+    def factored_axes(self, shape: mtf.Shape) -> tuple[int, int] | None:
+        """Chooses the two dimensions to factor the second moment over.
+
+        Args:
+          shape: shape of a variable.
+
+        Returns:
+          The axes of the largest and the second largest dimension; None to keep the
+          moment whole.
+        """
+        axes = range(num_stacked_dims(shape, self.stacked_dims), shape.ndims)
+        largest = sorted(axes, key=lambda axis: -shape.dims[axis].size)[:2]
+        if not self.factored or len(largest) < 2:
+            return None
+        if shape.dims[largest[1]].size < self.min_dim_size_to_factor:
+            return None
+        return largest[0], largest[1]
+
+
+class _Axes(NamedTuple):
+    """Dimensions of a variable.
+
+    Attributes:
+      parameter: those of one parameter: all, or all but the one of the experts.
+      factored: those from `Adafactor.factored_axes`; empty if there are none.
+    """
+
+    parameter: tuple[int, ...]
+    factored: tuple[int, ...]
+
+
+class _AdafactorUpdate(VariableUpdate):
+    """Adafactor's update of one variable."""
+
+    def __init__(
+        self,
+        arithmetic: _Arithmetic,
+        context: GraphContext,
+        variable: mtf.Variable,
+        gradient: mtf.Tensor,
+        factor: mtf.Tensor | None,
+    ):
+        config, shape = arithmetic.config, variable.shape
+        self._arithmetic = arithmetic
+        first = num_stacked_dims(shape, config.stacked_dims)
+        self._axes = _Axes(
+            tuple(range(first, shape.ndims)), config.factored_axes(shape) or ()
+        )
+        names = ("adafactor_vr", "adafactor_vc")
+        state = {"adafactor_v": shape}
+        if self._axes.factored:
+            state = {
+                name: shape - shape.dims[axis]
+                for name, axis in zip(names, self._axes.factored, strict=True)
+            }
+        self._moment_names = tuple(state)
+        if config.momentum is not None:
+            state["adafactor_m"] = shape
+        super().__init__(context, variable, gradient, state, factor, "adafactor")
+
+    def change(
+        self,
+        mesh_impl: mtf.MeshImpl,
+        value: Any,
+        gradient: Any,
+        state: Mapping[str, Any],
+    ) -> tuple[Any, dict[str, Any]]:
+        """Algorithm 4 of the paper, or algorithm 2 where moments are kept whole."""
+        arithmetic, axes = self._arithmetic, self._axes
+        slicewise = mesh_impl.slicewise
+        mean = MeansAcross(mesh_impl, self._variable.shape)
+        old = [state[name] for name in self._moment_names]
+        if axes.factored:
+            squares = slicewise(arithmetic.mean_squares, axes, gradient)
+            squares = map(mean, squares, [[axis] for axis in axes.factored])
+            *moments, row_mean = slicewise(
+                arithmetic.factored_moment, axes, *squares, *old
+            )
+            divisors = [*moments, mean(row_mean, axes.factored[1:])]
+        else:
+            moments = [slicewise(arithmetic.whole_moment, gradient, *old)]
+            divisors = moments
+        scales = slicewise(arithmetic.scales, axes, value, gradient, *divisors)
+        scales = [mean(scale, axes.parameter) for scale in scales]
+        change = slicewise(arithmetic.change, axes, gradient, *scales, *divisors)
+        new_state = dict(zip(self._moment_names, moments, strict=True))
+        momentum, decay = (
+            arithmetic.config.momentum,
+            arithmetic.config.weight_decay_rate,
+        )
+        if momentum is not None:
+            change = slicewise(
+                arithmetic.momentum, momentum, state["adafactor_m"], change
+            )
+            new_state["adafactor_m"] = change
+        if decay is not None:
+            change = slicewise(arithmetic.weight_decay, decay, change, value)
+        return change, new_state
+
+
+class _Arithmetic:
+    """What updates compute on one processor's slices.
+
+    Each method becomes a function that is traced once a shape. Between them lie the
+    means across processors.
+
+    Attributes:
+      config: the optimizer.
+    """
+
+    def __init__(self, config: Adafactor, learning_rate: tf.Tensor, mixing: tf.Tensor):
+        """Makes the functions of one step.
+
+        Args:
+          config: the optimizer.
+          learning_rate: float32 scalar.
+          mixing: share of a second moment that is the new gradient's, 1 - beta2.
+        """
+        self.config = config
+        self._learning_rate = learning_rate
+        self._mixing = mixing
+        self.whole_moment = traced(self._whole_moment)
+        self.mean_squares = traced(self._mean_squares)
+        self.factored_moment = traced(self._factored_moment)
+        self.scales = traced(self._scales)
+        self.change = traced(self._change)
+        self.momentum = traced(self._momentum)
+        self.weight_decay = traced(self._weight_decay)
+
+    def _mix(self, moment: tf.Tensor, square: tf.Tensor) -> tf.Tensor:
+        mixing = self._mixing
+        return (1.0 - mixing) * moment + mixing * (square + self.config.epsilon1)
+
+    def _whole_moment(self, gradient: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
+        return self._mix(moment, tf.square(gradient))
+
+    def _mean_squares(
+        self, axes: _Axes, gradient: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        largest, second = axes.factored
+        squares = tf.square(gradient)
+        return mean_over(squares, [largest]), mean_over(squares, [second])
+
+    def _factored_moment(
+        self,
+        axes: _Axes,
+        row_squares: tf.Tensor,
+        column_squares: tf.Tensor,
+        rows: tf.Tensor,
+        columns: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Row means, column means, and the mean of the row means.
+
+        Algorithm 4, lines 6 to 8 of the paper, the sums taken as means.
+        """
+        largest, second = axes.factored
+        rows = self._mix(rows, tf.squeeze(row_squares, largest))
+        columns = self._mix(columns, tf.squeeze(column_squares, second))
+        row_mean = mean_over(tf.expand_dims(rows, largest), [second])
+        return rows, columns, row_mean
+
+    def _direction(
+        self, axes: _Axes, gradient: tf.Tensor, *divisors: tf.Tensor
+    ) -> tf.Tensor:
+        """The gradient divided by the root of its second moment."""
+        if not axes.factored:
+            return gradient * tf.math.rsqrt(divisors[0])
+        rows, columns, row_mean = divisors
+        largest, second = axes.factored
+        row_factor = tf.math.rsqrt(tf.expand_dims(rows, largest) / row_mean)
+        column_factor = tf.math.rsqrt(tf.expand_dims(columns, second))
+        return gradient * (row_factor * column_factor)
+
+    def _scales(
+        self,
+        axes: _Axes,
+        value: tf.Tensor,
+        gradient: tf.Tensor,
+        *divisors: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean squares of the parameter and of its update's direction."""
+        # The direction is computed here and again for the change: to read the gradient
+        # once more is cheaper than to write and read the product.
+        direction = self._direction(axes, gradient, *divisors)
+        return (
+            mean_over(tf.square(value), axes.parameter),
+            mean_over(tf.square(direction), axes.parameter),
+        )
+
+    def _change(
+        self,
+        axes: _Axes,
+        gradient: tf.Tensor,
+        value_mean_square: tf.Tensor,
+        direction_mean_square: tf.Tensor,
+        *divisors: tf.Tensor,
+    ) -> tf.Tensor:
+        """The direction, clipped, times the learning rate and the parameter's scale."""
+        config, scale = self.config, self._learning_rate
+        if config.clipping_threshold is not None:
+            excess = tf.sqrt(direction_mean_square) / config.clipping_threshold
+            scale /= tf.maximum(1.0, excess)
+        if config.multiply_by_parameter_scale:
+            scale *= tf.maximum(tf.sqrt(value_mean_square), config.epsilon2)
+        return self._direction(axes, gradient, *divisors) * scale
+
+    def _momentum(self, decay: float, mean: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
+        return decay * mean + (1.0 - decay) * change
+
+    def _weight_decay(
+        self, rate: float, change: tf.Tensor, value: tf.Tensor
+    ) -> tf.Tensor:
+        return change + rate * value

@@ -1,0 +1,223 @@
+"""AdamW: Adam with weight decay that does not pass through the moments."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import gin
+import tensorflow as tf
+
+from mtmoe.errors import ConfigError
+from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.context import GraphContext
+from mtmoe.train.optimizers.interface import (
+    Gradients,
+    check_gradients,
+    num_stacked_dims,
+)
+from mtmoe.train.optimizers.norm import clipping_factor, global_norm
+from mtmoe.train.optimizers.update import VariableUpdate, traced
+
+_UNDECAYED = re.compile(r"(^|[/_])(bias|scale)$")
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class AdamW:
+    """AdamW with bias correction (Loshchilov and Hutter 2019, algorithm 2).
+
+    With t updates made, this one included, m and v the moments after it:
+
+        change = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon)
+        variable -= learning_rate * (change + weight_decay * variable)
+
+    The decay is multiplied by the learning rate, as PyTorch does it: the paper's
+    schedule multiplier alone would be learning_rate over the base rate. All is element
+    by element, so experts have nothing in common but `clip_global_norm`.
+
+    Attributes:
+      beta1: decay of the first moment.
+      beta2: decay of the second moment.
+      epsilon: added to the root of the second moment, after bias correction.
+      weight_decay: lambda. Scales, biases and relative position biases do not decay:
+        variables of one dimension (one beside `experts`) or less, and those whose name
+        ends in `bias` or `scale`.
+      clip_global_norm: gradients are scaled down together so that their 2-norm is at
+        most this (Pascanu et al. 2013). None: never.
+      expert_gradient_scale: what gradients of experts are multiplied by, before the
+        norm is taken; Artetxe et al. 2022 divide by the root of the number of experts.
+        Adam does not depend on the scale of gradients; it matters for
+        `clip_global_norm`, and where gradients are as small as epsilon.
+
+    Raises:
+      ConfigError: a number is out of range.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+    clip_global_norm: float | None = None
+    expert_gradient_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(
+                    f"AdamW.{name} is {getattr(self, name)}, it must be at least 0 and "
+                    "below 1"
+                )
+        if self.weight_decay < 0:
+            raise ConfigError(
+                f"AdamW.weight_decay is {self.weight_decay}, it must not be negative"
+            )
+        for name in ("epsilon", "expert_gradient_scale", "clip_global_norm"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ConfigError(f"AdamW.{name} is {value}, it must be above 0")
+
+    def updates(
+        self,
+        context: GraphContext,
+        gradients: Gradients,
+        learning_rate: tf.Tensor | float,
+    ) -> list[mtf.Operation]:
+        """Returns the operations that update variables and moments.
+
+        The moments are variables `<variable>/adamw_m` and `<variable>/adamw_v`, zero
+        at first.
+
+        Args:
+          context: the graph; its step is the number of updates made so far.
+          gradients: each trainable variable with its gradient.
+          learning_rate: float32 scalar.
+
+        Raises:
+          ValueError: a variable has no gradient.
+        """
+        check_gradients(gradients)
+        if self.expert_gradient_scale != 1.0:
+            gradients = [
+                (
+                    variable,
+                    grad * self.expert_gradient_scale
+                    if num_stacked_dims(variable.shape)
+                    else grad,
+                )
+                for variable, grad in gradients
+            ]
+        factor = None
+        if self.clip_global_norm is not None:
+            factor = clipping_factor(global_norm(gradients), self.clip_global_norm)
+        learning_rate = tf.convert_to_tensor(learning_rate, tf.float32)
+        updates = tf.cast(context.step + 1, tf.float32)
+        # Both corrections as numbers of the step (Kingma and Ba 2015, section 2) rather
+        # than a division of every element.
+        root = tf.sqrt(_bias_correction(self.beta2, updates))
+        arithmetic = _Arithmetic(
+            self,
+            learning_rate,
+            direction_rate=learning_rate * root / _bias_correction(self.beta1, updates),
+            epsilon=self.epsilon * root,
+        )
+        return [
+            _AdamWUpdate(arithmetic, context, variable, grad, factor)
+            for variable, grad in gradients
+        ]
+
+    def decays(self, variable: mtf.Variable) -> bool:
+        """Whether weight decay applies to a variable; not to scales and biases."""
+        dims = variable.shape.ndims - num_stacked_dims(variable.shape)
+        named = _UNDECAYED.search(variable.name)
+        return self.weight_decay > 0 and dims > 1 and not named
+
+
+def _bias_correction(beta: float, updates: tf.Tensor) -> tf.Tensor:
+    """1 - beta^updates, without loss of digits where beta is close to 1."""
+    if beta == 0:
+        return tf.ones([], tf.float32)
+    return -tf.math.expm1(updates * math.log(beta))
+
+
+class _AdamWUpdate(VariableUpdate):
+    """AdamW's update of one variable."""
+
+    def __init__(
+        self,
+        arithmetic: _Arithmetic,
+        context: GraphContext,
+        variable: mtf.Variable,
+        gradient: mtf.Tensor,
+        factor: mtf.Tensor | None,
+    ):
+        self._arithmetic = arithmetic
+        self._decays = arithmetic.config.decays(variable)
+        state = {"adamw_m": variable.shape, "adamw_v": variable.shape}
+        super().__init__(context, variable, gradient, state, factor, "adamw")
+
+    def change(
+        self,
+        mesh_impl: mtf.MeshImpl,
+        value: Any,
+        gradient: Any,
+        state: Mapping[str, Any],
+    ) -> tuple[Any, dict[str, Any]]:
+        """Lines 6 to 12 of algorithm 2."""
+        change, first, second = mesh_impl.slicewise(
+            self._arithmetic.change,
+            self._decays,
+            value,
+            gradient,
+            state["adamw_m"],
+            state["adamw_v"],
+        )
+        return change, {"adamw_m": first, "adamw_v": second}
+
+
+class _Arithmetic:
+    """What updates compute on one processor's slices.
+
+    Attributes:
+      config: the optimizer.
+    """
+
+    def __init__(
+        self,
+        config: AdamW,
+        learning_rate: tf.Tensor,
+        direction_rate: tf.Tensor,
+        epsilon: tf.Tensor,
+    ):
+        """Makes the function of one step.
+
+        Args:
+          config: the optimizer.
+          learning_rate: float32 scalar.
+          direction_rate: the same with the corrections of both moments' bias.
+          epsilon: epsilon as it is added to the root of the uncorrected second moment.
+        """
+        self.config = config
+        self._learning_rate = learning_rate
+        self._direction_rate = direction_rate
+        self._epsilon = epsilon
+        self.change = traced(self._change)
+
+    def _change(
+        self,
+        decays: bool,
+        value: tf.Tensor,
+        gradient: tf.Tensor,
+        first: tf.Tensor,
+        second: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        config = self.config
+        first = config.beta1 * first + (1.0 - config.beta1) * gradient
+        second = config.beta2 * second + (1.0 - config.beta2) * tf.square(gradient)
+        change = self._direction_rate * first / (tf.sqrt(second) + self._epsilon)
+        if decays:
+            change += self._learning_rate * config.weight_decay * value
+        return change, first, second

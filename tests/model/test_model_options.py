@@ -1,0 +1,268 @@
+"""What a model may be made of, in whole sequences, step by step and on meshes.
+
+Every comparison sets all variables to random values: biases and scales begin at 0 and
+1, where a mistake would not show.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from oracles.encoder_decoder_numpy import NumpyModel
+from oracles.model_runner import layout_program, random_batch, tiny_model, tiny_moe
+
+from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.program import MeshProgram
+from mtmoe.model.decoder_only import DecoderOnly
+from mtmoe.model.features import Tokens, import_features, shift_right
+from mtmoe.model.moe.capacity import Capacity
+from mtmoe.model.shapes import build_graph
+
+TARGETS = 3
+NO_DROPS = tiny_moe(evaluation_factor=None)
+ONE_LAYER = {
+    "num_encoder_layers": 1,
+    "num_decoder_layers": 1,
+    "expert_layer_every": 1,
+    "moe": None,
+}
+GPT_LIKE = {
+    "positions": "sinusoidal",
+    "normalization": "layer_norm",
+    "use_bias": True,
+    "scale_attention": True,
+    "activation": "gelu_exact",
+}
+ENCODER_DECODERS = {
+    "everything_biased": ONE_LAYER
+    | GPT_LIKE
+    | {
+        "moe": NO_DROPS,
+        "expert_activation": "silu",
+        "expert_d_ff": 24,
+        "dense_after_experts": True,
+    },
+    "switch_attention": ONE_LAYER
+    | {
+        "positions": "relative_bias_per_layer",
+        "activation": "swiglu",
+        "attention_moe": NO_DROPS,
+        "moe": NO_DROPS,
+        "tied_embeddings": False,
+    },
+}
+DECODERS = {
+    "glam": {
+        "num_layers": 2,
+        "positions": "relative_bias_per_layer",
+        "activation": "geglu",
+        "expert_activation": "gelu",
+        "moe": NO_DROPS,
+        "bidirectional_prefix": False,
+    },
+    "prefix_learned": {
+        "num_layers": 1,
+        "expert_layer_every": 1,
+        "positions": "learned",
+        "max_positions": 16,
+        "attention_moe": NO_DROPS,
+        "use_bias": True,
+        "normalization": "layer_norm",
+    },
+}
+LAYOUT = "batch:batch;experts:batch;heads:model;d_ff:model;vocab:model"
+
+
+def tiny_decoder(**fields):
+    widths = {"vocab_size": 32, "d_model": 16, "d_ff": 32, "num_heads": 4, "d_kv": 8}
+    return DecoderOnly(**(widths | {"initialization_scale": 1.0} | fields))
+
+
+def run_randomized(build, arrays, program=None):
+    """Outputs of a build function with random variables, and the variables."""
+    program = program or MeshProgram(jit_compile=False)
+    signature = {k: tf.TensorSpec(v.shape, v.dtype) for k, v in arrays.items()}
+    function = program.function(
+        lambda context, features: (build(context, features), []), signature, "test"
+    )
+    generator = np.random.default_rng(1)
+    variables = {
+        name: (value + 0.3 * generator.standard_normal(value.shape)).astype(np.float32)
+        for name, value in sorted(program.variables().items())
+    }
+    program.assign(variables)
+    outputs = function(0, **arrays)
+    return {k: v.numpy() for k, v in outputs.items()}, variables
+
+
+def by_steps(context, model, inputs, targets):
+    """Logits of the targets from `start_decoding` and `decode_step`."""
+    length = targets.ids.shape.dims[1]
+    state = model.start_decoding(context, inputs, length.size)
+    ids, logits = shift_right(targets), []
+    for place in range(length.size):
+        token = Tokens(
+            mtf.slice(ids, place, 1, "length"),
+            mtf.slice(targets.nonpadding, place, 1, "length"),
+        )
+        number = mtf.constant(context.mesh, place, mtf.Shape([]), tf.int32)
+        step_logits, state = model.decode_step(context, token, state, number)
+        logits.append(step_logits)
+    return mtf.concat(logits, "length")
+
+
+def encoder_decoder_build(model, steps=True):
+    def build(context, features):
+        inputs, targets = import_features(context, features)
+        outputs = {"whole": model(context, inputs, targets).logits}
+        if steps:
+            outputs["steps"] = by_steps(context, model, inputs, targets)
+        return outputs
+
+    return build
+
+
+def full_batch():
+    """Inputs of any length, and targets that fill their rows."""
+    batch = random_batch(inputs=6, targets=TARGETS)
+    generator = np.random.default_rng(3)
+    batch["targets"] = generator.integers(1, 32, [4, TARGETS]).astype(np.int32)
+    return batch
+
+
+@pytest.mark.parametrize("name", ENCODER_DECODERS)
+def test_encoder_decoder_agrees_with_numpy_whole_and_by_steps(name):
+    model = tiny_model(**ENCODER_DECODERS[name])
+    batch = full_batch()
+    outputs, variables = run_randomized(encoder_decoder_build(model), batch)
+    wanted = NumpyModel(model, variables).logits(batch["inputs"], batch["targets"])
+    for way in ("whole", "steps"):
+        np.testing.assert_allclose(outputs[way], wanted, atol=1e-4, rtol=1e-4)
+    # The graph that nothing is allocated for has the very same variables.
+    shapes = {
+        name: tuple(shape.to_integer_list)
+        for name, shape in build_graph(model).variables.items()
+    }
+    assert shapes == {name: value.shape for name, value in variables.items()}
+
+
+def decoder_batch():
+    """Prompts with padding behind them, one of them empty, and rows that go on."""
+    batch = full_batch()
+    batch["inputs"][3] = 0
+    rows = np.zeros([4, 6 + TARGETS], np.int32)
+    prefix = np.zeros([4, 6 + TARGETS], np.float32)
+    lengths = (batch["inputs"] != 0).sum(1)
+    for b, length in enumerate(lengths):
+        rows[b, :length] = batch["inputs"][b, :length]
+        rows[b, length : length + TARGETS] = batch["targets"][b]
+        prefix[b, :length] = 1
+    return batch | {"rows": rows, "prefix": prefix}, lengths
+
+
+def decoder_build(model, steps=True):
+    def build(context, features):
+        prompts, targets = import_features(context, features)
+        rows, _ = import_features(
+            context, {"inputs": features["rows"], "targets": features["targets"]}
+        )
+        rows = dataclasses.replace(
+            rows, prefix=context.import_tensor(features["prefix"], rows.ids.shape)
+        )
+        outputs = {"whole": model(context, None, rows).logits}
+        if steps:
+            outputs["steps"] = by_steps(context, model, prompts, targets)
+        return outputs
+
+    return build
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoder_agrees_with_numpy_whole_and_after_a_prompt(name):
+    model = tiny_decoder(**DECODERS[name])
+    batch, lengths = decoder_batch()
+    outputs, variables = run_randomized(decoder_build(model), batch)
+    examples = [row[row != 0] for row in batch["rows"]]
+    prefixes = lengths if model.bidirectional_prefix else np.zeros_like(lengths)
+    wanted = NumpyModel(model, variables).language_model(examples, prefixes, 9)
+    for b, length in enumerate(lengths):
+        got = outputs["whole"][b, : len(examples[b])]
+        np.testing.assert_allclose(got, wanted[b], atol=1e-4, rtol=1e-4)
+        np.testing.assert_allclose(
+            outputs["steps"][b], wanted[b][length:], atol=1e-4, rtol=1e-4
+        )
+
+
+def with_gradients(model):
+    """Builds the logits of whole sequences and the gradient of every variable."""
+    whole = decoder_build if isinstance(model, DecoderOnly) else encoder_decoder_build
+
+    def build(context, features):
+        outputs = whole(model, steps=False)(context, features)
+        variables = context.mesh.graph.trainable_variables
+        gradients = mtf.gradients(
+            [mtf.reduce_sum(mtf.square(outputs["whole"]))],
+            [variable.outputs[0] for variable in variables],
+        )
+        for variable, gradient in zip(variables, gradients, strict=True):
+            outputs[f"gradient of {variable.name}"] = gradient
+        return outputs
+
+    return build
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["everything_biased", "switch_attention", "glam"])
+def test_meshes_compute_the_same_logits_and_gradients(name):
+    if name in DECODERS:
+        model, (batch, _) = tiny_decoder(**DECODERS[name]), decoder_batch()
+    else:
+        model, batch = tiny_model(**ENCODER_DECODERS[name]), full_batch()
+    # Each example a group of its own, which no mesh cuts, and room by a factor: what
+    # has room without asking has no gradient.
+    roomy = Capacity(evaluation_factor=4.0)
+    groups = {
+        field: dataclasses.replace(config, group_size=1, capacity=roomy)
+        for field in ("moe", "attention_moe")
+        if (config := getattr(model, field)) is not None
+    }
+    model = dataclasses.replace(model, **groups)
+    one, _ = run_randomized(with_gradients(model), batch)
+    mesh = layout_program("batch:2;model:2", LAYOUT)
+    four, _ = run_randomized(with_gradients(model), batch, mesh)
+    assert one.keys() == four.keys() and len(one) > 10
+    for key, value in one.items():
+        # A bias of the keys moves all logits of a query alike: its gradient is 0.
+        scale = max(1.0, np.abs(value).max())
+        np.testing.assert_allclose(
+            four[key], value, rtol=1e-3, atol=1e-4 * scale, err_msg=key
+        )
+
+
+@pytest.mark.slow
+def test_the_compiler_computes_the_same():
+    model, (batch, _) = tiny_decoder(**DECODERS["glam"]), decoder_batch()
+    plain, _ = run_randomized(decoder_build(model), batch)
+    compiled, _ = run_randomized(
+        decoder_build(model), batch, MeshProgram(jit_compile=True)
+    )
+    for way, value in plain.items():
+        np.testing.assert_allclose(compiled[way], value, rtol=1e-4, atol=1e-4)
+
+
+def test_unknown_and_impossible_options_are_refused():
+    for field, near in {
+        "activation": ("gegllu", "geglu"),
+        "expert_activation": ("silo", "silu"),
+        "normalization": ("rmsnorm", "rms_norm"),
+        "positions": ("sinusoid", "sinusoidal"),
+    }.items():
+        value, right = near
+        with pytest.raises(UnknownNameError, match=right):
+            tiny_model(**{field: value})
+    with pytest.raises(ConfigError, match="max_positions"):
+        tiny_model(positions="learned")
+    with pytest.raises(ConfigError, match="same number of experts"):
+        tiny_model(attention_moe=tiny_moe(8))

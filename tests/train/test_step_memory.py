@@ -1,0 +1,143 @@
+"""Microbatches and recomputation: another way to the same step."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from oracles.model_runner import random_batch, segmented, tiny_model, tiny_moe
+
+from mtmoe.errors import ConfigError, LayoutError
+from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.program import MeshProgram
+from mtmoe.train.step import StepMemory, train_step_builder
+
+BATCH = 8
+ONE, TWO = Layout(), Layout("batch:2", "batch:batch;experts:batch")
+
+
+class Show:
+    """w = gradient, so that the variables show the gradients."""
+
+    def updates(self, context, gradients, learning_rate):
+        assert all(gradient.dtype == tf.float32 for _, gradient in gradients)
+        return [mtf.assign(variable, gradient) for variable, gradient in gradients]
+
+
+def model(**fields):
+    # A routing group is one example, so groups lie within any microbatch.
+    moe = tiny_moe(num_experts=2, group_size=1, dropout_rate=0.1, train_factor=1.0)
+    return tiny_model(
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        expert_layer_every=1,
+        dropout_rate=0.1,
+        moe=moe,
+        **fields,
+    )
+
+
+def batch():
+    """Half of the rows are padding, but for one all in the second half."""
+    arrays = segmented(random_batch(BATCH))
+    for name in ("inputs", "targets"):
+        segments = arrays[f"{name}_segments"]
+        segments[[1, 5, 6]] = 0
+        segments[4, 3:] = 0
+        rows = np.arange(BATCH, dtype=np.int32)[:, np.newaxis]
+        arrays[f"{name}_language"] = np.where(segments > 0, rows % 2, -1)
+    return arrays
+
+
+@functools.cache
+def step(memory=StepMemory(), layout=ONE, jit_compile=False, seed=0):  # noqa: B008
+    """Returns outputs and gradients of one step, and the operations of its graph."""
+    program = MeshProgram(layout, seed, jit_compile)
+    arrays = batch()
+    build = train_step_builder(
+        model(), Show(), lambda step: tf.ones([]), 2, memory=memory
+    )
+    signature = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in arrays.items()}
+    function = program.function(build, signature, "train", training=True)
+    outputs = {name: x.numpy() for name, x in function(3, **arrays).items()}
+    return outputs, program.variables(), function.operations
+
+
+def assert_same(got, want, tolerance=1e-5):
+    for got_values, want_values in zip(got[:2], want[:2], strict=True):
+        assert got_values.keys() == want_values.keys()
+        for name, value in want_values.items():
+            np.testing.assert_allclose(
+                got_values[name],
+                value,
+                rtol=tolerance,
+                atol=tolerance * np.abs(value).max(),
+                err_msg=name,
+            )
+
+
+def test_microbatches_and_recomputation_change_neither_losses_nor_gradients():
+    """Dropout and jitter are on: a row's noise does not depend on its part either."""
+    whole = step()
+    assert whole[0]["dropped_fraction"] > 0.0
+    assert whole[0]["language_tokens"].sum() == whole[0]["layer_tokens"][1]
+    assert_same(step(StepMemory(4, recompute_layers=True)), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layout", "parts"),
+    [(ONE, 1), (ONE, 4), (TWO, 2)],
+    ids=["xla_1", "xla_4", "two_devices_2"],
+)
+def test_all_ways_to_a_step_agree(parts, layout):
+    jit_compile = layout == ONE
+    kept = step(StepMemory(parts), layout, jit_compile)
+    assert_same(kept, step())
+    again = step(StepMemory(parts, recompute_layers=True), layout, jit_compile)
+    assert_same(again, kept, 1e-6)
+
+
+@pytest.mark.slow
+def test_graph_does_not_grow_with_the_microbatches():
+    two, eight = (step(StepMemory(parts))[2] for parts in (2, 8))
+    assert eight == two
+
+
+TWO_COLUMNS = Layout("model:2", "d_model:model")
+
+
+def test_noise_of_a_microbatch_is_that_of_its_rows():
+    rows, width = mtf.Dimension("batch", 3), mtf.Dimension("d_model", 4)
+    both = mtf.Dimension("batch", 6)
+
+    def build(context, features):
+        part = context.import_tensor(features["part"], mtf.Shape([]))
+        within = dataclasses.replace(context, microbatch=part)
+        return {
+            "part": within.uniform("a/noise", mtf.Shape([width, rows])),
+            "whole": context.uniform("b/noise", mtf.Shape([width, both])),
+            "without_rows": within.uniform("c/noise", mtf.Shape([width])),
+        }, []
+
+    program = MeshProgram(TWO_COLUMNS, jit_compile=False)
+    signature = {"part": tf.TensorSpec([], tf.int32)}
+    function = program.function(build, signature, "noise", training=True)
+    first, second = (
+        {name: x.numpy() for name, x in function(7, part=part).items()}
+        for part in (0, 1)
+    )
+    np.testing.assert_array_equal(first["whole"], second["whole"])
+    assert not np.any(first["part"] == second["part"])
+    assert not np.any(first["without_rows"] == second["without_rows"])
+    again = {name: x.numpy() for name, x in function(7, part=1).items()}
+    np.testing.assert_array_equal(again["part"], second["part"])
+
+
+def test_parts_that_do_not_fit_are_errors():
+    with pytest.raises(ConfigError, match="must divide the batch of 8"):
+        step(StepMemory(microbatches=3))
+    with pytest.raises(LayoutError, match="each of the 8 microbatches has 1 rows"):
+        step(StepMemory(microbatches=8), TWO)
