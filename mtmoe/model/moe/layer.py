@@ -57,6 +57,9 @@ from mtmoe.model.moe.routers.interface import (
 from mtmoe.model.moe.routers.switch import SwitchRouter
 from mtmoe.model.moe.statistics import LayerRouting, TokenRouting, layer_routing
 
+ROOMY_GROUP = 4096
+"""Positions of a group where a large one costs nothing."""
+
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
@@ -127,11 +130,14 @@ class MixtureOfExperts:
     ) -> int:
         """Returns how many whole examples form a group.
 
-        Where `group_size` is None: as many as keep the expected drops of an even router
-        at the training capacity below 1 %, and no more. The one-hot products of einsum
-        cost group_size / d_ff of the experts' own: there a group has at most a quarter
-        of d_ff positions, if one example has not more. The layout has a say through its
-        kind of device only, so that all layouts of a device compute the same.
+        Where `group_size` is None: with gather, whose cost does not depend on it, at
+        least up to `ROOMY_GROUP` positions, since the tokens of one language crowd into
+        the same experts and only many languages together load them evenly. With einsum,
+        whose one-hot products cost group_size / d_ff of the experts' own, as few as
+        keep the expected drops of an even router at the training capacity below 1 %,
+        and at most a quarter of d_ff positions, if one example has not more. The layout
+        has a say through its kind of device only, so that all layouts of a device
+        compute the same.
 
         Args:
           batch_size: examples of the batch.
@@ -149,9 +155,8 @@ class MixtureOfExperts:
             self.capacity.train_factor,
         )
         if self.dispatch_method(layout) == "einsum":
-            most = examples_per_group(batch_size, length, d_ff // 4)
-            count = min(count, most)
-        return count
+            return min(count, examples_per_group(batch_size, length, d_ff // 4))
+        return max(count, examples_per_group(batch_size, length, ROOMY_GROUP))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -127,7 +127,10 @@ def test_group_size_is_stated_or_chosen():
     stated = MixtureOfExperts(16, group_size=1024)
     assert stated.examples_per_group(16, 256, 1024, layout) == 4
     chosen = MixtureOfExperts(16)
-    assert chosen.examples_per_group(16, 256, 1024, layout) == 2
+    # By gather a large group costs nothing: 4,096 positions, or what few drops ask for.
+    assert chosen.examples_per_group(16, 256, 1024, layout) == 16
+    assert chosen.examples_per_group(64, 256, 1024, layout) == 16
+    assert MixtureOfExperts(512).examples_per_group(128, 256, 1024, layout) == 64
     # One-hot products: at most a quarter of d_ff, or one example.
     assert chosen.examples_per_group(16, 256, 1024, tpu) == 1
     assert chosen.examples_per_group(16, 32, 1024, tpu) == 8
