@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf, placement_mesh_impl
+from mtmoe.mesh.products import product
 
 
 class PlacementMeshImpl(placement_mesh_impl.PlacementMeshImpl):
@@ -50,3 +51,9 @@ class PlacementMeshImpl(placement_mesh_impl.PlacementMeshImpl):
                         self._mesh_impl.devices, assign_fn, variables, slices, values
                     )
                 )
+
+    def einsum(self, equation: str, *slices: tf.Tensor) -> tf.Tensor:
+        """Einstein summation of one processor's slices."""
+        if len(slices) == 2:
+            return product(equation, *slices)
+        return super().einsum(equation, *slices)

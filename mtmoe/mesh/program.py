@@ -25,7 +25,11 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from mtmoe.errors import CheckpointError
 from mtmoe.mesh.compat import mtf
-from mtmoe.mesh.compilation import configure_compilation
+from mtmoe.mesh.compilation import (
+    configure_compilation,
+    keep_freed_memory,
+    without_garbage_collection,
+)
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.devices import device_names
 from mtmoe.mesh.layout import Layout
@@ -115,6 +119,7 @@ class MeshProgram:
         self.jit_compile = jit_compile and self.layout.size == 1
         if self.jit_compile:
             configure_compilation()
+            keep_freed_memory()
         self.precision = named_precision(precision)
         self._devices = device_names(self.layout)
         self._stored: dict[str, ResourceVariable] = {}
@@ -179,7 +184,8 @@ class MeshProgram:
             )
             return list(exported.values())
 
-        wrapped = tf.compat.v1.wrap_function(trace, specs)
+        with without_garbage_collection():
+            wrapped = tf.compat.v1.wrap_function(trace, specs)
         for variable in fetched["masters"]:
             self._masters[variable] = self._stored[variable]
         self._trainable.update(dict.fromkeys(fetched["trainable"]))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import tensorflow as tf
-
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import zeros
+from mtmoe.model.attention.softmax import softmax
 from mtmoe.model.initialization import scaled_normal
 
 
@@ -158,9 +157,7 @@ class MultiHeadAttention:
         logits = mtf.einsum(
             [queries, memory.keys], output_shape=[batch, heads, length, memory_length]
         )
-        for bias in biases:
-            logits += bias
-        weights = softmax(logits, memory_length)
+        weights = softmax(logits, biases)
         weights = context.dropout(
             weights, self.dropout_rate, "weights", weights.shape - length
         )
@@ -193,37 +190,3 @@ class MultiHeadAttention:
             bias = context.variable(f"{name}_bias", [heads, d_kv], zeros)
             y = mtf.add(y, bias, output_shape=y.shape)
         return y
-
-
-def softmax(logits: mtf.Tensor, dim: mtf.Dimension) -> mtf.Tensor:
-    """Softmax over the last dimension, computed in float32.
-
-    One operation forward and its closed form backward, dx = y (dy - sum(dy y)); Mesh
-    TensorFlow's own spells out and stores every step of the log-softmax.
-
-    Args:
-      logits: any float tensor whose last dimension is `dim`, which may not be split.
-      dim: the dimension that is to sum to one.
-
-    Returns:
-      A tensor of the shape and dtype of `logits`.
-    """
-    if logits.shape.dims[-1] != dim:
-        raise ValueError(f"softmax over {dim}, which is not the last of {logits.shape}")
-
-    def forward(x: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.nn.softmax(tf.cast(x, tf.float32)), x.dtype)
-
-    def backward(operation: mtf.Operation, dy: mtf.Tensor) -> list[mtf.Tensor]:
-        y = mtf.cast(operation.outputs[0], tf.float32)
-        dy = mtf.cast(dy, tf.float32)
-        inner = mtf.reduce_sum(dy * y, reduced_dim=dim)
-        return [mtf.cast(y * (dy - inner), logits.dtype)]
-
-    return mtf.slicewise(
-        forward,
-        [logits],
-        splittable_dims=logits.shape.dims[:-1],
-        grad_function=backward,
-        name="softmax",
-    )
