@@ -13,7 +13,8 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     `tf.einsum` means the same, but TensorFlow hands each one to XLA through a pipeline
     of its own, which takes ten milliseconds of compilation; a matrix product takes
-    half of one. Operands change places where that saves transposing the result.
+    half of one. Operands change places where that saves transposing the result, or
+    the larger of two operands.
 
     Args:
       equation: as "abc,acd->abd", without repeated labels in an operand; a label that
@@ -28,19 +29,39 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     x_labels, y_labels = operands.split(",")
     sizes = dict(zip(x_labels + y_labels, [*x.shape, *y.shape], strict=True))
     batch = [label for label in result if label in x_labels and label in y_labels]
+    summed = [label for label in x_labels if label in y_labels and label not in result]
     x_free = [label for label in x_labels if label not in y_labels]
     y_free = [label for label in y_labels if label not in x_labels]
-    if result == "".join(batch + y_free + x_free):
+    if _swaps(batch, summed, (x, x_labels, x_free), (y, y_labels, y_free), result):
         x, x_labels, x_free, y, y_labels, y_free = y, y_labels, y_free, x, x_labels, x_free
-    summed = [label for label in x_labels if label in y_labels and label not in result]
-    left, transpose_left = _matrices(x, x_labels, batch, x_free, summed)
-    right, transpose_right = _matrices(y, y_labels, batch, summed, y_free)
-    z = tf.matmul(left, right, transpose_left, transpose_right)
+    left = _matrices(x, x_labels, batch, x_free, summed)
+    transposed = y_labels == "".join(batch + y_free + summed)
+    order = (y_free, summed) if transposed else (summed, y_free)
+    right = _matrices(y, y_labels, batch, *order)
+    z = tf.matmul(left, right, transpose_b=transposed)
     labels = batch + x_free + y_free
     z = _reshaped(z, [sizes[label] for label in labels])
-    if result == "".join(labels):
-        return z
-    return tf.transpose(z, [labels.index(label) for label in result])
+    return _transposed(z, "".join(labels), result)
+
+
+_Operand = tuple[tf.Tensor, str, list[str]]
+
+
+def _swaps(
+    batch: list[str], summed: list[str], x: _Operand, y: _Operand, result: str
+) -> bool:
+    """Whether the second operand goes to the left.
+
+    On the left matrices have to be [rows, summed]: a CPU's products of many small
+    matrices are half as fast on ones that are not. Where both operands would have to be
+    transposed, the smaller one is.
+    """
+    sums_rows = all(
+        labels == "".join(batch + summed + free) for _, labels, free in (x, y)
+    )
+    if batch and sums_rows:
+        return math.prod(y[0].shape) < math.prod(x[0].shape)
+    return result == "".join(batch + y[2] + x[2])
 
 
 def _matrices(
@@ -49,17 +70,18 @@ def _matrices(
     batch: Sequence[str],
     rows: Sequence[str],
     columns: Sequence[str],
-) -> tuple[tf.Tensor, bool]:
-    """Matrices [batch, rows, columns], or their transposes and True where `x` is so."""
-    transposed = labels == "".join([*batch, *columns, *rows])
-    if transposed:
-        rows, columns = columns, rows
-    order = [labels.index(label) for label in [*batch, *rows, *columns]]
-    if order != sorted(order):
-        x = tf.transpose(x, order)
+) -> tf.Tensor:
+    """Matrices [batch, rows, columns], [rows, columns] without a batch."""
+    x = _transposed(x, labels, "".join([*batch, *rows, *columns]))
     dims = iter(x.shape)
     shape = [math.prod(next(dims) for _ in part) for part in (batch, rows, columns)]
-    return _reshaped(x, shape if batch else shape[1:]), transposed
+    return _reshaped(x, shape if batch else shape[1:])
+
+
+def _transposed(x: tf.Tensor, labels: str, order: str) -> tf.Tensor:
+    if labels == order:
+        return x
+    return tf.transpose(x, [labels.index(label) for label in order])
 
 
 def _reshaped(x: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
