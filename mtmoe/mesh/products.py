@@ -33,12 +33,18 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     x_free = [label for label in x_labels if label not in y_labels]
     y_free = [label for label in y_labels if label not in x_labels]
     if _swaps(batch, summed, (x, x_labels, x_free), (y, y_labels, y_free), result):
-        x, x_labels, x_free, y, y_labels, y_free = y, y_labels, y_free, x, x_labels, x_free
-    left = _matrices(x, x_labels, batch, x_free, summed)
-    transposed = y_labels == "".join(batch + y_free + summed)
-    order = (y_free, summed) if transposed else (summed, y_free)
-    right = _matrices(y, y_labels, batch, *order)
-    z = tf.matmul(left, right, transpose_b=transposed)
+        x, x_labels, x_free, y, y_labels, y_free = (
+            y,
+            y_labels,
+            y_free,
+            x,
+            x_labels,
+            x_free,
+        )
+    # XLA transposes a batch in the kernel that makes it, if it is told to here.
+    left, turn_left = _matrices(x, x_labels, batch, x_free, summed, turn=not batch)
+    right, turn_right = _matrices(y, y_labels, batch, summed, y_free, turn=True)
+    z = tf.matmul(left, right, transpose_a=turn_left, transpose_b=turn_right)
     labels = batch + x_free + y_free
     z = _reshaped(z, [sizes[label] for label in labels])
     return _transposed(z, "".join(labels), result)
@@ -67,15 +73,23 @@ def _swaps(
 def _matrices(
     x: tf.Tensor,
     labels: str,
-    batch: Sequence[str],
-    rows: Sequence[str],
-    columns: Sequence[str],
-) -> tf.Tensor:
-    """Matrices [batch, rows, columns], [rows, columns] without a batch."""
-    x = _transposed(x, labels, "".join([*batch, *rows, *columns]))
+    batch: list[str],
+    rows: list[str],
+    columns: list[str],
+    turn: bool,
+) -> tuple[tf.Tensor, bool]:
+    """Matrices [batch, rows, columns], [rows, columns] without a batch.
+
+    With `turn` [.., columns, rows] and True where `x` is so already.
+    """
+    if turn and rows and columns and labels == "".join(batch + columns + rows):
+        rows, columns = columns, rows
+    else:
+        turn = False
+    x = _transposed(x, labels, "".join(batch + rows + columns))
     dims = iter(x.shape)
     shape = [math.prod(next(dims) for _ in part) for part in (batch, rows, columns)]
-    return _reshaped(x, shape if batch else shape[1:])
+    return _reshaped(x, shape if batch else shape[1:]), turn
 
 
 def _transposed(x: tf.Tensor, labels: str, order: str) -> tf.Tensor:
