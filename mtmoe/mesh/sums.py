@@ -52,7 +52,7 @@ class _SumTo(mtf.Operation):
         self._outputs = [mtf.Tensor(self, output_shape, x.dtype)]
 
     def lower(self, lowering: mtf.Lowering) -> None:
-        """Sums each processor's slice, then over processors that split what is summed."""
+        """Sums slices, then over the processors that split what is summed."""
         (x,) = self.inputs
         mesh_impl = lowering.mesh_impl(self)
 
