@@ -126,6 +126,11 @@ class Transformer(abc.ABC):
 
     @property
     @abc.abstractmethod
+    def decoder(self) -> Stack:
+        """The decoder's stack."""
+
+    @property
+    @abc.abstractmethod
     def takes_inputs(self) -> bool:
         """Whether there are inputs beside the targets."""
 
@@ -147,7 +152,6 @@ class Transformer(abc.ABC):
           max_length: most tokens to decode.
         """
 
-    @abc.abstractmethod
     def decode_step(
         self,
         context: GraphContext,
@@ -166,6 +170,9 @@ class Transformer(abc.ABC):
         Returns:
           float32 logits [batch, length=1, vocab], and the state after this step.
         """
+        x = self.embedding.embed(context, decoder.ids)
+        x, state = self.decoder.step(context, x, decoder, state, position)
+        return self.embedding.logits(context, x), state
 
     @property
     def embedding(self) -> TokenEmbedding:
