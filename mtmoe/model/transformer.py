@@ -15,6 +15,7 @@ from mtmoe.model.embeddings import TokenEmbedding
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
+from mtmoe.model.moe.routers.hash import HashRouter
 from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.normalization import named_normalization
 from mtmoe.model.positions import RelativePositionBias, named_positions
@@ -107,16 +108,25 @@ class Transformer(abc.ABC):
                 raise UnknownNameError(
                     "activation", value, ACTIVATIONS, f"{name}.{field}"
                 )
-        experts = {
-            field: config.num_experts
+        sparse = {
+            field: config
             for field in ("moe", "attention_moe")
             if (config := getattr(self, field)) is not None
         }
+        experts = {field: config.num_experts for field, config in sparse.items()}
         if len(set(experts.values())) > 1:
             raise ConfigError(
                 f"{name}.moe and {name}.attention_moe must have the same number of "
                 f"experts, got {experts}"
             )
+        for field, config in sparse.items():
+            router = config.router
+            if isinstance(router, HashRouter) and router.vocab_size < self.vocab_size:
+                raise ConfigError(
+                    f"HashRouter.vocab_size of {name}.{field} is {router.vocab_size:,},"
+                    f" it must be at least {name}.vocab_size, {self.vocab_size:,}: "
+                    "every token id needs an expert"
+                )
         _ = self.stacks  # each part checks its own fields
 
     @property
