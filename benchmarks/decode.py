@@ -55,6 +55,18 @@ def random_inputs(args: argparse.Namespace) -> np.ndarray:
     return generator.integers(2, args.vocab, [args.batch, args.inputs], np.int32)
 
 
+def common_fields(args: argparse.Namespace) -> dict[str, int]:
+    """Returns the sizes that both models have under the same name."""
+    return {
+        "vocab_size": args.vocab,
+        "d_model": args.d_model,
+        "d_ff": args.d_ff,
+        "num_heads": args.heads,
+        "d_kv": args.d_kv,
+        "num_decoder_layers": args.layers,
+    }
+
+
 def our_model(args: argparse.Namespace) -> Callable[[], np.ndarray]:
     """Compiles the model; returns a call that decodes the batch."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -68,13 +80,8 @@ def our_model(args: argparse.Namespace) -> Callable[[], np.ndarray]:
 
     # The last token is the end mark, and its row of the logits is pushed far down.
     model = EncoderDecoder(
-        vocab_size=args.vocab,
-        d_model=args.d_model,
-        d_ff=args.d_ff,
-        num_heads=args.heads,
-        d_kv=args.d_kv,
+        **common_fields(args),
         num_encoder_layers=args.layers,
-        num_decoder_layers=args.layers,
         moe=MixtureOfExperts(args.experts) if args.experts else None,
         tied_embeddings=False,
         initialization_scale=1.0,
@@ -105,13 +112,8 @@ def peer_model(args: argparse.Namespace) -> Callable[[], Any]:
     )
 
     config = SwitchTransformersConfig(
-        vocab_size=args.vocab,
-        d_model=args.d_model,
-        d_ff=args.d_ff,
-        num_heads=args.heads,
-        d_kv=args.d_kv,
+        **common_fields(args),
         num_layers=args.layers,
-        num_decoder_layers=args.layers,
         num_sparse_encoder_layers=args.layers // 2,
         num_sparse_decoder_layers=args.layers // 2,
         num_experts=args.experts,

@@ -48,7 +48,7 @@ _NOISE_KEY = name_key("evaluation.noise")
 
 @dataclass(frozen=True)
 class EvaluationExamples:
-    """Examples to score; 0 is padding.
+    """Examples to score; 0 behind the last other token of a row is padding.
 
     For a decoder alone inputs and targets of an example fit into T places together.
 

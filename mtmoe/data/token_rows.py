@@ -45,6 +45,21 @@ class TokenRows:
         return padded_RW
 
 
+def padded_sizes(padded_RW: Int32Array) -> Int64Array:
+    """Returns how many tokens each row has of those that `TokenRows.padded` made.
+
+    All up to the last that is not 0: token 0 before another is a token like any other.
+
+    Args:
+      padded_RW: int32 [..., W].
+
+    Returns:
+      int64 [...].
+    """
+    places_W = np.arange(1, padded_RW.shape[-1] + 1)
+    return np.max(np.where(padded_RW != 0, places_W, 0), axis=-1, initial=0)
+
+
 def join_rows(rows: Iterable[npt.ArrayLike]) -> TokenRows:
     """Makes one `TokenRows` of many one-dimensional arrays of tokens."""
     arrays = [np.asarray(row, np.int32) for row in rows]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtmoe.data.evaluation_examples import EvaluationExamples
+from mtmoe.data.token_rows import padded_sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,9 @@ def join_rows(examples: EvaluationExamples, length: int) -> JoinedRows:
     Raises:
       ValueError: an example has more tokens than a row has places.
     """
-    inputs_E, targets_E = _sizes(examples.inputs), _sizes(examples.targets)
+    inputs_E, targets_E = (
+        padded_sizes(ids) for ids in (examples.inputs, examples.targets)
+    )
     if np.any(inputs_E + targets_E > length):
         most = int(np.max(inputs_E + targets_E))
         raise ValueError(f"{most} tokens of an example in a row of {length}")
@@ -74,12 +77,6 @@ def join_rows(examples: EvaluationExamples, length: int) -> JoinedRows:
         },
         inputs_E,
     )
-
-
-def _sizes(tokens_EL: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Places up to the last token of each row; 0 is padding at the end only."""
-    places_L = np.arange(1, tokens_EL.shape[1] + 1)
-    return np.max(np.where(tokens_EL != 0, places_L, 0), axis=1, initial=0)
 
 
 def _taken(

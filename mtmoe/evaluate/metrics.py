@@ -24,6 +24,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from mtmoe.data.token_rows import padded_sizes
 from mtmoe.errors import CorpusError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Numbers, percentiles
 
@@ -96,7 +97,8 @@ def example_sums(
     language_nats_V: NDArray[np.float64],
 ) -> ExampleSums:
     """Returns the sums per example, in float64."""
-    is_target_ET = targets_ET != 0
+    sizes_E = padded_sizes(targets_ET)
+    is_target_ET = np.arange(targets_ET.shape[1]) < sizes_E[:, np.newaxis]
     bytes_ET = np.where(is_target_ET, token_bytes_V[targets_ET], 0).astype(np.int64)
     is_text_ET = bytes_ET > 0
     loss_ET = token_loss_ET.astype(np.float64)

@@ -23,6 +23,7 @@ from mtmoe.data.reading import examples_in_order
 from mtmoe.data.registry import get_task
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.task_form import EXAMPLES, task_form
+from mtmoe.data.token_rows import padded_sizes
 from mtmoe.errors import ConfigError, CorpusError, MtmoeError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Resamples
 from mtmoe.evaluate.examples import TaskExamples
@@ -238,7 +239,7 @@ def _pair_record(pair: Mapping[str, Any], task: seqio.Task) -> Record:
 
 def _check_same(task: str, record: Record, targets_T: Ids) -> None:
     """Compares a record's tokens with those that are evaluated, trimmed and ended."""
-    given = targets_T[targets_T != 0][:-1]  # the last is the end mark
+    given = targets_T[: int(padded_sizes(targets_T))][:-1]  # the last is the end mark
     if "targets" not in record or not np.array_equal(
         np.asarray(record["targets"])[: len(given)], given
     ):

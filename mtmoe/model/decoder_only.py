@@ -135,9 +135,7 @@ class DecoderOnly(Transformer):
             name="prompt_before_first",
         )
         decoder = dataclasses.replace(decoder, ids=ids)
-        x = self.embedding.embed(context, decoder.ids)
-        x, state = self.decoder.step(context, x, decoder, state, position)
-        return self.embedding.logits(context, x), state
+        return super().decode_step(context, decoder, state, position)
 
 
 def _padded_before(tokens: Tokens) -> Tokens:

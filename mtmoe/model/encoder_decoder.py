@@ -107,15 +107,3 @@ class EncoderDecoder(Transformer):
         memory, _ = self.encode(context, inputs)
         batch = inputs.ids.shape.dims[0]
         return self.decoder.start(context, batch, max_length, memory)
-
-    def decode_step(
-        self,
-        context: GraphContext,
-        decoder: Tokens,
-        state: StackState,
-        position: mtf.Tensor,
-    ) -> tuple[mtf.Tensor, StackState]:
-        """Scores one token more; see `Transformer.decode_step`."""
-        x = self.embedding.embed(context, decoder.ids)
-        x, state = self.decoder.step(context, x, decoder, state, position)
-        return self.embedding.logits(context, x), state

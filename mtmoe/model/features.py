@@ -46,16 +46,43 @@ class Tokens:
 
 
 def import_features(context: GraphContext, features: Features) -> tuple[Tokens, Tokens]:
-    """Lays out one example a row, padded with id 0.
+    """Lays out one example a row, padded with id 0 at its end.
 
     Args:
       context: graph being built.
       features: holds `inputs` and `targets`, int32 [batch, length] each.
     """
     inputs, targets = (
-        _import(context, features[name]) for name in ("inputs", "targets")
+        import_padded(context, features[name]) for name in ("inputs", "targets")
     )
-    return Tokens(inputs, _is_used(inputs)), Tokens(targets, _is_used(targets))
+    return inputs, targets
+
+
+def import_padded(context: GraphContext, ids: tf.Tensor) -> Tokens:
+    """Lays out one feature, one example a row.
+
+    Args:
+      context: graph being built.
+      ids: int32 [batch, length], see `before_padding`.
+    """
+    nonpadding = tf.cast(before_padding(ids), tf.float32)
+    return Tokens(_import(context, ids), _import(context, nonpadding))
+
+
+def before_padding(ids: tf.Tensor) -> tf.Tensor:
+    """Returns which ids are tokens: all up to a row's last one that is not 0.
+
+    Token 0 before another is a token like any other, as it is in training.
+
+    Args:
+      ids: int32 [batch, length], padded with 0 at the end.
+
+    Returns:
+      bool [batch, length].
+    """
+    places = tf.range(1, ids.shape[1] + 1)
+    last = tf.reduce_max(tf.where(ids != 0, places, 0), axis=1, keepdims=True)
+    return places <= last
 
 
 def import_segmented_features(

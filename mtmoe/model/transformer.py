@@ -15,6 +15,7 @@ from mtmoe.model.embeddings import TokenEmbedding
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
+from mtmoe.model.moe.routers.hash import HashRouter
 from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.normalization import named_normalization
 from mtmoe.model.positions import RelativePositionBias, named_positions
@@ -107,22 +108,36 @@ class Transformer(abc.ABC):
                 raise UnknownNameError(
                     "activation", value, ACTIVATIONS, f"{name}.{field}"
                 )
-        experts = {
-            field: config.num_experts
+        sparse = {
+            field: config
             for field in ("moe", "attention_moe")
             if (config := getattr(self, field)) is not None
         }
+        experts = {field: config.num_experts for field, config in sparse.items()}
         if len(set(experts.values())) > 1:
             raise ConfigError(
                 f"{name}.moe and {name}.attention_moe must have the same number of "
                 f"experts, got {experts}"
             )
+        for field, config in sparse.items():
+            router = config.router
+            if isinstance(router, HashRouter) and router.vocab_size < self.vocab_size:
+                raise ConfigError(
+                    f"HashRouter.vocab_size of {name}.{field} is {router.vocab_size:,},"
+                    f" it must be at least {name}.vocab_size, {self.vocab_size:,}: "
+                    "every token id needs an expert"
+                )
         _ = self.stacks  # each part checks its own fields
 
     @property
     @abc.abstractmethod
     def stacks(self) -> tuple[Stack, ...]:
         """The stacks in the order they run."""
+
+    @property
+    @abc.abstractmethod
+    def decoder(self) -> Stack:
+        """The decoder's stack."""
 
     @property
     @abc.abstractmethod
@@ -147,7 +162,6 @@ class Transformer(abc.ABC):
           max_length: most tokens to decode.
         """
 
-    @abc.abstractmethod
     def decode_step(
         self,
         context: GraphContext,
@@ -166,6 +180,9 @@ class Transformer(abc.ABC):
         Returns:
           float32 logits [batch, length=1, vocab], and the state after this step.
         """
+        x = self.embedding.embed(context, decoder.ids)
+        x, state = self.decoder.step(context, x, decoder, state, position)
+        return self.embedding.logits(context, x), state
 
     @property
     def embedding(self) -> TokenEmbedding:

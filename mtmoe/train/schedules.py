@@ -87,16 +87,8 @@ def cosine_decay(
 ) -> tf.Tensor:
     """Falls from `base_learning_rate` along half a cosine.
 
-    Loshchilov and Hutter 2017, "SGDR", equation 5, one period without restarts.
-
-    Args:
-      step: updates made so far.
-      base_learning_rate: the rate of the first update.
-      total_steps: updates until the rate is the final one.
-      final_fraction: the final rate over the base one; what it stays at afterwards.
-
-    Raises:
-      ConfigError: `total_steps` is not positive, or the fraction is not from 0 to 1.
+    Loshchilov and Hutter 2017, "SGDR", equation 5, one period without restarts. What
+    the arguments mean, and what they may be, `linear_decay` says.
     """
     done = _share_done("cosine_decay", step, total_steps, final_fraction)
     cosine = 0.5 * (1.0 + tf.cos(math.pi * done))

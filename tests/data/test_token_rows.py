@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtmoe.data.token_rows import cut_rows, join_rows, stack_rows
+from mtmoe.data.token_rows import cut_rows, join_rows, padded_sizes, stack_rows
 
 
 def test_rows_are_padded_and_empty_ones_are_padding():
@@ -16,6 +16,13 @@ def test_rows_are_padded_and_empty_ones_are_padding():
     assert join_rows([]).padded(2).shape == (0, 2)
     with pytest.raises(ValueError, match="row of 3 tokens is wider than 2"):
         rows.padded(2)
+
+
+def test_padded_rows_have_the_sizes_they_had():
+    padded = join_rows([[5, 0, 7], [], [8]]).padded(4)
+    assert padded_sizes(padded).tolist() == [3, 0, 1], "token 0 inside is a token"
+    assert padded_sizes(padded[0]) == 3
+    assert padded_sizes(padded[:, :0]).tolist() == [0, 0, 0]
 
 
 def test_a_stream_is_cut_and_a_short_tail_is_kept_if_it_is_long_enough():

@@ -39,6 +39,15 @@ def test_sums_per_example():
     assert got.language_nats.tolist() == [1, 0.5, 0]
 
 
+def test_token_0_before_another_is_a_target_without_text():
+    targets = np.array([[7, 0, 2, 1, 0, 0]], np.int32)
+    loss = np.array([[9, 5, 1, 9, 9, 9]], np.float32)
+    group = np.zeros(1, np.int32)
+    got = example_sums(targets, group, loss, targets, BYTES, MIXTURE, OWN)
+    assert (got.target_tokens.tolist(), got.target_nats.tolist()) == ([4], [24])
+    assert (got.text_tokens.tolist(), got.text_nats.tolist()) == ([1], [1])
+
+
 def test_metrics_by_hand():
     scored = score("task", sums(), Bootstrap(200))
     values = {name: interval.value for name, interval in scored.metrics.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import seqio
 
 from mtmoe.config.load import load_config
+from mtmoe.data.evaluation_examples import EvaluationExamples
 from mtmoe.data.registration import register_task
 from mtmoe.data.registry import get_task, register
 from mtmoe.data.sources.pairs import PairSource
@@ -190,6 +192,18 @@ def test_another_source_than_the_one_encoded(tasks, monkeypatch):
     monkeypatch.setattr(source, "examples", lambda split: other)
     with pytest.raises(CorpusError, match="other examples than its token cache"):
         task_records(tasks["metrics.name.sw"], "validation")
+
+
+def test_token_0_inside_a_target_is_part_of_it(tasks, monkeypatch):
+    targets = np.array([[5, 0, 6, 1, 0]], np.int32)
+    examples = EvaluationExamples(targets, targets, np.zeros(1, np.int32))
+    task = dataclasses.replace(tasks["metrics.name.sw"], examples=examples)
+    record = {"targets": [5, 0, 6]}
+    monkeypatch.setattr(module, "_pair_record", lambda pair, task: record)
+    assert task_records(task, "validation") == [record]
+    record["targets"] = [5, 6]
+    with pytest.raises(CorpusError, match="other examples"):
+        task_records(task, "validation")
 
 
 def test_a_metric_that_wants_more_is_refused(tasks):

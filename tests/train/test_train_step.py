@@ -74,6 +74,23 @@ def test_loss_and_accuracy_are_over_target_tokens(stepped):
     np.testing.assert_allclose(outputs["accuracy"], hits.mean(), rtol=1e-6)
 
 
+def test_token_0_inside_a_text_is_a_token_in_evaluation_too(stepped):
+    model, batch, _, before, _ = stepped
+    segments = {f"{name}_segments": np.int32(ids != 0) for name, ids in batch.items()}
+    batch = {name: ids.copy() for name, ids in batch.items()}
+    batch["inputs"][0, 3] = batch["targets"][0, 2] = 0
+    trained, _, _ = one_step(model, batch | segments)
+    build = evaluation_step_builder(model)
+    evaluated = run(lambda *args: build(*args)[0], batch, before).outputs
+    is_target = segments["targets_segments"] == 1
+    np.testing.assert_array_equal(evaluated["token_loss"] > 0, is_target)
+    np.testing.assert_allclose(
+        trained["loss"], evaluated["token_loss"].sum() / is_target.sum(), rtol=1e-5
+    )
+    lengths = [segments[f"{name}_segments"].sum(1) for name in ("inputs", "targets")]
+    np.testing.assert_array_equal(evaluated["expert_counts"].sum(-1).T, lengths)
+
+
 def test_evaluation_counts_tokens_of_each_example_by_layer(stepped):
     model, batch, _, before, _ = stepped
     build = evaluation_step_builder(model)

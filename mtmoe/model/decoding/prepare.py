@@ -14,7 +14,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.program import Features
 from mtmoe.model.decoding.strategies import IMPOSSIBLE
-from mtmoe.model.features import Tokens
+from mtmoe.model.features import Tokens, import_padded
 from mtmoe.model.moe.layer import MixtureOfExperts
 from mtmoe.model.stack_state import StackState
 from mtmoe.model.transformer import Transformer
@@ -93,11 +93,8 @@ def start(
       max_length: most tokens of a sequence.
       eos_id: token that ends a sequence.
     """
-    batch, inputs_length = features["inputs"].shape
-    rows = mtf.Dimension("batch", batch)
-    shape = mtf.Shape([rows, mtf.Dimension("length", inputs_length)])
-    ids = context.import_tensor(features["inputs"], shape)
-    inputs = Tokens(ids, mtf.cast(mtf.not_equal(ids, 0), tf.float32))
+    inputs = import_padded(context, features["inputs"])
+    rows = inputs.ids.shape.dims[0]
     model = without_drops(model)
     return Decoding(
         model=model,

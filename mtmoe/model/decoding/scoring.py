@@ -12,7 +12,7 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.lookup import label_cross_entropy
 from mtmoe.mesh.program import Build, Built, Features
 from mtmoe.model.decoding.prepare import without_drops
-from mtmoe.model.features import Tokens, import_features
+from mtmoe.model.features import Tokens, before_padding, import_features
 from mtmoe.model.transformer import Transformer
 
 
@@ -53,17 +53,21 @@ def scoring_builder(model: Transformer) -> Build:
 def _joined(context: GraphContext, features: Features) -> Tokens:
     """Prompt and targets in one row, the prompt's padding before it."""
     inputs_BL, targets_BT = features["inputs"], features["targets"]
-    order_BL = tf.argsort(tf.cast(inputs_BL != 0, tf.int32), axis=1, stable=True)
-    inputs_BL = tf.gather(inputs_BL, order_BL, axis=1, batch_dims=1)
+    is_input_BL, is_target_BT = before_padding(inputs_BL), before_padding(targets_BT)
+    order_BL = tf.argsort(tf.cast(is_input_BL, tf.int32), axis=1, stable=True)
+    inputs_BL, is_input_BL = (
+        tf.gather(array, order_BL, axis=1, batch_dims=1)
+        for array in (inputs_BL, is_input_BL)
+    )
     ids = tf.concat([inputs_BL, targets_BT], axis=1)
-    is_prompt = tf.concat([inputs_BL != 0, tf.zeros_like(targets_BT, tf.bool)], axis=1)
+    is_used = tf.concat([is_input_BL, is_target_BT], axis=1)
+    is_prompt = tf.concat([is_input_BL, tf.zeros_like(is_target_BT)], axis=1)
     batch, length = ids.shape
     shape = mtf.Shape([mtf.Dimension("batch", batch), mtf.Dimension("length", length)])
 
     def laid_out(array: tf.Tensor, dtype: tf.DType) -> mtf.Tensor:
         return context.import_tensor(tf.cast(array, dtype), shape)
 
-    is_used = ids != 0
     return Tokens(
         laid_out(ids, tf.int32),
         laid_out(is_used, tf.float32),

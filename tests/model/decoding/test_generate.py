@@ -212,6 +212,8 @@ def test_beam_search_finds_what_the_oracle_finds(decoders):
 
 def test_scores_of_given_targets(decoders):
     batch = random_batch(targets=LENGTH, vocab=VOCAB)
+    sizes = (batch["targets"] != 0).sum(1)
+    batch["inputs"][0, 3] = batch["targets"][0, 2] = 0  # inside a text it is a token
     signature = {
         name: tf.TensorSpec(array.shape, tf.int32) for name, array in batch.items()
     }
@@ -222,7 +224,7 @@ def test_scores_of_given_targets(decoders):
     for row, targets in enumerate(batch["targets"]):
         for place, token in enumerate(targets):
             want = 0.0
-            if token:
+            if place < sizes[row]:
                 before = targets[:place].tolist()
                 want = decoders["prefixes"](batch["inputs"][row], before)[token]
             assert got[row, place] == pytest.approx(want, abs=1e-4)
@@ -332,15 +334,17 @@ def row_scorer(model, program, max_length=24):
         shape = mtf.Shape(
             [mtf.Dimension("batch", 1), mtf.Dimension("length", max_length)]
         )
-        ids = context.import_tensor(features["ids"], shape)
-        used = mtf.cast(mtf.not_equal(ids, 0), tf.float32)
-        prefix = context.import_tensor(features["prefix"], shape)
+        ids, used, prefix = (
+            context.import_tensor(features[name], shape)
+            for name in ("ids", "used", "prefix")
+        )
         return {
             "logits": ready(context, None, Tokens(ids, used, prefix=prefix)).logits
         }, []
 
     signature = {
         "ids": tf.TensorSpec([1, max_length], tf.int32),
+        "used": tf.TensorSpec([1, max_length], tf.float32),
         "prefix": tf.TensorSpec([1, max_length], tf.float32),
     }
     function = program.function(build, signature, "prefixes")
@@ -349,8 +353,11 @@ def row_scorer(model, program, max_length=24):
         ids = np.zeros([1, max_length], np.int32)
         row = [*prompt, *before, 2]  # what stands at the place itself cannot matter
         ids[0, : len(row)] = row
-        prefix = (np.arange(max_length) < len(prompt)).astype(np.float32)
-        logits = function(0, ids=ids, prefix=prefix[np.newaxis])["logits"].numpy()
+        used, prefix = (
+            np.float32(np.arange(max_length) < size)[np.newaxis]
+            for size in (len(row), len(prompt))
+        )
+        logits = function(0, ids=ids, used=used, prefix=prefix)["logits"].numpy()
         return oracle.log_softmax(logits[0, len(row) - 1])
 
     return log_p
@@ -359,10 +366,12 @@ def row_scorer(model, program, max_length=24):
 def test_prompts_of_any_length_go_on_as_they_should(alone):
     model, program, score_row = alone
     inputs = random_batch(vocab=VOCAB)["inputs"]
+    prompts = [row[row != 0] for row in inputs[:3]] + [inputs[3, :1]]
     inputs[3, 1:] = 0
+    inputs[1, 2] = prompts[1][2] = 0  # inside a prompt it is a token
     tokens, scores = generator(program, Greedy(), model=model)(inputs)
     for row in (0, 1, 3):
-        log_p = functools.partial(score_row, inputs[row][inputs[row] != 0])
+        log_p = functools.partial(score_row, prompts[row])
         want = oracle.greedy(log_p, LENGTH, EOS)
         np.testing.assert_array_equal(tokens[row], padded(want))
     targets = tokens.copy()
@@ -373,6 +382,11 @@ def test_prompts_of_any_length_go_on_as_they_should(alone):
     score = program.function(scoring_builder(model), signature, "score")
     by_token = score(0, inputs=inputs, targets=targets)["token_log_likelihood"]
     np.testing.assert_allclose(by_token.numpy().sum(axis=1), scores, atol=1e-4)
+    targets[1, :4] = [3, 0, 4, EOS]
+    by_token = score(0, inputs=inputs, targets=targets)["token_log_likelihood"]
+    for place, token in enumerate([3, 0, 4, EOS]):
+        want = score_row(prompts[1], targets[1, :place])[token]
+        assert by_token.numpy()[1, place] == pytest.approx(want, abs=1e-4)
 
 
 def test_beams_go_on_from_the_prompt(alone):

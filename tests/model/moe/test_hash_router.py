@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.model.decoder_only import DecoderOnly
+from mtmoe.model.moe.layer import MixtureOfExperts
 from mtmoe.model.moe.routers.hash import HashRouter, balanced_table, random_table
 
 VOCAB, E = 5_000, 16
@@ -47,6 +49,20 @@ def test_random_table_is_uniform_and_a_function_of_its_key_alone():
     other = random_table(100_000, E, "0 decoder/router")
     assert abs(np.mean(table == other) - 1 / E) < 0.005
     assert random_table(100, 3, "a").max() == 2
+
+
+@pytest.mark.parametrize("field", ["moe", "attention_moe"])
+def test_every_id_of_the_model_has_an_expert(field):
+    widths = {"d_model": 16, "d_ff": 32, "num_heads": 2, "d_kv": 8, "num_layers": 2}
+    experts = {field: MixtureOfExperts(E, HashRouter(VOCAB))}
+    for vocab_size in (VOCAB - 1, VOCAB):
+        DecoderOnly(vocab_size=vocab_size, **widths, **experts)
+    with pytest.raises(
+        ConfigError,
+        match=rf"of DecoderOnly.{field} is {VOCAB:,}, it must be at least "
+        rf"DecoderOnly.vocab_size, {VOCAB + 1:,}",
+    ):
+        DecoderOnly(vocab_size=VOCAB + 1, **widths, **experts)
 
 
 def test_bad_fields_are_refused(tmp_path):

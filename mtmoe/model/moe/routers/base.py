@@ -11,15 +11,12 @@ import tensorflow as tf
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.mesh.groupwise import groupwise
 from mtmoe.mesh.initializers import Initializer, truncated_normal
 from mtmoe.model.moe.balanced_assignment import balanced_assignment
+from mtmoe.model.moe.routers.balanced import balanced_output
 from mtmoe.model.moe.routers.interface import (
-    ExpertChoices,
     RouterInput,
     RouterOutput,
-    choose_experts,
-    seat_choices,
     softmax_scores,
 )
 
@@ -78,41 +75,11 @@ class BaseRouter:
             output_shape=inputs.scores_shape,
         )
         scores = softmax_scores(logits, inputs.nonpadding)
-        favorite = choose_experts(scores.probabilities, inputs.nonpadding)
-        expert = favorite.expert
-        if context.training:
-            expert = self._deal(logits, inputs)
-        chosen = mtf.one_hot(expert, inputs.experts, dtype=tf.float32)
-        score = mtf.einsum(
-            [mtf.cast(logits, tf.float32), chosen], output_shape=expert.shape
-        )
-        weights = mtf.sigmoid(score)
-        zero = mtf.zeros(context.mesh, mtf.Shape([]))
-        choices = ExpertChoices(expert, weights, favorite.first_choice)
-        return RouterOutput(
-            slots=seat_choices(inputs, choices),
-            weights=weights,
-            first_choice=favorite.first_choice,
-            balance_loss=zero,
-            z_loss=zero,
-            entropy=scores.entropy,
-            log_z=scores.log_z,
-        )
+        gates = mtf.sigmoid(mtf.cast(logits, tf.float32))
+        return balanced_output(context, inputs, scores, gates, self._deal)
 
-    def _deal(self, logits: mtf.Tensor, inputs: RouterInput) -> mtf.Tensor:
-        shape = inputs.nonpadding.shape
-
-        def deal(logits_GTE: tf.Tensor, mask_GT: tf.Tensor) -> tf.Tensor:
-            scores_GTE = tf.cast(logits_GTE, tf.float32)
-            return balanced_assignment(scores_GTE, mask_GT, self.epsilon)
-
-        return groupwise(
-            deal,
-            [logits, inputs.nonpadding],
-            [(shape, tf.int32)],
-            shape.dims[:1],
-            "balanced_assignment",
-        )[0]
+    def _deal(self, logits_GTE: tf.Tensor, mask_GT: tf.Tensor) -> tf.Tensor:
+        return balanced_assignment(logits_GTE, mask_GT, self.epsilon)
 
 
 def orthogonal(gain: float) -> Initializer:

@@ -37,7 +37,7 @@ class HashRouter:
       nearly are.
 
     Attributes:
-      vocab_size: number of ids.
+      vocab_size: number of ids, at least the model's.
       assignment: see above.
       frequencies_file: one whole number a line, line i + 1 how often id i occurs in the
         training data.

@@ -10,15 +10,11 @@ import tensorflow as tf
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.mesh.groupwise import groupwise
+from mtmoe.model.moe.routers.balanced import balanced_output
 from mtmoe.model.moe.routers.interface import (
-    ExpertChoices,
     RouterInput,
     RouterOutput,
-    choose_experts,
-    expert_logits,
-    seat_choices,
-    softmax_scores,
+    score_experts,
 )
 
 GATES = ("softmax", "sigmoid")
@@ -69,47 +65,16 @@ class SinkhornRouter:
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Sends every token to the expert with the largest share of its mass."""
-        logits = expert_logits(context, inputs)
-        scores = softmax_scores(logits, inputs.nonpadding)
-        favorite = choose_experts(scores.probabilities, inputs.nonpadding)
-        expert = favorite.expert
-        if context.training:
-            expert = self._transport(logits, inputs)
-        values = scores.probabilities
+        scores = score_experts(context, inputs)
+        gates = scores.probabilities
         if self.gate == "sigmoid":
-            values = mtf.sigmoid(mtf.cast(logits, tf.float32))
-        chosen = mtf.one_hot(expert, inputs.experts, dtype=tf.float32)
-        weights = mtf.einsum([values, chosen], output_shape=expert.shape)
-        zero = mtf.zeros(context.mesh, mtf.Shape([]))
-        choices = ExpertChoices(expert, weights, favorite.first_choice)
-        return RouterOutput(
-            slots=seat_choices(inputs, choices),
-            weights=weights,
-            first_choice=favorite.first_choice,
-            balance_loss=zero,
-            z_loss=zero,
-            entropy=scores.entropy,
-            log_z=scores.log_z,
-        )
+            gates = mtf.sigmoid(mtf.cast(scores.logits, tf.float32))
+        return balanced_output(context, inputs, scores, gates, self._transport)
 
-    def _transport(self, logits: mtf.Tensor, inputs: RouterInput) -> mtf.Tensor:
-        shape = inputs.nonpadding.shape
-
-        def choose(logits_GTE: tf.Tensor, mask_GT: tf.Tensor) -> tf.Tensor:
-            logits_GTE = tf.cast(logits_GTE, tf.float32)
-            bonus_GE = sinkhorn(
-                logits_GTE, mask_GT, self.tolerance, self.max_iterations
-            )
-            plan_GTE = logits_GTE + bonus_GE[:, tf.newaxis]
-            return tf.argmax(plan_GTE, axis=-1, output_type=tf.int32)
-
-        return groupwise(
-            choose,
-            [logits, inputs.nonpadding],
-            [(shape, tf.int32)],
-            shape.dims[:1],
-            "sinkhorn",
-        )[0]
+    def _transport(self, logits_GTE: tf.Tensor, mask_GT: tf.Tensor) -> tf.Tensor:
+        bonus_GE = sinkhorn(logits_GTE, mask_GT, self.tolerance, self.max_iterations)
+        plan_GTE = logits_GTE + bonus_GE[:, tf.newaxis]
+        return tf.argmax(plan_GTE, axis=-1, output_type=tf.int32)
 
 
 def sinkhorn(
