@@ -6,8 +6,8 @@ dropout, jitter 0.01, one full step (forward, backward, update) a call:
 * ours: one XLA-compiled function;
 * transformers: SwitchTransformersForConditionalGeneration on PyTorch, eager, which from
   version 5 on enforces no capacity: every token is computed, none is dropped;
-* mesh: `mesh_tensorflow.transformer` with MoE1D, its own optimizer, compiled by XLA in
-  the same wrapping as ours.
+* mesh: `mesh_tensorflow.transformer` with MoE1D, its own optimizer and lowering,
+  compiled by XLA as one function; of ours it has what makes it import.
 
 A system is imported where it is built, so that a process holds one of them alone.
 """
@@ -200,7 +200,7 @@ class Transformers:
 
 
 class Mesh:
-    """`mesh_tensorflow.transformer`, of which ours takes the core alone."""
+    """`mesh_tensorflow.transformer`."""
 
     def __init__(self, setting: Setting):
         """Builds the step; it is compiled when first called.
@@ -212,28 +212,35 @@ class Mesh:
 
         import tensorflow as tf
 
-        from mtmoe.mesh.program import MeshProgram
+        from mtmoe.mesh.compat import mtf, placement_mesh_impl
 
         version = importlib.metadata.version("mesh-tensorflow")
         self.versions = f"mesh-tensorflow {version}, tensorflow {tf.__version__}"
-        shape = {"inputs": setting.input_length, "targets": setting.target_length}
-        self._function = MeshProgram().function(
-            _mesh_step(setting),
-            {
-                name: tf.TensorSpec([setting.batch_size, length], tf.int32)
-                for name, length in shape.items()
-            },
-            "train_step",
-            training=True,
+        build = _mesh_step(setting)
+
+        def trace(inputs: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+            graph = mtf.Graph()
+            mesh = mtf.Mesh(graph, "mesh")
+            loss, updates = build(mesh, {"inputs": inputs, "targets": targets})
+            placement = placement_mesh_impl.PlacementMeshImpl([], [], ["/cpu:0"])
+            lowering = mtf.Lowering(graph, {mesh: placement}, autostack=False)
+            assigned = [lowering.lowered_operation(update) for update in updates]
+            with tf.control_dependencies(assigned):
+                return tf.identity(lowering.export_to_tf_tensor(loss))
+
+        started = time.monotonic()
+        lengths = setting.input_length, setting.target_length
+        step = tf.compat.v1.wrap_function(
+            trace, [tf.TensorSpec([setting.batch_size, n], tf.int32) for n in lengths]
         )
-        self.build_seconds = self._function.build_seconds
-        self._steps = 0
+        self._step = tf.function(step, jit_compile=True, autograph=False)
+        self.build_seconds = time.monotonic() - started
 
     def step(self, inputs: Int32Array, targets: Int32Array) -> float:
         """Makes one training step."""
-        outputs = self._function(self._steps, inputs=inputs, targets=targets)
-        self._steps += 1
-        return float(outputs["loss"])
+        import tensorflow as tf
+
+        return float(self._step(tf.constant(inputs), tf.constant(targets)))
 
 
 def _mesh_step(setting: Setting) -> Callable[..., object]:
@@ -297,13 +304,13 @@ def _mesh_step(setting: Setting) -> Callable[..., object]:
             mesh_shape="",
         )
 
-    def build(context: object, features: dict[str, object]) -> object:
+    def build(mesh: object, features: dict[str, object]) -> object:
         model = transformer.Bitransformer(unitransformer(False), unitransformer(True))
         batch = mtf.Dimension("batch", setting.batch_size)
         tensors = {}
         for name, ids in features.items():
             dims = mtf.Shape([batch, mtf.Dimension("length", ids.shape[1])])
-            tensors[name] = context.import_tensor(ids, dims)
+            tensors[name] = mtf.import_tf_tensor(mesh, ids, dims)
         ones = {n: mtf.ones_like(x) for n, x in tensors.items()}
         _, loss = model.call_simple(
             tensors["inputs"],
@@ -312,10 +319,10 @@ def _mesh_step(setting: Setting) -> Callable[..., object]:
             encoder_sequence_id=ones["inputs"],
             decoder_sequence_id=ones["targets"],
         )
-        variables = context.mesh.graph.trainable_variables
+        variables = mesh.graph.trainable_variables
         gradients = mtf.gradients([loss], [v.outputs[0] for v in variables])
         optimizer = mtf.optimize.AdafactorOptimizer(learning_rate=0.01)
-        return {"loss": loss}, optimizer.apply_grads(gradients, variables)
+        return loss, optimizer.apply_grads(gradients, variables)
 
     return build
 

@@ -58,8 +58,11 @@ def run(argv: list[str]) -> int:
     if FLAGS.mixture and FLAGS.text_dir:
         raise MtmoeError("give --mixture or --text_dir, not both")
     import_tensorflow()
+    from mtmoe.data.cache import cache_directory
     from mtmoe.evaluate.run import EvaluationRequest, evaluate
+    from mtmoe.mesh.compilation import keep_compiled
 
+    keep_compiled(cache_directory() / "compiled")
     request = EvaluationRequest(
         model_dir=Path(FLAGS.model_dir),
         mixture=FLAGS.mixture,

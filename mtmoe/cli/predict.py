@@ -62,8 +62,11 @@ def run(argv: list[str]) -> int:
             "--checkpoint=all is for evaluate; give latest, best or a step"
         )
     import_tensorflow()
+    from mtmoe.data.cache import cache_directory
     from mtmoe.evaluate.predictions import PredictionRequest, predict
+    from mtmoe.mesh.compilation import keep_compiled
 
+    keep_compiled(cache_directory() / "compiled")
     values = {field: FLAGS[field].value for field in _FIELDS}
     request = PredictionRequest(
         model_dir=Path(FLAGS.model_dir),

@@ -42,9 +42,12 @@ def run(argv: list[str]) -> int:
     from mtmoe.config.compare import check_same_run
     from mtmoe.config.load import load_config
     from mtmoe.config.unused import check_all_used
+    from mtmoe.data.cache import cache_directory
+    from mtmoe.mesh.compilation import keep_compiled
     from mtmoe.train.loop import train
     from mtmoe.train.settings import CHANGEABLE, configured_run
 
+    keep_compiled(cache_directory() / "compiled")
     config = load_config(FLAGS.gin_file, FLAGS.gin_param, roots=["train"])
     check_same_run(Path(FLAGS.model_dir), config, CHANGEABLE)
     result = train(

@@ -1,12 +1,17 @@
-"""How a process compiles for a CPU, and how it keeps its memory."""
+"""How a process compiles for a CPU, what it keeps of that, and how it keeps memory."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import gc
+import hashlib
 import os
+import platform
 from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
 
 _DISABLED = "--xla_disable_hlo_passes=tree_reduction_rewriter"
 
@@ -28,6 +33,42 @@ def configure_compilation() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if "--xla_disable_hlo_passes" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_DISABLED}".strip()
+
+
+def keep_compiled(folder: Path) -> None:
+    """Lets later processes take what this one compiles for a CPU from a folder.
+
+    Each compiled function is a file in a subfolder for this version of TensorFlow, this
+    kind of CPU and these flags of XLA's; TensorFlow finds it by what the function
+    computes. To be called before anything is compiled. A folder that the user has named
+    in TF_XLA_FLAGS is left as it is.
+
+    Args:
+      folder: where the subfolder is made.
+    """
+    flags = os.environ.get("TF_XLA_FLAGS", "")
+    if "--tf_xla_persistent_cache_directory" in flags:
+        return
+    configure_compilation()
+    valid_for = [tf.__version__, _cpu(), os.environ["XLA_FLAGS"]]
+    digest = hashlib.sha256("\n".join(valid_for).encode()).hexdigest()[:16]
+    os.environ["TF_XLA_FLAGS"] = " ".join(
+        [
+            flags,
+            f"'--tf_xla_persistent_cache_directory={folder / digest}'",
+            "--tf_xla_persistent_cache_device_types=CPU",
+        ]
+    ).strip()
+
+
+def _cpu() -> str:
+    """What tells this kind of CPU from others that run other instructions."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    kinds = ("model name", "flags", "Features")
+    return "\n".join(sorted({line for line in lines if line.startswith(kinds)}))
 
 
 def keep_freed_memory() -> None:

@@ -11,7 +11,7 @@ factor it over the experts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 import gin
@@ -185,7 +185,16 @@ class _AdafactorUpdate(VariableUpdate):
         self._moment_names = tuple(state)
         if config.momentum is not None:
             state["adafactor_m"] = shape
-        super().__init__(context, variable, gradient, state, factor, "adafactor")
+        super().__init__(
+            context,
+            variable,
+            gradient,
+            state,
+            factor,
+            "adafactor",
+            arithmetic.functions,
+            kind=self._axes,
+        )
 
     def change(
         self,
@@ -235,6 +244,7 @@ class _Arithmetic:
 
     Attributes:
       config: the optimizer.
+      functions: whole updates traced before; see `VariableUpdate`.
     """
 
     def __init__(self, config: Adafactor, learning_rate: tf.Tensor, mixing: tf.Tensor):
@@ -246,6 +256,7 @@ class _Arithmetic:
           mixing: share of a second moment that is the new gradient's, 1 - beta2.
         """
         self.config = config
+        self.functions: dict[Hashable, Callable[..., Any]] = {}
         self._learning_rate = learning_rate
         self._mixing = mixing
         self.whole_moment = traced(self._whole_moment)

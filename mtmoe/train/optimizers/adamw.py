@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import gin
@@ -157,7 +157,16 @@ class _AdamWUpdate(VariableUpdate):
         self._arithmetic = arithmetic
         self._decays = arithmetic.config.decays(variable)
         state = {"adamw_m": variable.shape, "adamw_v": variable.shape}
-        super().__init__(context, variable, gradient, state, factor, "adamw")
+        super().__init__(
+            context,
+            variable,
+            gradient,
+            state,
+            factor,
+            "adamw",
+            arithmetic.functions,
+            kind=self._decays,
+        )
 
     def change(
         self,
@@ -183,6 +192,7 @@ class _Arithmetic:
 
     Attributes:
       config: the optimizer.
+      functions: whole updates traced before; see `VariableUpdate`.
     """
 
     def __init__(
@@ -201,6 +211,7 @@ class _Arithmetic:
           epsilon: epsilon as it is added to the root of the uncorrected second moment.
         """
         self.config = config
+        self.functions: dict[Hashable, Callable[..., Any]] = {}
         self._learning_rate = learning_rate
         self._direction_rate = direction_rate
         self._epsilon = epsilon

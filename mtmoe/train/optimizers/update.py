@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -18,7 +18,8 @@ class VariableUpdate(mtf.Operation):
     One operation, where a composition of Mesh TensorFlow's own would be thirty: their
     number is the time it takes to build the graph of a large model. For the same reason
     subclasses compute with `tf.function`s, which are traced once for all variables of a
-    shape and are one TensorFlow operation each; XLA compiles what is in them.
+    shape and are one TensorFlow operation each; XLA compiles what is in them. On a mesh
+    of one processor, where no mean crosses processors, the whole update is one.
 
     The state is variables `<variable>/<name>`, zero at first.
     """
@@ -31,6 +32,8 @@ class VariableUpdate(mtf.Operation):
         state: Mapping[str, mtf.Shape],
         factor: mtf.Tensor | None,
         name: str,
+        functions: dict[Hashable, Callable[..., Any]],
+        kind: Hashable,
     ):
         """Adds the operation to the graph.
 
@@ -41,8 +44,11 @@ class VariableUpdate(mtf.Operation):
           state: name and shape of what is kept.
           factor: float32 scalar that the gradient is multiplied by; None: 1.
           name: name of the operation.
+          functions: updates traced before, by kind; shared by those of one step.
+          kind: what `change` depends on besides its arguments and their shapes.
         """
         self._variable = variable
+        self._functions, self._kind = functions, kind
         self._state = {
             key: context.variable(
                 f"{variable.name}/{key}", shape, initializers.zeros, trainable=False
@@ -84,7 +90,8 @@ class VariableUpdate(mtf.Operation):
             gradient = mesh_impl.slicewise(tf.multiply, gradient, *factor)
         variable = lowering.variables[self._variable]
         state = {key: lowering.variables[kept] for key, kept in self._state.items()}
-        change, new_state = self.change(
+        compute = self.change if mesh_impl.size > 1 else self._change_in_one_call
+        change, new_state = compute(
             mesh_impl,
             variable.laid_out_tensor,
             gradient,
@@ -98,6 +105,43 @@ class VariableUpdate(mtf.Operation):
                 kept.assign_to_slices(mtf.assign_slice, new_state[key].all_slices)
             )
         lowering.operations[self] = tf.group(assignments)
+
+    def _change_in_one_call(
+        self,
+        mesh_impl: mtf.MeshImpl,
+        value: Any,
+        gradient: Any,
+        state: Mapping[str, Any],
+    ) -> tuple[Any, dict[str, Any]]:
+        """`change` on one processor, as one call of a traced function."""
+
+        def lay_out(x: tf.Tensor) -> Any:
+            return mesh_impl.LaidOutTensor([x])
+
+        def change(
+            value: tf.Tensor, gradient: tf.Tensor, *state: tf.Tensor
+        ) -> list[tf.Tensor]:
+            kept = dict(zip(self._state, map(lay_out, state), strict=True))
+            change, new_state = self.change(
+                mesh_impl, lay_out(value), lay_out(gradient), kept
+            )
+            return [_slice(x) for x in (change, *map(new_state.get, self._state))]
+
+        function = self._functions.setdefault(self._kind, traced(change))
+        new, *new_state = function(
+            _slice(value),
+            _slice(gradient),
+            *(_slice(state[key]) for key in self._state),
+        )
+        return lay_out(new), dict(
+            zip(self._state, map(lay_out, new_state), strict=True)
+        )
+
+
+def _slice(x: Any) -> tf.Tensor:
+    """What is laid out on the one processor there is."""
+    (only,) = x.all_slices
+    return only
 
 
 def traced(function: Callable[..., Any]) -> Callable[..., Any]:
