@@ -55,7 +55,7 @@ def keep_compiled(folder: Path) -> None:
     os.environ["TF_XLA_FLAGS"] = " ".join(
         [
             flags,
-            f"'--tf_xla_persistent_cache_directory={folder / digest}'",
+            f"--tf_xla_persistent_cache_directory='{folder / digest}'",
             "--tf_xla_persistent_cache_device_types=CPU",
         ]
     ).strip()

@@ -13,8 +13,7 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
     `tf.einsum` means the same, but TensorFlow hands each one to XLA through a pipeline
     of its own, which takes ten milliseconds of compilation; a matrix product takes
-    half of one. Operands change places where that saves transposing the result, or
-    the larger of two operands.
+    half of one. Operands change places where that saves transposing the result.
 
     Args:
       equation: as "abc,acd->abd", without repeated labels in an operand; a label that
@@ -32,42 +31,16 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     summed = [label for label in x_labels if label in y_labels and label not in result]
     x_free = [label for label in x_labels if label not in y_labels]
     y_free = [label for label in y_labels if label not in x_labels]
-    if _swaps(batch, summed, (x, x_labels, x_free), (y, y_labels, y_free), result):
-        x, x_labels, x_free, y, y_labels, y_free = (
-            y,
-            y_labels,
-            y_free,
-            x,
-            x_labels,
-            x_free,
-        )
-    # XLA transposes a batch in the kernel that makes it, if it is told to here.
+    if x_free and y_free and result == "".join(batch + y_free + x_free):
+        return product(f"{y_labels},{x_labels}->{result}", y, x)
+    # On the left of a batch matrices have to be [rows, summed]: a CPU's products of many
+    # small matrices are half as fast on ones that are not.
     left, turn_left = _matrices(x, x_labels, batch, x_free, summed, turn=not batch)
     right, turn_right = _matrices(y, y_labels, batch, summed, y_free, turn=True)
     z = tf.matmul(left, right, transpose_a=turn_left, transpose_b=turn_right)
     labels = batch + x_free + y_free
     z = _reshaped(z, [sizes[label] for label in labels])
     return _transposed(z, "".join(labels), result)
-
-
-_Operand = tuple[tf.Tensor, str, list[str]]
-
-
-def _swaps(
-    batch: list[str], summed: list[str], x: _Operand, y: _Operand, result: str
-) -> bool:
-    """Whether the second operand goes to the left.
-
-    On the left matrices have to be [rows, summed]: a CPU's products of many small
-    matrices are half as fast on ones that are not. Where both operands would have to be
-    transposed, the smaller one is.
-    """
-    sums_rows = all(
-        labels == "".join(batch + summed + free) for _, labels, free in (x, y)
-    )
-    if batch and sums_rows:
-        return math.prod(y[0].shape) < math.prod(x[0].shape)
-    return result == "".join(batch + y[2] + x[2])
 
 
 def _matrices(
@@ -78,18 +51,18 @@ def _matrices(
     columns: list[str],
     turn: bool,
 ) -> tuple[tf.Tensor, bool]:
-    """Matrices [batch, rows, columns], [rows, columns] without a batch.
+    """Matrices [*batch, rows, columns].
 
-    With `turn` [.., columns, rows] and True where `x` is so already.
+    With `turn` [*batch, columns, rows] and True where `x` is so already.
     """
     if turn and rows and columns and labels == "".join(batch + columns + rows):
         rows, columns = columns, rows
     else:
         turn = False
     x = _transposed(x, labels, "".join(batch + rows + columns))
-    dims = iter(x.shape)
-    shape = [math.prod(next(dims) for _ in part) for part in (batch, rows, columns)]
-    return _reshaped(x, shape if batch else shape[1:]), turn
+    dims = x.shape[len(batch) :]
+    shape = [math.prod(dims[: len(rows)]), math.prod(dims[len(rows) :])]
+    return _reshaped(x, [*x.shape[: len(batch)], *shape]), turn
 
 
 def _transposed(x: tf.Tensor, labels: str, order: str) -> tf.Tensor:

@@ -18,7 +18,7 @@ def test_sum_over(shape, axis):
 
 @pytest.mark.parametrize(
     ("mesh_shape", "layout_rules"),
-    [("", ""), ("batch:2,model:2", "rows:batch;columns:model")],
+    [("", ""), ("batch:2;model:2", "rows:batch;columns:model")],
 )
 def test_sum_to_on_any_layout(mesh_shape, layout_rules):
     x = np.random.default_rng(1).integers(-9, 9, (4, 6, 8)).astype(np.float32)

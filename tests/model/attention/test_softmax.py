@@ -23,7 +23,7 @@ BIASES = {
 
 @pytest.mark.parametrize(
     ("mesh_shape", "layout_rules"),
-    [("", ""), ("batch:2,model:2", "batch:batch;heads:model")],
+    [("", ""), ("batch:2;model:2", "batch:batch;heads:model")],
 )
 def test_softmax_of_logits_and_biases(mesh_shape, layout_rules):
     rng = np.random.default_rng(0)
