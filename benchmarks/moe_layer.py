@@ -4,7 +4,8 @@ Forward and backward, the optimizer left out. The Switch layer as in training, w
 default settings: router with jitter, its losses in the objective, statistics, dispatch,
 capacity factor 1.25. The dense network is as large as one expert and sees the same
 4,096 tokens; another one sees as many rows as the experts have slots, a quarter more,
-which are the multiplications of the sparse layer without any routing.
+which are the multiplications of the sparse layer without any routing. And the experts
+alone are measured, on slots that are full already: no layer that routes can be faster.
 
 The gradients of the input and of all weights are assigned to variables: XLA writes them
 there in place, and nothing reads them once more, as a sum that stands for them would,
@@ -49,8 +50,10 @@ _CHILD = flags.DEFINE_bool("child", False, "Used by this script.")
 
 D_MODEL, D_FF, LENGTH, ROWS = 256, 1024, 256, 16
 
-# Layers are called by their number of experts, and the two without any so:
+# Layers are called by their number of experts, experts alone by that and a suffix, and
+# the two without any so:
 DENSE, DENSE_SLOTS = "dense", "dense_slots"
+_SLOTS = "_slots"
 
 # What is asked of ours: at most so many times the dense layer at these numbers of
 # experts, and any number at most so many times another.
@@ -62,12 +65,12 @@ def random_rows(layer: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns a layer's input and the gradient of its output, normal float32.
 
     Args:
-      layer: its name; `DENSE_SLOTS` takes a quarter more rows.
+      layer: its name; one on slots takes a quarter more rows.
 
     Returns:
       Two arrays [rows, LENGTH, D_MODEL].
     """
-    rows = ROWS * 5 // 4 if layer == DENSE_SLOTS else ROWS
+    rows = ROWS * 5 // 4 if layer.endswith(_SLOTS) else ROWS
     generator = np.random.default_rng(0)
     x, d_y = generator.standard_normal([2, rows, LENGTH, D_MODEL], np.float32)
     return x, d_y
@@ -107,16 +110,26 @@ def _builder(layer: str) -> Build:
 
     def build(context: GraphContext, features: Features) -> Built:
         rows, length, d_model = features["x"].shape
-        row_dims = [mtf.Dimension("batch", rows), mtf.Dimension("length", length)]
-        shape = mtf.Shape([*row_dims, mtf.Dimension("d_model", d_model)])
-        x, d_y = (context.import_tensor(features[name], shape) for name in ("x", "d_y"))
+        experts = layer.removesuffix(_SLOTS)
+        if experts.isdecimal() and layer != experts:
+            slots = rows * length // int(experts)
+            sizes = {"experts": int(experts), "slots": slots, "d_model": d_model}
+        else:
+            sizes = {"batch": rows, "length": length, "d_model": d_model}
+        shape = mtf.Shape([mtf.Dimension(*size) for size in sizes.items()])
+        x, d_y = (
+            context.import_tensor(
+                tf.reshape(features[name], shape.to_integer_list), shape
+            )
+            for name in ("x", "d_y")
+        )
         summary = None
         network = FeedForward(D_FF, initialization_scale=0.1)
         with context.scope(f"layer_{layer}"):
             if layer.isdecimal():
                 y, summary = _switch(context, x, network, int(layer))
             else:
-                y = network(context, x)
+                y = network(context, x, [d for d in shape if d.name == "experts"])
             objective = mtf.reduce_sum(y * d_y)
             if summary is not None:
                 objective += summary.balance_loss + summary.z_loss
@@ -231,25 +244,27 @@ def child(layers: Sequence[str]) -> None:
 
 
 def measure(
-    systems: Mapping[str, Ours | Peer], layers: Sequence[str]
-) -> dict[tuple[str, str], list[float]]:
+    systems: Mapping[str, Ours | Peer], layers: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, list[float]]]:
     """Lets the layers of all systems take turns.
 
     Args:
       systems: by name.
-      layers: their names.
+      layers: names of each system's.
 
     Returns:
       Milliseconds of each call, by system and layer.
     """
-    turns = [(name, layer) for layer in layers for name in systems]
-    times: dict[tuple[str, str], list[float]] = {turn: [] for turn in turns}
+    times: dict[str, dict[str, list[float]]] = {
+        name: {layer: [] for layer in layers[name]} for name in systems
+    }
+    turns = [(name, layer) for name, taken in times.items() for layer in taken]
     for run in range(-2, _RUNS.value):  # twice to compile and to warm up
         for name, layer in turns:
             started = time.perf_counter()
             systems[name].call(layer)
             if run >= 0:
-                times[name, layer].append((time.perf_counter() - started) * 1e3)
+                times[name][layer].append((time.perf_counter() - started) * 1e3)
     return times
 
 
@@ -293,8 +308,9 @@ def main(argv: list[str]) -> None:
     if _CHILD.value:
         child(layers)
         return
+    alone = [f"{layer}{_SLOTS}" for layer in _LIMITED if layer in experts]
     logging.set_verbosity(logging.ERROR)
-    systems: dict[str, Ours | Peer] = {"ours": Ours(layers)}
+    systems: dict[str, Ours | Peer] = {"ours": Ours([*layers, *alone])}
     versions = f"TensorFlow {tf.__version__}"
     peer = Peer(experts) if _PEER.value else None
     if peer is not None:
@@ -306,15 +322,17 @@ def main(argv: list[str]) -> None:
         f"{D_FF}, float32; medians of {_RUNS.value} calls in turn"
     )
     tf.get_logger().setLevel("ERROR")  # compiling a layer is not "retracing"
-    times = measure(systems, layers)
-    medians = {
-        name: report(name, {layer: times[name, layer] for layer in layers})
-        for name in systems
-    }
+    times = measure(systems, {"ours": [*layers, *alone], "transformers": layers})
+    medians = {name: report(name, times[name]) for name in systems}
     print()
     ours = medians["ours"]
     for layer in [limited for limited in _LIMITED if limited in experts]:
-        judge(f"{layer} experts to {DENSE}", ours[layer] / ours[DENSE], _MOST_TO_DENSE)
+        for dense in (DENSE, DENSE_SLOTS):
+            judge(
+                f"{layer} experts to {dense}", ours[layer] / ours[dense], _MOST_TO_DENSE
+            )
+        to_alone = ours[layer] / ours[f"{layer}{_SLOTS}"]
+        print(f"{layer} experts to their products alone: {to_alone:.2f}")
     flat = [ours[layer] for layer in experts]
     judge("slowest number of experts to fastest", max(flat) / min(flat), _MOST_SPREAD)
     if peer is not None:

@@ -22,7 +22,7 @@ import sys
 import time
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 _STARTED = time.monotonic()
 
@@ -42,6 +42,7 @@ def child(setting_name: str, system_name: str) -> None:
     """Builds one system and makes a step for each line that comes in."""
     from training_systems import SETTINGS, SYSTEMS
 
+    logging.set_verbosity(logging.ERROR)
     setting = SETTINGS[setting_name]
     system = SYSTEMS[system_name](setting)
     loss = system.step(*setting.batch(0))

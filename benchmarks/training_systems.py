@@ -26,6 +26,11 @@ import numpy.typing as npt
 
 Int32Array = npt.NDArray[np.int32]
 
+# So small that routers stay as they are initialised, as even as training keeps them. On
+# random tokens larger steps let the peer's send everything to one or two experts of 128
+# in a few steps: it then computes no gradients of the others, and updates nothing.
+LEARNING_RATE = 1e-6
+
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
@@ -123,7 +128,9 @@ class Ours:
         )
         lengths = {"inputs": setting.input_length, "targets": setting.target_length}
         self._function = MeshProgram().function(
-            train_step_builder(model, Adafactor(), lambda _: tf.constant(0.01), 0),
+            train_step_builder(
+                model, Adafactor(), lambda _: tf.constant(LEARNING_RATE), 0
+            ),
             step_features(lengths, setting.batch_size),
             "train_step",
             training=True,
@@ -176,6 +183,7 @@ class Transformers:
             num_experts=setting.num_experts,
             dropout_rate=0.0,
             use_cache=False,
+            output_router_logits=True,  # or else without the balance and z losses
             decoder_start_token_id=0,
         )
         self._torch = torch
@@ -184,7 +192,10 @@ class Transformers:
         self._model.train()
         self.build_seconds = time.monotonic() - started
         self._optimizer = Adafactor(
-            self._model.parameters(), lr=0.01, relative_step=False, scale_parameter=True
+            self._model.parameters(),
+            lr=LEARNING_RATE,
+            relative_step=False,
+            scale_parameter=True,
         )
 
     def step(self, inputs: Int32Array, targets: Int32Array) -> float:
@@ -321,7 +332,7 @@ def _mesh_step(setting: Setting) -> Callable[..., object]:
         )
         variables = mesh.graph.trainable_variables
         gradients = mtf.gradients([loss], [v.outputs[0] for v in variables])
-        optimizer = mtf.optimize.AdafactorOptimizer(learning_rate=0.01)
+        optimizer = mtf.optimize.AdafactorOptimizer(learning_rate=LEARNING_RATE)
         return loss, optimizer.apply_grads(gradients, variables)
 
     return build

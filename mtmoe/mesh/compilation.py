@@ -8,12 +8,18 @@ import gc
 import hashlib
 import os
 import platform
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
 _DISABLED = "--xla_disable_hlo_passes=tree_reduction_rewriter"
+
+# Bytes that have to be free on the disk for what is compiled to be kept.
+_ROOM = 1_000_000_000
 
 # Of malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -41,7 +47,8 @@ def keep_compiled(folder: Path) -> None:
     Each compiled function is a file in a subfolder for this version of TensorFlow, this
     kind of CPU and these flags of XLA's; TensorFlow finds it by what the function
     computes. To be called before anything is compiled. A folder that the user has named
-    in TF_XLA_FLAGS is left as it is.
+    in TF_XLA_FLAGS is left as it is. Where nothing can be written, or the disk is all
+    but full, nothing is kept, and a warning says so: TensorFlow would end the program.
 
     Args:
       folder: where the subfolder is made.
@@ -52,13 +59,35 @@ def keep_compiled(folder: Path) -> None:
     configure_compilation()
     valid_for = [tf.__version__, _cpu(), os.environ["XLA_FLAGS"]]
     digest = hashlib.sha256("\n".join(valid_for).encode()).hexdigest()[:16]
+    directory = folder / digest
+    try:
+        _prepare(directory)
+    except OSError as error:
+        print(f"mtmoe: what is compiled is not kept: {error}", file=sys.stderr)
+        return
     os.environ["TF_XLA_FLAGS"] = " ".join(
         [
             flags,
-            f"--tf_xla_persistent_cache_directory='{folder / digest}'",
+            f"--tf_xla_persistent_cache_directory='{directory}'",
             "--tf_xla_persistent_cache_device_types=CPU",
         ]
     ).strip()
+
+
+def _prepare(directory: Path) -> None:
+    """Makes the directory, and takes out what a crash of the machine left empty.
+
+    Raises:
+      OSError: that cannot be done, or there is no room for more.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    for compiled in directory.glob("*.pb"):
+        if not compiled.stat().st_size:
+            compiled.unlink(missing_ok=True)
+    with tempfile.TemporaryFile(dir=directory):
+        free = shutil.disk_usage(directory).free
+    if free < _ROOM:
+        raise OSError(f"{free / 1e6:.0f} MB are left on the disk of {directory}")
 
 
 def _cpu() -> str:

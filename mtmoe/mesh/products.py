@@ -33,8 +33,8 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     y_free = [label for label in y_labels if label not in x_labels]
     if x_free and y_free and result == "".join(batch + y_free + x_free):
         return product(f"{y_labels},{x_labels}->{result}", y, x)
-    # On the left of a batch matrices have to be [rows, summed]: a CPU's products of many
-    # small matrices are half as fast on ones that are not.
+    # On the left of a batch matrices have to be [rows, summed]: a CPU's products of
+    # many small matrices are half as fast on ones that are not.
     left, turn_left = _matrices(x, x_labels, batch, x_free, summed, turn=not batch)
     right, turn_right = _matrices(y, y_labels, batch, summed, y_free, turn=True)
     z = tf.matmul(left, right, transpose_a=turn_left, transpose_b=turn_right)

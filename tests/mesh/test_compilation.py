@@ -2,13 +2,14 @@
 
 import gc
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mtmoe.mesh.compilation import without_garbage_collection
+from mtmoe.mesh.compilation import keep_compiled, without_garbage_collection
 
 _PROGRAM = """
 import sys
@@ -59,6 +60,41 @@ def test_a_folder_of_the_users_own_is_kept(tmp_path):
     )
     _run(tmp_path / "ours", TF_XLA_FLAGS=flags)
     assert list(own.glob("*.pb")) and not (tmp_path / "ours").exists()
+
+
+@pytest.fixture
+def flags(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setenv("TF_XLA_FLAGS", "")
+    return lambda: os.environ["TF_XLA_FLAGS"]
+
+
+def test_a_file_that_a_crash_left_empty_is_not_read(tmp_path, flags):
+    keep_compiled(tmp_path)
+    (directory,) = tmp_path.iterdir()
+    assert f"--tf_xla_persistent_cache_directory='{directory}'" in flags()
+    empty, whole = directory / "a.pb", directory / "b.pb"
+    empty.touch()
+    whole.write_bytes(b"x")
+    os.environ["TF_XLA_FLAGS"] = ""
+    keep_compiled(tmp_path)
+    assert list(directory.iterdir()) == [whole]
+
+
+def test_nothing_is_kept_where_no_folder_can_be_made(tmp_path, flags, capsys):
+    (tmp_path / "file").touch()
+    keep_compiled(tmp_path / "file")
+    assert not flags()
+    said = capsys.readouterr().err
+    assert "not kept" in said and str(tmp_path / "file") in said
+
+
+def test_nothing_is_kept_on_a_full_disk(tmp_path, flags, capsys, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=5_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    keep_compiled(tmp_path)
+    assert not flags()
+    assert "5 MB are left" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("enabled", [True, False])

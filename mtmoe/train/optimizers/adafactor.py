@@ -26,7 +26,7 @@ from mtmoe.train.optimizers.interface import (
     num_stacked_dims,
 )
 from mtmoe.train.optimizers.means import MeansAcross, mean_over
-from mtmoe.train.optimizers.norm import clipping_factor, global_norm
+from mtmoe.train.optimizers.norm import clipping_factor
 from mtmoe.train.optimizers.update import VariableUpdate, traced
 
 
@@ -113,9 +113,7 @@ class Adafactor:
           ValueError: a variable has no gradient.
         """
         check_gradients(gradients)
-        factor = None
-        if self.clip_global_norm is not None:
-            factor = clipping_factor(global_norm(gradients), self.clip_global_norm)
+        factor = clipping_factor(gradients, self.clip_global_norm)
         step = tf.cast(context.step, tf.float32)
         arithmetic = _Arithmetic(
             self,

@@ -19,7 +19,7 @@ from mtmoe.train.optimizers.interface import (
     check_gradients,
     num_stacked_dims,
 )
-from mtmoe.train.optimizers.norm import clipping_factor, global_norm
+from mtmoe.train.optimizers.norm import clipping_factor
 from mtmoe.train.optimizers.update import VariableUpdate, traced
 
 _UNDECAYED = re.compile(r"(^|[/_])(bias|scale)$")
@@ -110,9 +110,7 @@ class AdamW:
                 )
                 for variable, grad in gradients
             ]
-        factor = None
-        if self.clip_global_norm is not None:
-            factor = clipping_factor(global_norm(gradients), self.clip_global_norm)
+        factor = clipping_factor(gradients, self.clip_global_norm)
         learning_rate = tf.convert_to_tensor(learning_rate, tf.float32)
         updates = tf.cast(context.step + 1, tf.float32)
         # Both corrections as numbers of the step (Kingma and Ba 2015, section 2) rather

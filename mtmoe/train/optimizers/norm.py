@@ -17,22 +17,24 @@ def global_norm(gradients: Gradients) -> mtf.Tensor:
     return _GlobalNorm([grad for _, grad in gradients]).outputs[0]
 
 
-def clipping_factor(norm: mtf.Tensor, largest: float) -> mtf.Tensor:
+def clipping_factor(gradients: Gradients, largest: float | None) -> mtf.Tensor | None:
     """Returns what to multiply gradients by so that their norm is at most `largest`.
 
     Pascanu et al. 2013, "On the difficulty of training recurrent neural networks",
     algorithm 1.
 
     Args:
-      norm: their 2-norm together, a float32 scalar.
-      largest: the norm they may have.
+      gradients: which have one 2-norm together.
+      largest: the norm they may have; None for any.
 
     Returns:
-      A float32 scalar, at most 1.
+      A float32 scalar, at most 1; None for 1.
     """
+    if largest is None:
+        return None
     return mtf.slicewise(
         lambda norm: largest / tf.maximum(norm, largest),
-        [norm],
+        [global_norm(gradients)],
         splittable_dims=[],
         name="clipping_factor",
     )

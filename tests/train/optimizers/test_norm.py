@@ -31,11 +31,11 @@ def test_global_norm_and_what_clips_it(mesh_shape, rules):
             (None, context.import_tensor(features[name], shape))
             for name, shape in SHAPES.items()
         ]
-        norm = global_norm(pairs)
+        assert clipping_factor(pairs, None) is None
         return {
-            "norm": norm,
-            "above": clipping_factor(norm, 2.0),
-            "below": clipping_factor(norm, 200.0),
+            "norm": global_norm(pairs),
+            "above": clipping_factor(pairs, 2.0),
+            "below": clipping_factor(pairs, 200.0),
         }
 
     got = run_mesh(build, VALUES, mesh_shape, rules)
