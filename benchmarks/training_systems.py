@@ -107,6 +107,9 @@ class Ours:
         Args:
           setting: the sizes.
         """
+        from mtmoe.mesh.memory import keep_freed_memory
+
+        keep_freed_memory()  # as the commands do, before TensorFlow starts threads
         import tensorflow as tf
 
         from mtmoe.mesh.program import MeshProgram

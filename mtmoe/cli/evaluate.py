@@ -19,7 +19,7 @@ from pathlib import Path
 
 from absl import flags
 
-from mtmoe.cli.quiet import import_tensorflow
+from mtmoe.cli.runtime import prepare_runtime
 from mtmoe.errors import MtmoeError
 
 FLAGS = flags.FLAGS
@@ -57,12 +57,9 @@ def run(argv: list[str]) -> int:
         raise MtmoeError("usage: mtmoe evaluate --model_dir=DIR [--checkpoint=latest]")
     if FLAGS.mixture and FLAGS.text_dir:
         raise MtmoeError("give --mixture or --text_dir, not both")
-    import_tensorflow()
-    from mtmoe.data.cache import cache_directory
+    prepare_runtime()
     from mtmoe.evaluate.run import EvaluationRequest, evaluate
-    from mtmoe.mesh.compilation import keep_compiled
 
-    keep_compiled(cache_directory() / "compiled")
     request = EvaluationRequest(
         model_dir=Path(FLAGS.model_dir),
         mixture=FLAGS.mixture,

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from absl import flags
 
-from mtmoe.cli.quiet import import_tensorflow
+from mtmoe.cli.runtime import prepare_runtime
 from mtmoe.errors import MtmoeError
 
 FLAGS = flags.FLAGS
@@ -61,12 +61,9 @@ def run(argv: list[str]) -> int:
         raise MtmoeError(
             "--checkpoint=all is for evaluate; give latest, best or a step"
         )
-    import_tensorflow()
-    from mtmoe.data.cache import cache_directory
+    prepare_runtime()
     from mtmoe.evaluate.predictions import PredictionRequest, predict
-    from mtmoe.mesh.compilation import keep_compiled
 
-    keep_compiled(cache_directory() / "compiled")
     values = {field: FLAGS[field].value for field in _FIELDS}
     request = PredictionRequest(
         model_dir=Path(FLAGS.model_dir),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from mtmoe.cli.quiet import import_tensorflow
+from mtmoe.cli.runtime import prepare_runtime
 from mtmoe.cli.shared_flags import define_config_flags
 from mtmoe.errors import MtmoeError
 
@@ -38,16 +38,13 @@ def run(argv: list[str]) -> int:
         raise MtmoeError(
             "usage: mtmoe train --gin_file=F --model_dir=DIR [--gin_param=k=v ...]"
         )
-    import_tensorflow()
+    prepare_runtime()
     from mtmoe.config.compare import check_same_run
     from mtmoe.config.load import load_config
     from mtmoe.config.unused import check_all_used
-    from mtmoe.data.cache import cache_directory
-    from mtmoe.mesh.compilation import keep_compiled
     from mtmoe.train.loop import train
     from mtmoe.train.settings import CHANGEABLE, configured_run
 
-    keep_compiled(cache_directory() / "compiled")
     config = load_config(FLAGS.gin_file, FLAGS.gin_param, roots=["train"])
     check_same_run(Path(FLAGS.model_dir), config, CHANGEABLE)
     result = train(

@@ -1,9 +1,8 @@
-"""How a process compiles for a CPU, what it keeps of that, and how it keeps memory."""
+"""How a process compiles for a CPU, and what it keeps of that."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import hashlib
 import os
@@ -20,10 +19,6 @@ _DISABLED = "--xla_disable_hlo_passes=tree_reduction_rewriter"
 
 # Bytes that have to be free on the disk for what is compiled to be kept.
 _ROOM = 1_000_000_000
-
-# Of malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_NEVER = 2**31 - 1
 
 
 def configure_compilation() -> None:
@@ -98,22 +93,6 @@ def _cpu() -> str:
         return f"{platform.machine()} {platform.processor()}"
     kinds = ("model name", "flags", "Features")
     return "\n".join(sorted({line for line in lines if line.startswith(kinds)}))
-
-
-def keep_freed_memory() -> None:
-    """Keeps memory that is freed for the next step, where the C library is glibc.
-
-    A step's temporary memory is one allocation of hundreds of megabytes. By default it
-    goes back to the system after each step, and the next one waits for every page of it
-    to be mapped and cleared again, which is a fifth of a step on a CPU. Elsewhere than
-    in glibc nothing is changed.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return
-    mallopt(_M_MMAP_THRESHOLD, _NEVER)
-    mallopt(_M_TRIM_THRESHOLD, _NEVER)
 
 
 @contextlib.contextmanager

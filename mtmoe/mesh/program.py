@@ -25,14 +25,11 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from mtmoe.errors import CheckpointError
 from mtmoe.mesh.compat import mtf
-from mtmoe.mesh.compilation import (
-    configure_compilation,
-    keep_freed_memory,
-    without_garbage_collection,
-)
+from mtmoe.mesh.compilation import configure_compilation, without_garbage_collection
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.devices import device_names
 from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.memory import keep_freed_memory
 from mtmoe.mesh.placement import PlacementMeshImpl
 from mtmoe.mesh.precision import named_precision
 

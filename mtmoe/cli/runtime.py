@@ -1,0 +1,16 @@
+"""What a command does before it builds a model."""
+
+from __future__ import annotations
+
+from mtmoe.cli.quiet import import_tensorflow
+from mtmoe.mesh.memory import keep_freed_memory
+
+
+def prepare_runtime() -> None:
+    """Sets up memory, imports TensorFlow, and keeps what will be compiled."""
+    keep_freed_memory()  # before TensorFlow starts threads
+    import_tensorflow()
+    from mtmoe.data.cache import cache_directory
+    from mtmoe.mesh.compilation import keep_compiled
+
+    keep_compiled(cache_directory() / "compiled")
