@@ -110,10 +110,10 @@ def _builder(layer: str) -> Build:
 
     def build(context: GraphContext, features: Features) -> Built:
         rows, length, d_model = features["x"].shape
-        experts = layer.removesuffix(_SLOTS)
-        if experts.isdecimal() and layer != experts:
-            slots = rows * length // int(experts)
-            sizes = {"experts": int(experts), "slots": slots, "d_model": d_model}
+        if layer.endswith(_SLOTS) and layer != DENSE_SLOTS:
+            experts = int(layer.removesuffix(_SLOTS))
+            slots = rows * length // experts
+            sizes = {"experts": experts, "slots": slots, "d_model": d_model}
         else:
             sizes = {"batch": rows, "length": length, "d_model": d_model}
         shape = mtf.Shape([mtf.Dimension(*size) for size in sizes.items()])
@@ -308,7 +308,8 @@ def main(argv: list[str]) -> None:
     if _CHILD.value:
         child(layers)
         return
-    alone = [f"{layer}{_SLOTS}" for layer in _LIMITED if layer in experts]
+    limited = [layer for layer in _LIMITED if layer in experts]
+    alone = [f"{layer}{_SLOTS}" for layer in limited]
     logging.set_verbosity(logging.ERROR)
     systems: dict[str, Ours | Peer] = {"ours": Ours([*layers, *alone])}
     versions = f"TensorFlow {tf.__version__}"
@@ -326,7 +327,7 @@ def main(argv: list[str]) -> None:
     medians = {name: report(name, times[name]) for name in systems}
     print()
     ours = medians["ours"]
-    for layer in [limited for limited in _LIMITED if limited in experts]:
+    for layer in limited:
         for dense in (DENSE, DENSE_SLOTS):
             judge(
                 f"{layer} experts to {dense}", ours[layer] / ours[dense], _MOST_TO_DENSE
