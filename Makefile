@@ -12,12 +12,13 @@ RUN := runs/quickstart
 IN_PARALLEL := --numprocesses=2 --dist=loadfile
 SOURCES := setup.py mtmoe tasks $(wildcard launch) tests bazel $(wildcard benchmarks/*.py)
 
-.PHONY: help setup udhr quickstart test test-fast test-slow lint types imports build-files lock bench clean
+.PHONY: help setup udhr quickstart test test-fast test-slow reliability lint types imports build-files lock bench clean
 
 help:
 	@echo "make setup        install the exact versions of requirements.lock into $(VENV)"
 	@echo "make quickstart   train on 101 languages, evaluate, and write a report"
 	@echo "make test         the tests: fast ones with coverage, then slow ones"
+	@echo "make reliability  write docs/reliability.md out of the tests of tests/reliability"
 	@echo "make lint         formatting, style and import rules"
 	@echo "make types        static types"
 	@echo "make build-files  rewrite the BUILD.bazel files from the tree"
@@ -62,6 +63,10 @@ test: test-fast test-slow
 
 test-fast: setup
 	$(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term-missing:skip-covered --cov-fail-under=85
+
+# docs/reliability.md out of the tests that try flawed input.
+reliability: setup
+	MTMOE_WRITE_RELIABILITY=1 $(BIN)/python -m pytest -m 'slow or not slow' tests/reliability
 
 test-slow: setup
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m slow
