@@ -1,7 +1,7 @@
 """Writes docs/reliability.md out of what the tests of this folder try.
 
-`make reliability` writes the page anew. In any other run each row that a test tries must
-stand in the page, so that the page says what the tests hold and nothing else.
+`make reliability` writes the page anew. In any other run each row that a test tries
+must stand in the page, so that the page says what the tests hold and nothing else.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def tried() -> Tried:
             _rows.add(row)
         else:
             assert _line(row) in _lines_of_page(), (
-                f"docs/reliability.md lacks the row {_line(row)!r}; run: make reliability"
+                f"docs/reliability.md lacks {_line(row)!r}; run: make reliability"
             )
 
     return record
