@@ -19,6 +19,33 @@ class ConfigError(MtmoeError):
     """A gin file or binding that cannot be used as it stands."""
 
 
+class RangeError(ConfigError):
+    """A number that is outside the range its parameter has.
+
+    Attributes:
+      name: the parameter, such as "EncoderDecoder.dropout_rate".
+      got: its value.
+      allowed: what it must be, in words.
+    """
+
+    def __init__(self, name: str, got: object, allowed: str):
+        """Builds the message.
+
+        Args:
+          name: the parameter, as gin or the command line names it.
+          got: its value.
+          allowed: what it must be, in words: "a number from 0 to 1".
+        """
+        self.name = name
+        self.got = got
+        self.allowed = allowed
+        super().__init__(f"{name} is {got!r}; it must be {allowed}")
+
+    def __reduce__(self) -> tuple[type[RangeError], tuple[str, object, str]]:
+        """Lets the error cross from one process to another."""
+        return type(self), (self.name, self.got, self.allowed)
+
+
 class CorpusError(MtmoeError):
     """Training or evaluation text that is missing, unreadable or empty."""
 

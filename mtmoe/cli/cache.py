@@ -27,10 +27,12 @@ from absl import flags
 
 from mtmoe.cli.cache_batches import verify_batches, write_batches
 from mtmoe.cli.cache_progress import CachingProgress
+from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.quiet import import_tensorflow, without_sentencepiece_notes
 from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import table
 from mtmoe.errors import MtmoeError
+from mtmoe.ranges import Count, Natural
 from mtmoe.report.wording import compact
 
 if TYPE_CHECKING:
@@ -59,15 +61,13 @@ def define_flags() -> None:
     )
     flags.DEFINE_enum("runner", "local", ["local", "beam"], "who does the work")
     flags.DEFINE_string("beam_options", "", "Beam's own: '--runner=R --project=P ...'")
-    flags.DEFINE_integer(
-        "num_workers", None, "local processes; all cores by default", lower_bound=1
-    )
-    flags.DEFINE_integer("rows", 40, "rows of the table; 0 for all", lower_bound=0)
+    define_number("num_workers", None, "local processes; all cores by default", Count)
+    define_number("rows", 40, "rows of the table; 0 for all", Natural)
     flags.DEFINE_boolean("verify", False, "read all of what is there, write nothing")
     flags.DEFINE_boolean("prescheduled", False, "write a run's finished batches")
-    flags.DEFINE_integer("first_step", None, "prescheduled: the first step; 0")
-    flags.DEFINE_integer("num_steps", None, "prescheduled: how many; the run's")
-    flags.DEFINE_integer("num_files", None, "prescheduled: files of a step; 8, or less")
+    define_number("first_step", None, "prescheduled: the first step; 0", Natural)
+    define_number("num_steps", None, "prescheduled: how many; the run's", Count)
+    define_number("num_files", None, "prescheduled: files of a step; 8, or less", Count)
 
 
 def run(argv: list[str]) -> int:

@@ -19,8 +19,10 @@ from pathlib import Path
 
 from absl import flags
 
+from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.runtime import prepare_runtime
 from mtmoe.errors import MtmoeError
+from mtmoe.ranges import Count
 
 FLAGS = flags.FLAGS
 
@@ -36,8 +38,11 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("text_dir", None, "folder of LANG.txt files to score instead")
     flags.DEFINE_string("output_dir", None, "where to write instead")
-    flags.DEFINE_integer(
-        "max_examples", None, "most examples of each supervised task; see config.gin"
+    define_number(
+        "max_examples",
+        None,
+        "most examples of each supervised task; see config.gin",
+        Count,
     )
     flags.DEFINE_boolean(
         "own_metrics", None, "whether to compute supervised tasks' own metrics"

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.quiet import import_tensorflow
 from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import one_line, table
 from mtmoe.errors import MtmoeError, UnknownNameError
+from mtmoe.ranges import Count, Natural, Positive
 from mtmoe.report.wording import compact, percent
 
 if TYPE_CHECKING:
@@ -46,14 +48,17 @@ _HEADINGS = (
 def define_flags() -> None:
     """Defines the flags of `mtmoe mixture`."""
     define_task_flags()
-    flags.DEFINE_float(
-        "tokens", None, "the budget; by default the run's steps, or 1e9 without a run"
+    define_number(
+        "tokens",
+        None,
+        "the budget; by default the run's steps, or 1e9 without a run",
+        Positive,
     )
-    flags.DEFINE_integer("inputs", None, "length of inputs; the run's, or 512")
-    flags.DEFINE_integer("targets", None, "length of targets; the run's, or 114")
-    flags.DEFINE_integer("batch_size", None, "examples in a step; the run's by default")
-    flags.DEFINE_float("max_epochs", 4.0, "warn of data repeated more than this")
-    flags.DEFINE_integer("rows", 20, "rows of a table; 0 for all", lower_bound=0)
+    define_number("inputs", None, "length of inputs; the run's, or 512", Count)
+    define_number("targets", None, "length of targets; the run's, or 114", Count)
+    define_number("batch_size", None, "examples in a step; the run's by default", Count)
+    define_number("max_epochs", 4.0, "warn of data repeated more than this", Positive)
+    define_number("rows", 20, "rows of a table; 0 for all", Natural)
     flags.DEFINE_multi_string(
         "output_file", [], "write it all as .csv or as .html; may be repeated"
     )

@@ -22,8 +22,10 @@ from pathlib import Path
 
 from absl import flags
 
+from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.runtime import prepare_runtime
 from mtmoe.errors import MtmoeError
+from mtmoe.ranges import Count, Natural, NonNegative, Positive, Seed, Share
 
 FLAGS = flags.FLAGS
 
@@ -37,12 +39,14 @@ def define_flags() -> None:
     flags.DEFINE_string("output_file", None, "where to write them filled")
     flags.DEFINE_string("checkpoint", "latest", "latest, best, or a step")
     flags.DEFINE_string("strategy", "greedy", "greedy, sampling or beam_search")
-    flags.DEFINE_float("temperature", None, "of sampling: below 1 sharpens")
-    flags.DEFINE_integer("top_k", None, "of sampling: among so many; 0 for all")
-    flags.DEFINE_float("top_p", None, "of sampling: among those of this probability")
-    flags.DEFINE_integer("num_beams", None, "of beam search: sequences at a time")
-    flags.DEFINE_float("length_penalty", None, "of beam search: more favours length")
-    flags.DEFINE_integer("seed", 0, "of sampling: another seed, other text")
+    define_number("temperature", None, "of sampling: below 1 sharpens", Positive)
+    define_number("top_k", None, "of sampling: among so many; 0 for all", Natural)
+    define_number("top_p", None, "of sampling: among those of this probability", Share)
+    define_number("num_beams", None, "of beam search: sequences at a time", Count)
+    define_number(
+        "length_penalty", None, "of beam search: more favours length", NonNegative
+    )
+    define_number("seed", 0, "of sampling: another seed, other text", Seed)
 
 
 def run(argv: list[str]) -> int:

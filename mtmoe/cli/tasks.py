@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.quiet import import_tensorflow, without_sentencepiece_notes
 from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import isolated, one_line, table
 from mtmoe.errors import MtmoeError, UnknownNameError
+from mtmoe.ranges import Count, Natural
 
 if TYPE_CHECKING:
     import seqio
@@ -47,12 +49,12 @@ def define_flags() -> None:
     flags.DEFINE_string("labels", "", "list: only gold, rule or self(-supervised)")
     flags.DEFINE_enum("format", "table", ["table", "names", "csv"], "list: how")
     flags.DEFINE_string("split", "", "preview, verify: the split; the first by default")
-    flags.DEFINE_integer("num_examples", 3, "preview: how many", lower_bound=1)
+    define_number("num_examples", 3, "preview: how many", Count)
     flags.DEFINE_boolean("packed", False, "preview: rows of the first packed batch")
-    flags.DEFINE_integer(
-        "inputs", 512, "preview, verify: length of inputs; 0: a decoder alone"
+    define_number(
+        "inputs", 512, "preview, verify: length of inputs; 0: a decoder alone", Natural
     )
-    flags.DEFINE_integer("targets", 114, "preview, verify: length of targets")
+    define_number("targets", 114, "preview, verify: length of targets", Count)
 
 
 def run(argv: list[str]) -> int:

@@ -32,6 +32,7 @@ from mtmoe.data.task_rows import FEATURES, Lengths, check_lengths
 from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.errors import ConfigError
 from mtmoe.languages import SEVERAL_LANGUAGES
+from mtmoe.ranges import Count, check_fields, check_number
 
 __all__ = ["Batch", "DecoderBatch", "Packing", "TrainingBatches"]
 
@@ -54,14 +55,11 @@ class Packing:
       ConfigError: there is no open bin.
     """
 
-    open_bins: int = 32
+    open_bins: Count = 32
 
     def __post_init__(self) -> None:
-        """Checks the number."""
-        if self.open_bins < 1:
-            raise ConfigError(
-                f"Packing.open_bins is {self.open_bins}; it must be 1 or more"
-            )
+        """Checks the range."""
+        check_fields(self)
 
 
 class TrainingBatches:
@@ -114,8 +112,7 @@ class TrainingBatches:
             packing of a task that is not cached, or more passes than `max_epochs`.
           CorpusError: an empty task or a token outside the vocabulary.
         """
-        if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more")
+        check_number("batch_size", batch_size, Count)
         _check_hosts(batch_size, host, num_hosts)
         self._lengths = check_lengths(lengths)
         self._batch_size = batch_size

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mtmoe.errors import ConfigError
+from mtmoe.ranges import Count, Fraction, Share, check_fields
 
 # Fixed, whatever the machine has: sums of floats depend on how they are split up.
 _NUM_THREADS = 2
@@ -26,10 +27,14 @@ class SentencePieceSettings:
       coverage: share of all characters that become pieces; bytes spell the others.
     """
 
-    size: int = 16_000
-    alpha: float = 0.3
-    characters: int = 2_000_000
-    coverage: float = 0.9995
+    size: Count = 16_000
+    alpha: Fraction = 0.3
+    characters: Count = 2_000_000
+    coverage: Share = 0.9995
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self, "embedded_vocabulary")
 
 
 def sample_lines(

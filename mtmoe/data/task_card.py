@@ -8,6 +8,7 @@ from typing import Any
 import seqio
 
 from mtmoe.data.sources.text import TextSource
+from mtmoe.ranges import Amount, check_fields
 
 FAMILIES = {
     "pretraining": "self-supervised objectives over plain text",
@@ -64,13 +65,14 @@ class TaskCard:
     licence: str = ""
     labels: str = ""
     certainty: str = ""
-    train_examples: int | None = None
-    train_characters: int | None = None
+    train_examples: Amount | None = None
+    train_characters: Amount | None = None
     verified: str = ""
     note: str = ""
 
     def __post_init__(self) -> None:
-        """Checks the words that others select by."""
+        """Checks the sizes, and the words that others select by."""
+        check_fields(self)
         if self.family not in FAMILIES:
             raise ValueError(f"family {self.family!r} is none of {', '.join(FAMILIES)}")
         if self.labels not in ("", "gold", "rule", "self"):

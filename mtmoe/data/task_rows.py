@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from mtmoe.data.token_cache.store import open_split
 from mtmoe.data.token_rows import TokenRows
 from mtmoe.data.vocabularies import token_bytes, vocabulary_fingerprint
 from mtmoe.errors import ConfigError
+from mtmoe.ranges import Range, check_number
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
@@ -31,6 +33,10 @@ UInt64Array = npt.NDArray[np.uint64]
 Lengths = Mapping[str, int]
 
 FEATURES = ("inputs", "targets")
+
+Length = Annotated[int, Range(2, 2**31 - 1, whole=True)]
+"""Places of a feature: a token and its end."""
+
 _NUM_SENTINELS: dict[str, int] = {}  # by vocabulary fingerprint
 
 
@@ -248,8 +254,7 @@ def check_lengths(lengths: Lengths) -> dict[str, int]:
             f"lengths are {checked}; needed: 'inputs' and 'targets', or, for a decoder "
             "alone, 'targets'"
         )
-    if min(checked.values()) < 2:
-        raise ConfigError(f"lengths are {checked}; each must be 2 or more")
+    check_number("lengths", checked, dict[str, Length])
     return checked
 
 

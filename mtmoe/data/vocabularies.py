@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gin
 import numpy as np
@@ -34,18 +34,23 @@ from mtmoe.data.sentencepiece_training import (
     train_sentencepiece,
 )
 from mtmoe.errors import ConfigError
+from mtmoe.ranges import Count, Fraction, Range, Share, checked
+
+ExtraIds = Annotated[int, Range(0, 1_000_000, whole=True)]
+"""Sentinels; a million is a piece a sentinel of any vocabulary there is."""
 
 _SENTINEL = re.compile(r"▁?<extra_id_\d+>")
 _SPACE = "▁"  # how SentencePiece writes a space
 
 
 @gin.configurable
+@checked
 def embedded_vocabulary(
-    size: int = 16_000,
-    extra_ids: int = 100,
-    alpha: float = 0.3,
-    characters: int = 2_000_000,
-    coverage: float = 0.9995,
+    size: Count = 16_000,
+    extra_ids: ExtraIds = 100,
+    alpha: Fraction = 0.3,
+    characters: Count = 2_000_000,
+    coverage: Share = 0.9995,
 ) -> seqio.Vocabulary:
     """Returns a SentencePiece vocabulary fitted on the embedded corpus.
 
@@ -64,7 +69,8 @@ def embedded_vocabulary(
 
 
 @gin.configurable
-def byte_vocabulary(extra_ids: int = 100) -> seqio.Vocabulary:
+@checked
+def byte_vocabulary(extra_ids: ExtraIds = 100) -> seqio.Vocabulary:
     """Returns ByT5's vocabulary (Xue et al. 2022): three special ids and 256 bytes.
 
     Args:
@@ -74,7 +80,10 @@ def byte_vocabulary(extra_ids: int = 100) -> seqio.Vocabulary:
 
 
 @gin.configurable
-def sentencepiece_vocabulary(path: str = "", extra_ids: int = 0) -> seqio.Vocabulary:
+@checked
+def sentencepiece_vocabulary(
+    path: str = "", extra_ids: ExtraIds = 0
+) -> seqio.Vocabulary:
     """Returns the vocabulary of a SentencePiece model file.
 
     mT5's file (`mc4.250000.100extra`) holds its 100 sentinels already, hence the

@@ -15,6 +15,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from mtmoe.ranges import Between, Count, Seed, check_fields
+
 Numbers = NDArray[np.float64] | NDArray[np.int64]
 
 
@@ -43,9 +45,13 @@ class Bootstrap:
       seed: with a task's name, the key of that task's generator.
     """
 
-    num_resamples: int = 1000
-    confidence: float = 0.95
-    seed: int = 0
+    num_resamples: Count = 1000
+    confidence: Between = 0.95
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     def resamples(self, name: str, groups_E: NDArray[np.int32]) -> Resamples:
         """Returns the resamples of one task, to be shared by all its metrics.

@@ -41,6 +41,7 @@ from mtmoe.evaluate.tabulate import (
 )
 from mtmoe.evaluate.trained_run import load_trained_run
 from mtmoe.model.decoding.strategies import Greedy, Strategy, named_strategy
+from mtmoe.ranges import Count, Seed, check_fields
 
 
 @gin.configurable("evaluate")
@@ -60,12 +61,16 @@ class EvaluationSettings:
     """
 
     split: str = "validation"
-    num_noise_samples: int = 4
-    seed: int = 0
-    num_resamples: int = 1000
-    max_examples: int | None = None
+    num_noise_samples: Count = 4
+    seed: Seed = 0
+    num_resamples: Count = 1000
+    max_examples: Count | None = None
     own_metrics: bool = True
     strategy: Strategy = Greedy()
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self, "evaluate")
 
 
 @dataclasses.dataclass(frozen=True)

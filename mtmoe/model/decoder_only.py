@@ -13,6 +13,7 @@ from mtmoe.model.features import Tokens, shift_right
 from mtmoe.model.stack import Stack
 from mtmoe.model.stack_state import StackState
 from mtmoe.model.transformer import ModelOutput, Transformer
+from mtmoe.ranges import Count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class DecoderOnly(Transformer):
         a prefix are seen before they are scored, so their `loss_weights` must be 0.
     """
 
-    num_layers: int
+    num_layers: Count
     bidirectional_prefix: bool = True
 
     @property

@@ -11,6 +11,7 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import truncated_normal
 from mtmoe.mesh.lookup import embedding_lookup
 from mtmoe.model.initialization import scaled_normal
+from mtmoe.ranges import Count, Positive, check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +29,14 @@ class TokenEmbedding:
         table itself starts with sigma = 1, as T5's.
     """
 
-    vocab_size: int
-    d_model: int
+    vocab_size: Count
+    d_model: Count
     tied: bool
-    initialization_scale: float = 1.0
+    initialization_scale: Positive = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     def _table(self, context: GraphContext) -> mtf.Tensor:
         return context.variable(

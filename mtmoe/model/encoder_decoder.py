@@ -13,6 +13,7 @@ from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.stack import Stack
 from mtmoe.model.stack_state import Memory, StackState
 from mtmoe.model.transformer import ModelOutput, Transformer
+from mtmoe.ranges import Count
 
 
 @gin.configurable
@@ -25,8 +26,8 @@ class EncoderDecoder(Transformer):
       num_decoder_layers: layers of the decoder.
     """
 
-    num_encoder_layers: int
-    num_decoder_layers: int
+    num_encoder_layers: Count
+    num_decoder_layers: Count
 
     @property
     def stacks(self) -> tuple[Stack, ...]:

@@ -10,6 +10,7 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import zeros
 from mtmoe.model.activations import named_activation
 from mtmoe.model.initialization import scaled_normal
+from mtmoe.ranges import Count, Positive, Rate, check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,15 +28,16 @@ class FeedForward:
       output: what the network makes; the width of its input if None.
     """
 
-    d_ff: int
+    d_ff: Count
     activation: str = "relu"
-    dropout_rate: float = 0.0
-    initialization_scale: float = 1.0
+    dropout_rate: Rate = 0.0
+    initialization_scale: Positive = 1.0
     use_bias: bool = False
     output: mtf.Dimension | None = None
 
     def __post_init__(self) -> None:
-        """Checks the activation's name."""
+        """Checks the ranges and the activation's name."""
+        check_fields(self)
         named_activation(self.activation)
 
     @property

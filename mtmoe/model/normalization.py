@@ -17,6 +17,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import ones, zeros
 from mtmoe.mesh.sums import sum_to
+from mtmoe.ranges import Positive, check_fields
 
 
 class Normalization(Protocol):
@@ -51,7 +52,11 @@ class RMSNorm:
       epsilon: added to the mean square.
     """
 
-    epsilon: float = 1e-6
+    epsilon: Positive = 1e-6
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     @property
     def num_parameters(self) -> int:
@@ -75,7 +80,11 @@ class LayerNorm:
       epsilon: added to the variance.
     """
 
-    epsilon: float = 1e-5
+    epsilon: Positive = 1e-5
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     @property
     def num_parameters(self) -> int:

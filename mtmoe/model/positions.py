@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +21,10 @@ from mtmoe.mesh.lookup import embedding_lookup
 from mtmoe.mesh.update import take_at
 from mtmoe.model.features import Tokens
 from mtmoe.model.initialization import scaled_normal
+from mtmoe.ranges import Count, Positive, Range, check_fields
+
+Buckets = Annotated[int, Range(4, 2**31 - 1, whole=True)]
+"""Two on each side at least: one for a distance of 0, one for all others."""
 
 
 def relative_position_bucket(
@@ -72,11 +76,15 @@ class RelativePositionBias:
         one-hot bucket, so the fan-in is the number of buckets.
     """
 
-    num_heads: int
+    num_heads: Count
     bidirectional: bool
-    num_buckets: int = 32
-    max_distance: int = 128
-    initialization_scale: float = 1.0
+    num_buckets: Buckets = 32
+    max_distance: Count = 128
+    initialization_scale: Positive = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     def __call__(self, context: GraphContext, length: mtf.Dimension) -> mtf.Tensor:
         """Returns the bias [heads, length, memory_length] for self-attention."""
@@ -189,7 +197,11 @@ class LearnedPositions:
       max_positions: how many places there are.
     """
 
-    max_positions: int
+    max_positions: Count
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     def num_parameters(self, d_model: int) -> int:
         """One table."""

@@ -28,6 +28,7 @@ from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.normalization import Normalization, RMSNorm
 from mtmoe.model.positions import Positions, place_after, token_places
 from mtmoe.model.stack_state import Memory, StackState
+from mtmoe.ranges import Count, Natural, Rate, check_fields
 
 Routing = list[LayerRouting]
 
@@ -59,7 +60,7 @@ class Stack:
     """
 
     name: str
-    num_layers: int
+    num_layers: Count
     attention: MultiHeadAttention
     feed_forward: FeedForward
     bidirectional: bool
@@ -67,9 +68,13 @@ class Stack:
     normalization: Normalization = RMSNorm()  # noqa: RUF009  (frozen)
     switch: MixtureOfExpertsLayer | None = None
     switch_attention: SwitchAttention | None = None
-    switch_every: int = 1
+    switch_every: Natural = 1
     dense_after_switch: bool = False
-    dropout_rate: float = 0.0
+    dropout_rate: Rate = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     def is_sparse(self, layer: int) -> bool:
         """Whether the feed-forward network of a layer (from 0) is one of experts."""

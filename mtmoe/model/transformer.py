@@ -18,9 +18,10 @@ from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
 from mtmoe.model.moe.routers.hash import HashRouter
 from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.normalization import named_normalization
-from mtmoe.model.positions import RelativePositionBias, named_positions
+from mtmoe.model.positions import Buckets, RelativePositionBias, named_positions
 from mtmoe.model.stack import Stack
 from mtmoe.model.stack_state import StackState
+from mtmoe.ranges import Count, Natural, Positive, Rate, check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,36 +72,39 @@ class Transformer(abc.ABC):
       relative_position_max_distance: distance at which the last bucket begins.
     """
 
-    vocab_size: int
-    d_model: int
-    d_ff: int
-    num_heads: int
-    d_kv: int
+    vocab_size: Count
+    d_model: Count
+    d_ff: Count
+    num_heads: Count
+    d_kv: Count
     activation: str = "relu"
     expert_activation: str | None = None
-    expert_d_ff: int | None = None
+    expert_d_ff: Count | None = None
     normalization: str = "rms_norm"
     positions: str = "relative_bias"
-    max_positions: int = 0
+    max_positions: Natural = 0
     use_bias: bool = False
     scale_attention: bool = False
     moe: MixtureOfExperts | None = None
     attention_moe: MixtureOfExperts | None = None
-    expert_layer_every: int = 2
+    expert_layer_every: Natural = 2
     dense_after_experts: bool = False
     tied_embeddings: bool = True
-    dropout_rate: float = 0.0
-    initialization_scale: float = 0.1
-    relative_position_buckets: int = 32
-    relative_position_max_distance: int = 128
+    dropout_rate: Rate = 0.0
+    initialization_scale: Positive = 0.1
+    relative_position_buckets: Buckets = 32
+    relative_position_max_distance: Count = 128
 
     def __post_init__(self) -> None:
-        """Checks names and counts, and that the layers fit together."""
+        """Checks ranges and names, and that the layers fit together."""
+        check_fields(self)
         name = type(self).__name__
-        if self.expert_layer_every < 0:
+        if self.relative_position_max_distance <= self.relative_position_buckets // 2:
             raise ConfigError(
-                f"{name}.expert_layer_every must be 0 (dense) or more, "
-                f"got {self.expert_layer_every}"
+                f"{name}.relative_position_max_distance is "
+                f"{self.relative_position_max_distance}; it must be above half of "
+                f"{name}.relative_position_buckets, {self.relative_position_buckets}: "
+                "nearer distances have a bucket each"
             )
         for field in ("activation", "expert_activation"):
             value = getattr(self, field)

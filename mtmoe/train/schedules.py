@@ -19,20 +19,27 @@ import gin
 import tensorflow as tf
 
 from mtmoe.errors import ConfigError
+from mtmoe.ranges import Count, Fraction, LearningRate, Natural, checked
 
 Schedule = Callable[[tf.Tensor], tf.Tensor]
 
 
 @gin.configurable
-def constant_learning_rate(step: tf.Tensor, learning_rate: float = 1e-3) -> tf.Tensor:
+@checked
+def constant_learning_rate(
+    step: tf.Tensor, learning_rate: LearningRate = 1e-3
+) -> tf.Tensor:
     """Returns `learning_rate` at every step."""
     del step
     return tf.constant(learning_rate, tf.float32)
 
 
 @gin.configurable
+@checked
 def inverse_square_root(
-    step: tf.Tensor, base_learning_rate: float = 1.0, warmup_steps: int = 10_000
+    step: tf.Tensor,
+    base_learning_rate: LearningRate = 1.0,
+    warmup_steps: Count = 10_000,
 ) -> tf.Tensor:
     """Returns base_learning_rate / sqrt(max(step, warmup_steps)).
 
@@ -46,22 +53,19 @@ def inverse_square_root(
       warmup_steps: steps for which the rate is constant.
 
     Raises:
-      ConfigError: `warmup_steps` is not positive.
+      RangeError: a number is out of range.
     """
-    if warmup_steps < 1:
-        raise ConfigError(
-            f"inverse_square_root.warmup_steps must be at least 1, got {warmup_steps}"
-        )
     effective_step = tf.cast(tf.maximum(step, warmup_steps), tf.float32)
     return base_learning_rate * tf.math.rsqrt(effective_step)
 
 
 @gin.configurable
+@checked
 def linear_decay(
     step: tf.Tensor,
-    base_learning_rate: float = gin.REQUIRED,
-    total_steps: int = gin.REQUIRED,
-    final_fraction: float = 0.0,
+    base_learning_rate: LearningRate = gin.REQUIRED,
+    total_steps: Count = gin.REQUIRED,
+    final_fraction: Fraction = 0.0,
 ) -> tf.Tensor:
     """Falls from `base_learning_rate` along a straight line.
 
@@ -72,49 +76,43 @@ def linear_decay(
       final_fraction: the final rate over the base one; what it stays at afterwards.
 
     Raises:
-      ConfigError: `total_steps` is not positive, or the fraction is not from 0 to 1.
+      RangeError: a number is out of range.
     """
-    done = _share_done("linear_decay", step, total_steps, final_fraction)
+    done = _share_done(step, total_steps)
     return base_learning_rate * (1.0 - (1.0 - final_fraction) * done)
 
 
 @gin.configurable
+@checked
 def cosine_decay(
     step: tf.Tensor,
-    base_learning_rate: float = gin.REQUIRED,
-    total_steps: int = gin.REQUIRED,
-    final_fraction: float = 0.0,
+    base_learning_rate: LearningRate = gin.REQUIRED,
+    total_steps: Count = gin.REQUIRED,
+    final_fraction: Fraction = 0.0,
 ) -> tf.Tensor:
     """Falls from `base_learning_rate` along half a cosine.
 
     Loshchilov and Hutter 2017, "SGDR", equation 5, one period without restarts. What
     the arguments mean, and what they may be, `linear_decay` says.
     """
-    done = _share_done("cosine_decay", step, total_steps, final_fraction)
+    done = _share_done(step, total_steps)
     cosine = 0.5 * (1.0 + tf.cos(math.pi * done))
     return base_learning_rate * (final_fraction + (1.0 - final_fraction) * cosine)
 
 
-def _share_done(
-    name: str, step: tf.Tensor, total_steps: int, final_fraction: float
-) -> tf.Tensor:
+def _share_done(step: tf.Tensor, total_steps: int) -> tf.Tensor:
     """The share of the steps that has been made, at most 1."""
-    if total_steps < 1:
-        raise ConfigError(f"{name}.total_steps must be at least 1, got {total_steps}")
-    if not 0.0 <= final_fraction <= 1.0:
-        raise ConfigError(
-            f"{name}.final_fraction must be from 0 to 1, got {final_fraction}"
-        )
     return tf.minimum(tf.cast(step, tf.float32) / total_steps, 1.0)
 
 
 @gin.configurable
+@checked
 def linear_warmup_and_cooldown(
     step: tf.Tensor,
     schedule: Schedule = inverse_square_root,
-    total_steps: int = gin.REQUIRED,
-    warmup_steps: int = 0,
-    cooldown_steps: int = 0,
+    total_steps: Count = gin.REQUIRED,
+    warmup_steps: Natural = 0,
+    cooldown_steps: Natural = 0,
 ) -> tf.Tensor:
     """Returns `schedule`, rising linearly at the start and falling to zero at the end.
 
@@ -129,15 +127,14 @@ def linear_warmup_and_cooldown(
       cooldown_steps: length of the fall, 0 for none.
 
     Raises:
-      ConfigError: a length is negative, or the ramps are longer than the run.
+      RangeError: a number is out of range.
+      ConfigError: the ramps are longer than the run.
     """
-    if min(warmup_steps, cooldown_steps) < 0 or (
-        warmup_steps + cooldown_steps > total_steps
-    ):
+    if warmup_steps + cooldown_steps > total_steps:
         raise ConfigError(
             "linear_warmup_and_cooldown: warmup_steps and cooldown_steps must not be "
-            f"negative, nor be more than total_steps together; got {warmup_steps} and "
-            f"{cooldown_steps} of {total_steps}"
+            f"more than total_steps together; got {warmup_steps} and {cooldown_steps} "
+            f"of {total_steps}"
         )
     rise = tf.cast(step + 1, tf.float32) / max(warmup_steps, 1)
     fall = tf.cast(total_steps - step, tf.float32) / max(cooldown_steps, 1)

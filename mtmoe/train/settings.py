@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
 import gin
 
@@ -13,6 +14,7 @@ from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.precision import named_precision
 from mtmoe.model.moe.capacity import capacity_notices
 from mtmoe.model.transformer import Transformer
+from mtmoe.ranges import Count, Positive, Range, Seed, check_fields
 from mtmoe.train.optimizers.interface import Optimizer
 from mtmoe.train.step import Schedule, StepMemory, check_microbatches
 
@@ -38,6 +40,9 @@ CHANGEABLE = (
 
 
 RECOMPUTE = ("none", "layers")
+
+Kept = Annotated[int, Range(MINIMUM_KEPT, 2**31 - 1, whole=True)]
+"""Checkpoints that stay."""
 
 
 @gin.configurable("train")
@@ -83,47 +88,27 @@ class TrainingRun:
     model: Transformer
     optimizer: Optimizer
     schedule: Schedule
-    batch_size: int
-    lengths: dict[str, int]
-    steps: int
+    batch_size: Count
+    lengths: dict[str, Count]
+    steps: Count
     packing: Packing | None = None
-    max_epochs: float | None = None
-    seed: int = 0
+    max_epochs: Positive | None = None
+    seed: Seed = 0
     initial_checkpoint: str | None = None
     layout: Layout = dataclasses.field(default_factory=Layout)
     jit_compile: bool = True
     precision: str = "float32"
-    microbatches: int = 1
+    microbatches: Count = 1
     recompute: str = "none"
-    checkpoint_every: int = 1000
-    keep: int = MINIMUM_KEPT
-    log_every: int = 100
+    checkpoint_every: Count = 1000
+    keep: Kept = MINIMUM_KEPT
+    log_every: Count = 100
 
     def __post_init__(self) -> None:
-        """Checks the numbers and the precision's name."""
+        """Checks the ranges and the names."""
+        check_fields(self, "train")
         named_precision(self.precision)
-        at_least = {
-            "batch_size": 1,
-            "steps": 1,
-            "seed": 0,
-            "microbatches": 1,
-            "checkpoint_every": 1,
-            "keep": MINIMUM_KEPT,
-            "log_every": 1,
-        }
-        for name, smallest in at_least.items():
-            if getattr(self, name) < smallest:
-                raise ConfigError(
-                    f"train.{name} is {getattr(self, name)}, it must be at least "
-                    f"{smallest}"
-                )
         self._check_features()
-        if min(self.lengths.values()) < 1:
-            raise ConfigError(f"train.lengths {self.lengths!r} must be positive")
-        if self.max_epochs is not None and self.max_epochs <= 0:
-            raise ConfigError(
-                f"train.max_epochs is {self.max_epochs}, it must be above 0, or None"
-            )
         if self.recompute not in RECOMPUTE:
             raise UnknownNameError(
                 "recomputation", self.recompute, RECOMPUTE, "train.recompute"

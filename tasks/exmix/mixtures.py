@@ -27,7 +27,7 @@ import seqio
 from mtmoe.data.mixing.mixtures import register_mixture, register_weighted_mixture
 from mtmoe.data.mixing.policies import ExamplesProportional
 from mtmoe.data.task_card import FAMILIES, task_card
-from mtmoe.errors import ConfigError
+from mtmoe.ranges import NonNegative, Positive, checked
 from mtmoe.tasks.exmix.rows import ROWS
 
 RATE_CAP = 3e5
@@ -61,7 +61,8 @@ FAMILY_MODULES = (
 
 
 @gin.configurable
-def exmix_policy(maximum: float = RATE_CAP) -> ExamplesProportional:
+@checked
+def exmix_policy(maximum: Positive = RATE_CAP) -> ExamplesProportional:
     """Returns how the tasks of exmix and of its families are weighed.
 
     Args:
@@ -72,7 +73,8 @@ def exmix_policy(maximum: float = RATE_CAP) -> ExamplesProportional:
 
 
 @gin.configurable
-def ext5_c4_rate(task: seqio.Task, ratio: float = C4_RATIO) -> float:
+@checked
+def ext5_c4_rate(task: seqio.Task, ratio: NonNegative = C4_RATIO) -> float:
     """Returns the rate of C4 in ext5, where all of exmix has rate 1.
 
     Args:
@@ -81,10 +83,8 @@ def ext5_c4_rate(task: seqio.Task, ratio: float = C4_RATIO) -> float:
         The default is recalled and uncertain.
 
     Raises:
-      ConfigError: the ratio is negative.
+      RangeError: the ratio is out of range.
     """
-    if not ratio >= 0:
-        raise ConfigError(f"ext5_c4_rate.ratio is {ratio}; allowed: 0 and more")
     return ratio
 
 

@@ -16,7 +16,7 @@ import gin
 
 from mtmoe.data.cleaning.language_id import identify
 from mtmoe.data.sources.web.pages import WebPage, md5, web_page
-from mtmoe.errors import ConfigError
+from mtmoe.ranges import Count, Fraction, Natural, check_fields
 
 REASONS = {
     "pages kept": "pages that came out, perhaps without some of their lines",
@@ -55,25 +55,15 @@ class Mc4Filter:
         accented Yoruba for Vietnamese, and is weak on Hmong and Kurdish.
     """
 
-    max_characters: int = 190_000
-    min_paragraphs: int = 3
-    min_paragraph_characters: int = 200
+    max_characters: Count = 190_000
+    min_paragraphs: Natural = 3
+    min_paragraph_characters: Natural = 200
     drop_duplicate_lines: bool = True
-    language_threshold: float | None = 0.7
+    language_threshold: Fraction | None = 0.7
 
     def __post_init__(self) -> None:
-        """Checks the numbers.
-
-        Raises:
-          ConfigError: a number is out of range.
-        """
-        if self.max_characters < 1 or self.min_paragraphs < 0:
-            raise ConfigError(f"{self}: max_characters must be 1 or more, counts 0")
-        threshold = self.language_threshold
-        if threshold is not None and not 0.0 <= threshold <= 1.0:
-            raise ConfigError(
-                f"Mc4Filter.language_threshold is {threshold}; allowed: 0 to 1, or None"
-            )
+        """Checks the ranges."""
+        check_fields(self)
 
     def line_owners(self, pages: Iterable[WebPage]) -> LineOwners:
         """Finds, for each line, the page that keeps it: the first pass.

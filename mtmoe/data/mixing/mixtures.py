@@ -18,6 +18,7 @@ from mtmoe.data.mixing.sizes import task_size
 from mtmoe.data.registration import registration_place
 from mtmoe.data.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError
+from mtmoe.ranges import NonNegative, check_number
 
 
 @gin.configurable(denylist=["registered"])
@@ -96,11 +97,9 @@ def register_weighted_mixture(name: str, members: Mapping[str, Any]) -> str:
     for provider, weight in zip(providers, members.values(), strict=True):
         if isinstance(provider, seqio.Mixture) and callable(weight):
             raise submixture_rate_error(name, provider.name)
-        if not callable(weight) and not weight >= 0:
-            raise ConfigError(
-                f"mixture {name!r}: the weight of {provider.name!r} is {weight!r}; "
-                "allowed: 0 and more"
-            )
+        if not callable(weight):
+            weight_of = f"mixture {name!r}: the weight of {provider.name!r}"
+            check_number(weight_of, weight, NonNegative)
     names = _names_once(name, providers)
     seqio.MixtureRegistry.add(
         name,

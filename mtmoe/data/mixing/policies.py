@@ -14,6 +14,7 @@ from typing import Protocol
 import gin
 
 from mtmoe.errors import ConfigError, nearest_names
+from mtmoe.ranges import Fraction, NonNegative, Positive, check_fields
 
 UNITS = ("examples", "characters", "tokens")
 
@@ -43,21 +44,17 @@ class ExamplesProportional:
       unit: what n counts.
     """
 
-    maximum: float | None = None
+    maximum: Positive | None = None
     unit: str = "examples"
 
     def __post_init__(self) -> None:
         """Checks the cap and the unit.
 
         Raises:
-          ConfigError: a cap that is not positive, or an unknown unit.
+          ConfigError: a cap out of range, or an unknown unit.
         """
         _check_unit(self)
-        if self.maximum is not None and not self.maximum > 0:
-            raise ConfigError(
-                f"ExamplesProportional.maximum is {self.maximum}; allowed: above 0, "
-                "or None for no cap"
-            )
+        check_fields(self)
 
     def rates(self, sizes: Mapping[str, float]) -> dict[str, float]:
         """Returns each task's size, capped."""
@@ -75,7 +72,7 @@ class Temperature:
       unit: what n counts.
     """
 
-    alpha: float = 0.3
+    alpha: Fraction = 0.3
     unit: str = "examples"
 
     def __post_init__(self) -> None:
@@ -85,8 +82,7 @@ class Temperature:
           ConfigError: alpha is out of range, or an unknown unit.
         """
         _check_unit(self)
-        if not 0.0 <= self.alpha <= 1.0:
-            raise ConfigError(f"Temperature.alpha is {self.alpha}; allowed: 0 to 1")
+        check_fields(self)
 
     def rates(self, sizes: Mapping[str, float]) -> dict[str, float]:
         """Returns each task's size to the power alpha."""
@@ -109,25 +105,22 @@ class UniMax:
       unit: what the budget and the sizes count.
     """
 
-    budget: float = 0.0
-    max_epochs: float = 1.0
+    budget: NonNegative = 0.0
+    max_epochs: Positive = 1.0
     unit: str = "characters"
 
     def __post_init__(self) -> None:
         """Checks the numbers.
 
         Raises:
-          ConfigError: no budget, a cap that is not positive, or an unknown unit.
+          ConfigError: no budget, a number out of range, or an unknown unit.
         """
         _check_unit(self)
-        if not self.budget > 0:
+        check_fields(self)
+        if not self.budget:
             raise ConfigError(
                 f"UniMax.budget is {self.budget:g}; it must be given, in {self.unit}: "
                 "--gin_param='UniMax.budget=1e9'"
-            )
-        if not self.max_epochs > 0:
-            raise ConfigError(
-                f"UniMax.max_epochs is {self.max_epochs}; allowed: above 0"
             )
 
     def rates(self, sizes: Mapping[str, float]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import gin
 import numpy as np
@@ -25,8 +25,12 @@ from mtmoe.data.objectives.objective import (
 from mtmoe.data.objectives.segmentation import uniform
 from mtmoe.data.token_rows import TokenRows
 from mtmoe.errors import ConfigError
+from mtmoe.ranges import Range, check_fields
 
 Int64Array = npt.NDArray[np.int64]
+
+PrefixDensity = Annotated[float, Range(0.0, 0.5, above=True)]
+"""At 0.5 the split is anywhere."""
 
 _SPLIT = 0  # the word that keys the choice
 
@@ -50,21 +54,13 @@ class PrefixLM:
       output_features: likewise.
     """
 
-    noise_density: float = 0.5
+    noise_density: PrefixDensity = 0.5
     sequence_length: Mapping[str, int] | None = set_by_seqio()
     output_features: Mapping[str, Any] | None = set_by_seqio()
 
     def __post_init__(self) -> None:
-        """Checks the density.
-
-        Raises:
-          ConfigError: it is out of range.
-        """
-        if not 0.0 < self.noise_density <= 0.5:
-            raise ConfigError(
-                f"PrefixLM.noise_density is {self.noise_density}; allowed: above 0, at "
-                "most 0.5"
-            )
+        """Checks the density."""
+        check_fields(self)
 
     def lengths(
         self, inputs_length: int | None, targets_length: int | None = None

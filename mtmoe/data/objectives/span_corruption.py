@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import gin
 import numpy as np
@@ -25,6 +25,10 @@ from mtmoe.data.objectives.objective import (
 from mtmoe.data.objectives.segmentation import random_segments
 from mtmoe.data.token_rows import TokenRows
 from mtmoe.errors import ConfigError
+from mtmoe.ranges import Between, Range, check_fields
+
+SpanLength = Annotated[float, Range(1.0, 2**31 - 1)]
+"""Tokens of a span, on average; no span is without any."""
 
 BoolArray = npt.NDArray[np.bool_]
 Int64Array = npt.NDArray[np.int64]
@@ -51,27 +55,14 @@ class SpanCorruption:
       output_features: likewise.
     """
 
-    noise_density: float = 0.15
-    mean_noise_span_length: float = 3.0
+    noise_density: Between = 0.15
+    mean_noise_span_length: SpanLength = 3.0
     sequence_length: Mapping[str, int] | None = set_by_seqio()
     output_features: Mapping[str, Any] | None = set_by_seqio()
 
     def __post_init__(self) -> None:
-        """Checks the two numbers.
-
-        Raises:
-          ConfigError: a density outside (0, 1) or a mean span below one token.
-        """
-        if not 0.0 < self.noise_density < 1.0:
-            raise ConfigError(
-                f"SpanCorruption.noise_density is {self.noise_density}; "
-                "allowed: above 0 and below 1"
-            )
-        if self.mean_noise_span_length < 1.0:
-            raise ConfigError(
-                "SpanCorruption.mean_noise_span_length is "
-                f"{self.mean_noise_span_length}; allowed: 1 and more"
-            )
+        """Checks the ranges."""
+        check_fields(self)
 
     def lengths(
         self, inputs_length: int | None, targets_length: int | None = None

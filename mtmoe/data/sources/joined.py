@@ -9,6 +9,8 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
+from mtmoe.ranges import Positive, check_fields
+
 
 @dataclass(frozen=True)
 class Part:
@@ -23,7 +25,11 @@ class Part:
 
     source: seqio.DataSource
     steps: Sequence[Callable[[tf.data.Dataset], tf.data.Dataset]] = field(default=())
-    weight: float = 1.0
+    weight: Positive = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks the range."""
+        check_fields(self)
 
 
 class JoinedSource(seqio.FunctionDataSource):  # type: ignore[misc]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import gin
 
-from mtmoe.errors import ConfigError, DamagedDataError, DamagedRecordError
+from mtmoe.errors import DamagedDataError, DamagedRecordError
+from mtmoe.ranges import Natural, check_number
 
 
 @gin.configurable("bad_records")
@@ -18,19 +19,16 @@ class BadRecords:
     offset, so that it counts once however often it is met, after a resume too.
     """
 
-    def __init__(self, quota: int = 10):
+    def __init__(self, quota: Natural = 10):
         """Starts without damaged records.
 
         Args:
           quota: damaged records a task may have; 0 makes the first one an error.
 
         Raises:
-          ConfigError: the quota is negative.
+          RangeError: the quota is out of range.
         """
-        if quota < 0:
-            raise ConfigError(
-                f"bad_records.quota is {quota}; it must be 0 or more damaged records"
-            )
+        check_number("bad_records.quota", quota, Natural)
         self.quota = quota
         self._places: dict[str, set[str]] = {}
         self._lock = threading.Lock()

@@ -51,6 +51,7 @@ from mtmoe.errors import (
     MtmoeError,
     UnnamedContentError,
 )
+from mtmoe.ranges import Amount, check_fields
 
 _BUILDING = "building-"  # no split is called so: its name ends in 16 digits
 _ABANDONED_AFTER = 24 * 3600.0  # seconds without a change
@@ -71,7 +72,11 @@ class TokenCacheSettings:
     """
 
     directories: Sequence[str] = ()
-    build_up_to_examples: int = 20_000
+    build_up_to_examples: Amount = 20_000
+
+    def __post_init__(self) -> None:
+        """Checks the range."""
+        check_fields(self, "token_cache")
 
 
 def default_root() -> Path:

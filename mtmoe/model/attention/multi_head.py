@@ -10,6 +10,7 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import zeros
 from mtmoe.model.attention.softmax import softmax
 from mtmoe.model.initialization import scaled_normal
+from mtmoe.ranges import Count, Positive, Rate, check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,12 +42,16 @@ class MultiHeadAttention:
       scale_logits: whether q k^T is divided by sqrt(d_kv).
     """
 
-    num_heads: int
-    d_kv: int
-    dropout_rate: float = 0.0
-    initialization_scale: float = 1.0
+    num_heads: Count
+    d_kv: Count
+    dropout_rate: Rate = 0.0
+    initialization_scale: Positive = 1.0
     use_bias: bool = False
     scale_logits: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     @property
     def heads(self) -> mtf.Dimension:

@@ -34,6 +34,7 @@ from mtmoe.model.decoding.strategies import (
     choose_tokens,
 )
 from mtmoe.model.transformer import Transformer
+from mtmoe.ranges import Count, check_number
 
 
 def generation_builder(
@@ -59,8 +60,7 @@ def generation_builder(
     Raises:
       ConfigError: `max_length` is not positive, or the end mark is none of the tokens.
     """
-    if max_length < 1:
-        raise ConfigError(f"max_length must be at least 1, got {max_length}")
+    check_number("max_length", max_length, Count)
     if not 0 < eos_id < model.vocab_size:
         raise ConfigError(
             f"eos_id must be one of the tokens 1 to {model.vocab_size - 1}, got "

@@ -12,8 +12,9 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.errors import UnknownNameError
 from mtmoe.mesh.random import slice_bits, uniform_from_bits
+from mtmoe.ranges import Count, Natural, NonNegative, Positive, Share, check_fields
 
 IMPOSSIBLE = -1e9
 """Logit, or log-likelihood, of what may not be chosen; finite, so that sums are."""
@@ -31,7 +32,8 @@ class Sampling:
     """A token at random, by probabilities that are cut and sharpened in this order.
 
     Attributes:
-      temperature: what logits are divided by; below 1 sharpens.
+      temperature: what logits are divided by; below 1 sharpens. For the likeliest
+        token take `Greedy`.
       top_k: only so many of the likeliest tokens may be drawn (Fan et al. 2018); 0 for
         all. Tokens as likely as the last of them may be drawn too.
       top_p: only the fewest of the likeliest tokens that together have this probability
@@ -41,23 +43,13 @@ class Sampling:
       ConfigError: a number is out of range.
     """
 
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
+    temperature: Positive = 1.0
+    top_k: Natural = 0
+    top_p: Share = 1.0
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        if self.temperature <= 0:
-            raise ConfigError(
-                f"Sampling.temperature must be above 0, got {self.temperature}; for "
-                "the likeliest token take Greedy"
-            )
-        if self.top_k < 0:
-            raise ConfigError(f"Sampling.top_k must be 0 or more, got {self.top_k}")
-        if not 0.0 < self.top_p <= 1.0:
-            raise ConfigError(
-                f"Sampling.top_p must be above 0 and at most 1, got {self.top_p}"
-            )
+        check_fields(self)
 
 
 @gin.configurable
@@ -78,21 +70,13 @@ class BeamSearch:
       ConfigError: a number is out of range.
     """
 
-    num_beams: int = 4
-    length_penalty: float = 0.6
+    num_beams: Count = 4
+    length_penalty: NonNegative = 0.6
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        if self.num_beams < 1:
-            raise ConfigError(
-                f"BeamSearch.num_beams must be at least 1, got {self.num_beams}"
-            )
-        if self.length_penalty < 0:
-            # The bound by which a search ends holds for rising denominators alone.
-            raise ConfigError(
-                "BeamSearch.length_penalty must be 0 or more, got "
-                f"{self.length_penalty}"
-            )
+        # Below 0 denominators would fall, and the bound by which a search ends fail.
+        check_fields(self)
 
 
 Strategy = Greedy | Sampling | BeamSearch

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import gin
 
-from mtmoe.errors import ConfigError, LayoutError
+from mtmoe.errors import LayoutError
+from mtmoe.ranges import Count, Positive, check_fields
 
 if TYPE_CHECKING:
     from mtmoe.model.moe.layer import MixtureOfExperts
@@ -36,20 +37,13 @@ class Capacity:
         more slots than the group has tokens.
     """
 
-    train_factor: float = 1.25
-    evaluation_factor: float | None = 2.0
-    minimum: int = 4
+    train_factor: Positive = 1.25
+    evaluation_factor: Positive | None = 2.0
+    minimum: Count = 4
 
     def __post_init__(self) -> None:
-        """Checks that the factors are positive."""
-        for name in ("train_factor", "evaluation_factor"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ConfigError(f"Capacity.{name} must be positive, got {value}")
-        if self.minimum < 1:
-            raise ConfigError(
-                f"Capacity.minimum must be at least 1, got {self.minimum}"
-            )
+        """Checks the ranges."""
+        check_fields(self)
 
     def slots(self, group_size: int, num_experts: int, training: bool) -> int:
         """Returns the number of slots of one expert in one group.

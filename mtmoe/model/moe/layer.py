@@ -56,6 +56,7 @@ from mtmoe.model.moe.routers.interface import (
 )
 from mtmoe.model.moe.routers.switch import SwitchRouter
 from mtmoe.model.moe.statistics import LayerRouting, TokenRouting, layer_routing
+from mtmoe.ranges import Count, Natural, Rate, check_fields
 
 ROOMY_GROUP = 4096
 """Positions of a group where a large one costs nothing."""
@@ -87,24 +88,18 @@ class MixtureOfExperts:
         (Dai et al. 2024, section 3.2); 0 for none.
     """
 
-    num_experts: int
+    num_experts: Count
     router: Router = dataclasses.field(default_factory=SwitchRouter)
     capacity: Capacity = dataclasses.field(default_factory=Capacity)
-    group_size: int | None = None
-    dropout_rate: float = 0.0
+    group_size: Count | None = None
+    dropout_rate: Rate = 0.0
     priority: Priority | None = None
     dispatch: DispatchMethod | None = None
-    shared_d_ff: int = 0
+    shared_d_ff: Natural = 0
 
     def __post_init__(self) -> None:
-        """Checks the counts and the names."""
-        least = {"num_experts": 1, "group_size": 1, "shared_d_ff": 0}
-        for name, minimum in least.items():
-            value = getattr(self, name)
-            if value is not None and value < minimum:
-                raise ConfigError(
-                    f"MixtureOfExperts.{name} must be at least {minimum}, got {value}"
-                )
+        """Checks the ranges and the names."""
+        check_fields(self)
         if self.router.num_choices > self.num_experts:
             raise ConfigError(
                 f"{type(self.router).__name__} sends each token to "

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import gin
 import tensorflow as tf
 
-from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.ranges import Between, Count, Positive, check_fields
 from mtmoe.train.optimizers.interface import (
     Gradients,
     check_gradients,
@@ -63,34 +63,20 @@ class Adafactor:
     """
 
     multiply_by_parameter_scale: bool = True
-    decay_exponent: float = 0.8
-    clipping_threshold: float | None = 1.0
-    momentum: float | None = None
-    weight_decay_rate: float | None = None
+    decay_exponent: Positive = 0.8
+    clipping_threshold: Positive | None = 1.0
+    momentum: Between | None = None
+    weight_decay_rate: Between | None = None
     factored: bool = True
-    min_dim_size_to_factor: int = 128
-    clip_global_norm: float | None = None
-    epsilon1: float = 1e-30
-    epsilon2: float = 1e-3
+    min_dim_size_to_factor: Count = 128
+    clip_global_norm: Positive | None = None
+    epsilon1: Positive = 1e-30
+    epsilon2: Positive = 1e-3
     stacked_dims: tuple[str, ...] = ("experts",)
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
-        if self.momentum is not None and not 0 < self.momentum < 1:
-            raise ConfigError(
-                f"Adafactor.momentum is {self.momentum}, it must be above 0 and below "
-                "1, or None"
-            )
-        if self.weight_decay_rate is not None and not 0 < self.weight_decay_rate < 1:
-            raise ConfigError(
-                f"Adafactor.weight_decay_rate is {self.weight_decay_rate}, it must be "
-                "above 0 and below 1, or None"
-            )
-        for name in ("clipping_threshold", "clip_global_norm"):
-            if (value := getattr(self, name)) is not None and value <= 0:
-                raise ConfigError(
-                    f"Adafactor.{name} is {value}, it must be above 0, or None"
-                )
+        """Checks the ranges."""
+        check_fields(self)
 
     def updates(
         self,

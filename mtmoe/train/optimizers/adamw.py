@@ -11,9 +11,9 @@ from typing import Any
 import gin
 import tensorflow as tf
 
-from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.ranges import NonNegative, Positive, Rate, check_fields
 from mtmoe.train.optimizers.interface import (
     Gradients,
     check_gradients,
@@ -57,28 +57,16 @@ class AdamW:
       ConfigError: a number is out of range.
     """
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.01
-    clip_global_norm: float | None = None
-    expert_gradient_scale: float = 1.0
+    beta1: Rate = 0.9
+    beta2: Rate = 0.999
+    epsilon: Positive = 1e-8
+    weight_decay: NonNegative = 0.01
+    clip_global_norm: Positive | None = None
+    expert_gradient_scale: Positive = 1.0
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    f"AdamW.{name} is {getattr(self, name)}, it must be at least 0 and "
-                    "below 1"
-                )
-        if self.weight_decay < 0:
-            raise ConfigError(
-                f"AdamW.weight_decay is {self.weight_decay}, it must not be negative"
-            )
-        for name in ("epsilon", "expert_gradient_scale", "clip_global_norm"):
-            if (value := getattr(self, name)) is not None and value <= 0:
-                raise ConfigError(f"AdamW.{name} is {value}, it must be above 0")
+        """Checks the ranges."""
+        check_fields(self)
 
     def updates(
         self,

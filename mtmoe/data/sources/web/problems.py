@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import gin
 
 from mtmoe.data.sources.files import BadRecord
-from mtmoe.errors import ConfigError, CorpusError
+from mtmoe.errors import CorpusError
+from mtmoe.ranges import Fraction, Natural, check_fields
 
 _EXAMPLES = 3
 
@@ -25,20 +26,13 @@ class BadDataQuota:
       files: damaged, missing or empty files that are borne.
     """
 
-    records: int = 100
-    fraction: float = 0.001
-    files: int = 10
+    records: Natural = 100
+    fraction: Fraction = 0.001
+    files: Natural = 10
 
     def __post_init__(self) -> None:
-        """Checks the numbers.
-
-        Raises:
-          ConfigError: a number is out of range.
-        """
-        if self.records < 0 or self.files < 0 or not 0.0 <= self.fraction <= 1.0:
-            raise ConfigError(
-                f"{self}: records and files must be 0 or more, fraction 0 to 1"
-            )
+        """Checks the ranges."""
+        check_fields(self)
 
 
 @dataclass(frozen=True)

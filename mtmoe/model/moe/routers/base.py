@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Annotated
 
 import gin
 import tensorflow as tf
 
-from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import Initializer, truncated_normal
@@ -19,8 +19,12 @@ from mtmoe.model.moe.routers.interface import (
     RouterOutput,
     softmax_scores,
 )
+from mtmoe.ranges import Range, check_fields
 
 _GAIN = 0.1
+
+Tolerance = Annotated[float, Range(1e-4, 1.0)]
+"""Below it bidding would not end."""
 
 
 @gin.configurable
@@ -42,14 +46,11 @@ class BaseRouter:
         the range of the group's scores. Smaller is slower.
     """
 
-    epsilon: float = 0.02
+    epsilon: Tolerance = 0.02
 
     def __post_init__(self) -> None:
-        """Checks the tolerance, without which bidding would not end."""
-        if not 1e-4 <= self.epsilon <= 1.0:
-            raise ConfigError(
-                f"BaseRouter.epsilon must lie in [0.0001, 1], got {self.epsilon}"
-            )
+        """Checks the tolerance."""
+        check_fields(self)
 
     @property
     def causal(self) -> bool:

@@ -19,6 +19,7 @@ from mtmoe.model.moe.routers.interface import (
     choose_experts,
     score_experts,
 )
+from mtmoe.ranges import NonNegative, Rate, check_fields
 
 
 @gin.configurable
@@ -38,8 +39,12 @@ class ExpertChoiceRouter:
       z_loss_weight: see `SwitchRouter`; 0 in the paper.
     """
 
-    jitter_epsilon: float = 0.0
-    z_loss_weight: float = 0.001
+    jitter_epsilon: Rate = 0.0
+    z_loss_weight: NonNegative = 0.001
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     @property
     def causal(self) -> bool:

@@ -18,6 +18,7 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.random import name_key
 from mtmoe.mesh.slots import assign_slots
 from mtmoe.model.moe.routers.interface import RouterInput, RouterOutput
+from mtmoe.ranges import Count, Seed, check_fields
 
 ASSIGNMENTS = ("random", "balanced", "balanced_by_rank")
 
@@ -44,13 +45,14 @@ class HashRouter:
       seed: of the random assignment.
     """
 
-    vocab_size: int
+    vocab_size: Count
     assignment: str = "random"
     frequencies_file: str | None = None
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        """Checks that there are counts for the assignment that needs them."""
+        """Checks the ranges, and that there are counts for who needs them."""
+        check_fields(self)
         if self.assignment not in ASSIGNMENTS:
             raise UnknownNameError(
                 "assignment", self.assignment, ASSIGNMENTS, "HashRouter.assignment"
@@ -60,10 +62,6 @@ class HashRouter:
                 'HashRouter.frequencies_file goes with HashRouter.assignment "balanced"'
                 f" and with no other, got {self.frequencies_file!r} and "
                 f"{self.assignment!r}; without counts there is balanced_by_rank"
-            )
-        if self.vocab_size < 1:
-            raise ConfigError(
-                f"HashRouter.vocab_size must be at least 1, got {self.vocab_size}"
             )
 
     @property

@@ -20,6 +20,7 @@ from mtmoe.model.moe.routers.interface import (
     choose_experts,
     score_experts,
 )
+from mtmoe.ranges import Count, NonNegative, Rate, check_fields
 
 
 @gin.configurable
@@ -35,24 +36,20 @@ class NoTokenLeftBehindRouter:
     By confidence the tokens most sure of their first choice come first in every round.
 
     Attributes:
-      rounds: tries after the first.
+      rounds: tries after the first; without any it is `SwitchRouter`.
       jitter_epsilon: see `SwitchRouter`.
       balance_loss_weight: see `SwitchRouter`.
       z_loss_weight: see `SwitchRouter`.
     """
 
-    rounds: int = 1
-    jitter_epsilon: float = 0.01
-    balance_loss_weight: float = 0.01
-    z_loss_weight: float = 0.001
+    rounds: Count = 1
+    jitter_epsilon: Rate = 0.01
+    balance_loss_weight: NonNegative = 0.01
+    z_loss_weight: NonNegative = 0.001
 
     def __post_init__(self) -> None:
-        """Checks the number of rounds."""
-        if self.rounds < 1:
-            raise ConfigError(
-                "NoTokenLeftBehindRouter.rounds must be at least 1, got "
-                f"{self.rounds}; without any it is SwitchRouter"
-            )
+        """Checks the ranges."""
+        check_fields(self)
 
     @property
     def causal(self) -> bool:

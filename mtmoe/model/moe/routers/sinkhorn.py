@@ -7,7 +7,7 @@ import dataclasses
 import gin
 import tensorflow as tf
 
-from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.errors import UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.routers.balanced import balanced_output
@@ -16,6 +16,7 @@ from mtmoe.model.moe.routers.interface import (
     RouterOutput,
     score_experts,
 )
+from mtmoe.ranges import Count, Positive, check_fields
 
 GATES = ("softmax", "sigmoid")
 
@@ -40,18 +41,14 @@ class SinkhornRouter:
     """
 
     gate: str = "softmax"
-    tolerance: float = 1e-3
-    max_iterations: int = 100
+    tolerance: Positive = 1e-3
+    max_iterations: Count = 100
 
     def __post_init__(self) -> None:
-        """Checks the gate's name and the numbers."""
+        """Checks the gate's name and the ranges."""
+        check_fields(self)
         if self.gate not in GATES:
             raise UnknownNameError("gate", self.gate, GATES, "SinkhornRouter.gate")
-        for name in ("tolerance", "max_iterations"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(
-                    f"SinkhornRouter.{name} must be positive, got {getattr(self, name)}"
-                )
 
     @property
     def causal(self) -> bool:

@@ -15,6 +15,7 @@ from mtmoe.model.moe.routers.interface import (
     score_experts,
     seat_choices,
 )
+from mtmoe.ranges import NonNegative, Rate, check_fields
 
 
 @gin.configurable
@@ -32,9 +33,13 @@ class SwitchRouter:
         published. It is not multiplied by alpha.
     """
 
-    jitter_epsilon: float = 0.01
-    balance_loss_weight: float = 0.01
-    z_loss_weight: float = 0.001
+    jitter_epsilon: Rate = 0.01
+    balance_loss_weight: NonNegative = 0.01
+    z_loss_weight: NonNegative = 0.001
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     @property
     def causal(self) -> bool:

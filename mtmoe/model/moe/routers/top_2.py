@@ -7,7 +7,7 @@ import dataclasses
 import gin
 import tensorflow as tf
 
-from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.errors import UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
@@ -19,6 +19,7 @@ from mtmoe.model.moe.routers.interface import (
     score_experts,
     seat_choices,
 )
+from mtmoe.ranges import NonNegative, Positive, Rate, check_fields
 
 POLICIES = ("all", "none", "threshold", "random")
 _CHOICE = mtf.Dimension("choice", 2)
@@ -49,13 +50,14 @@ class Top2Router:
 
     second_policy_train: str = "random"
     second_policy_evaluation: str = "all"
-    second_threshold: float = 0.2
-    jitter_epsilon: float = 0.0
-    balance_loss_weight: float = 0.01
-    z_loss_weight: float = 0.001
+    second_threshold: Positive = 0.2
+    jitter_epsilon: Rate = 0.0
+    balance_loss_weight: NonNegative = 0.01
+    z_loss_weight: NonNegative = 0.001
 
     def __post_init__(self) -> None:
-        """Checks the policies' names and the threshold."""
+        """Checks the policies' names and the ranges."""
+        check_fields(self)
         for name in ("second_policy_train", "second_policy_evaluation"):
             policy = getattr(self, name)
             if policy not in POLICIES:
@@ -65,11 +67,6 @@ class Top2Router:
                     POLICIES,
                     f"Top2Router.{name}",
                 )
-        if self.second_threshold <= 0:
-            raise ConfigError(
-                "Top2Router.second_threshold must be positive, got "
-                f"{self.second_threshold}"
-            )
 
     @property
     def causal(self) -> bool:

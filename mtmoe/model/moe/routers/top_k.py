@@ -8,7 +8,6 @@ import math
 import gin
 import tensorflow as tf
 
-from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
@@ -22,6 +21,7 @@ from mtmoe.model.moe.routers.interface import (
     seat_choices,
     softmax_scores,
 )
+from mtmoe.ranges import Count, NonNegative, Rate, check_fields
 
 
 @gin.configurable
@@ -44,17 +44,16 @@ class TopKRouter:
       z_loss_weight: see `SwitchRouter`.
     """
 
-    k: int = 2
+    k: Count = 2
     normalize_weights: bool = True
     learned_noise: bool = False
-    jitter_epsilon: float = 0.01
-    balance_loss_weight: float = 0.01
-    z_loss_weight: float = 0.001
+    jitter_epsilon: Rate = 0.01
+    balance_loss_weight: NonNegative = 0.01
+    z_loss_weight: NonNegative = 0.001
 
     def __post_init__(self) -> None:
-        """Checks the count."""
-        if self.k < 1:
-            raise ConfigError(f"TopKRouter.k must be at least 1, got {self.k}")
+        """Checks the ranges."""
+        check_fields(self)
 
     @property
     def causal(self) -> bool:

@@ -1,0 +1,49 @@
+"""Flags that take a number of a range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+
+from mtmoe.ranges import Range, range_of
+
+
+class _RangeParser(flags.ArgumentParser):  # type: ignore[misc]
+    """Reads a number; absl's own bounds let NaN through."""
+
+    def __init__(self, allowed: Range):
+        self._allowed = allowed
+        self.syntactic_help = str(allowed)
+
+    def parse(self, argument: Any) -> int | float:
+        """Returns the number.
+
+        Raises:
+          ValueError: it is none, or is out of range.
+        """
+        convert = int if self._allowed.whole else float
+        try:
+            number = convert(argument)
+        except (TypeError, ValueError):
+            number = None
+        if number not in self._allowed:
+            raise ValueError(f"it must be {self._allowed}")
+        return number
+
+    def flag_type(self) -> str:
+        """Returns what the flag's help calls its type."""
+        return "int" if self._allowed.whole else "float"
+
+
+def define_number(name: str, default: float | None, text: str, annotation: Any) -> None:
+    """Defines a flag for a number.
+
+    Args:
+      name: the flag.
+      default: its value where it is not given.
+      text: its help.
+      annotation: a type of `mtmoe.ranges`, such as `Count`.
+    """
+    parser = _RangeParser(range_of(annotation))
+    flags.DEFINE(parser, name, default, text)
