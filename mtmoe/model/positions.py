@@ -271,11 +271,12 @@ def named_positions(
             "learned positions need max_positions, the most places of a row, got "
             f"{max_positions}"
         )
+    if name == "learned":
+        return Positions(absolute=LearnedPositions(max_positions))
     return {
         "relative_bias": Positions(relative),
         "relative_bias_per_layer": Positions(relative, per_layer=True),
         "sinusoidal": Positions(absolute=SinusoidalPositions()),
-        "learned": Positions(absolute=LearnedPositions(max_positions)),
         "none": Positions(),
     }[name]
 
