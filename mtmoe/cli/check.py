@@ -1,9 +1,10 @@
-"""Reads a config and lists every mistake in it, with file, line and the nearest name.
+"""Builds what a config describes and lists every mistake with its file and line.
 
     mtmoe check --gin_file=runs/quickstart.gin --gin_param='train.steps=100'
 
-Prints nothing but the number of bindings and the fingerprint if all is well. Modules
-that the gin files import are imported: a gin file is code.
+Does what `mtmoe train` does before its first step, but for opening data: it ends with
+the same verdict. Modules that the gin files import are imported: a gin file is code.
+Exit status: 0 no mistakes, 2 mistakes.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ def run(argv: list[str]) -> int:
     if len(argv) > 1 or not FLAGS.gin_file:
         raise MtmoeError("usage: mtmoe check --gin_file=F [--gin_param=k=v ...]")
     import_tensorflow()
-    from mtmoe.config.load import load_config
+    from mtmoe.train.check import check_run
 
-    config = load_config(FLAGS.gin_file, FLAGS.gin_param, roots=["train"])
-    print(f"{len(config.bindings)} bindings, no mistakes")
-    print(f"fingerprint {config.fingerprint}")
+    checked = check_run(FLAGS.gin_file, FLAGS.gin_param)
+    for notice in checked.notices:
+        print(notice)
+    print(f"{len(checked.config.bindings)} bindings, no mistakes")
+    print(f"fingerprint {checked.config.fingerprint}")
     return 0

@@ -28,6 +28,7 @@ COMMANDS = {
     "tasks": "which tasks there are, what is in them, whether they are sound",
     "mixture": "what a mixture will feed a model: shares, tokens, epochs",
     "cache": "write the tokens of a mixture to disk, or a run's finished batches",
+    "explain": "every binding in force: where it was set, what it overrode",
     "check": "look for mistakes in a config, without training",
     "train": "train a model, or go on with one",
     "evaluate": "score a model in every language on held-out text",

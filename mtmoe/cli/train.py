@@ -40,19 +40,18 @@ def run(argv: list[str]) -> int:
         )
     prepare_runtime()
     from mtmoe.config.compare import check_same_run
-    from mtmoe.config.load import load_config
-    from mtmoe.config.unused import check_all_used
+    from mtmoe.train.check import check_run
     from mtmoe.train.loop import train
-    from mtmoe.train.settings import CHANGEABLE, configured_run
+    from mtmoe.train.settings import CHANGEABLE
 
-    config = load_config(FLAGS.gin_file, FLAGS.gin_param, roots=["train"])
-    check_same_run(Path(FLAGS.model_dir), config, CHANGEABLE)
+    checked = check_run(FLAGS.gin_file, FLAGS.gin_param)
+    check_same_run(Path(FLAGS.model_dir), checked.config, CHANGEABLE)
     result = train(
         FLAGS.model_dir,
-        configured_run(),
-        config_text=config.text,
+        checked.run,
+        config_text=checked.config.text,
         command=_command_line(),
-        check_built=lambda: check_all_used(config),
+        notices=checked.notices,
     )
     return result.exit_status
 

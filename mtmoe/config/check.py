@@ -1,74 +1,93 @@
-"""Every mistake in a config, with file, line and the nearest right name.
+"""Every mistake in a config's statements, with file, line and the nearest right name.
 
-Found before anything is bound or trained: unknown configurables, parameters and macros;
-macros nobody uses; values of another type than the parameter's; parameters left out.
+Found before anything is bound or built: unknown configurables, parameters and macros;
+macros nobody uses; a key set twice in one file; values of another type or outside the
+range of the parameter's; parameters left out; numbers that must agree.
 """
 
 from __future__ import annotations
 
-import collections.abc
-import types
-import typing
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mtmoe.config.in_force import (
+    Called,
+    InForce,
+    Key,
+    iterate,
+    macros_of,
+    resolve,
+)
 from mtmoe.config.registry import Configurable, find, is_constant
 from mtmoe.config.statements import Binding, Macro, Reference
+from mtmoe.config.value_types import matches, type_name
 from mtmoe.errors import ConfigError, UnknownNameError, nearest_names
+from mtmoe.ranges import range_errors
 
 
-def problems(bindings: Sequence[Binding], roots: Iterable[str] = ()) -> list[str]:
-    """Returns one message per mistake, in the order of the statements.
+@dataclasses.dataclass
+class Problems:
+    """Mistakes, and the statements that they are in.
+
+    Attributes:
+      messages: one a mistake.
+      faulty: statements whose value is not to be used.
+    """
+
+    messages: list[str] = dataclasses.field(default_factory=list)
+    faulty: list[Binding] = dataclasses.field(default_factory=list)
+
+    def add(self, message: str, binding: Binding | None = None) -> None:
+        """Notes a mistake, once."""
+        if message not in self.messages:
+            self.messages.append(message)
+        if binding is not None:
+            self.faulty.append(binding)
+
+
+def problems(statements: Sequence[Binding], roots: Iterable[str] = ()) -> Problems:
+    """Returns the mistakes, in the order of the statements.
 
     Args:
-      bindings: all statements, in order; later ones override earlier ones.
+      statements: all of them, in order; later ones override earlier ones.
       roots: configurables the command calls by itself; their parameters without a
         default must be bound, as those of any `@name()`.
     """
-    macros = {b.macro_name: b.value for b in bindings if b.is_macro}
-    found: list[str] = []
-    for binding in bindings:
-        found.extend(_binding_problems(binding, macros))
-    found.extend(_unused_macros(bindings))
-    if not found:
-        found.extend(_not_given(bindings))
-        found.extend(_missing_parameters(bindings, roots))
+    found = statement_problems(statements)
+    macros = {b.macro_name: b for b in statements if b.is_macro}
+    for message in _unused_macros(statements, macros):
+        found.add(message)
+    force = InForce(statements)
+    for message in _not_given(force):
+        found.add(message)
+    sound = InForce([b for b in statements if b not in found.faulty])
+    misspelt = {b.selector.rsplit(".", 1)[-1] for b in found.faulty}
+    for selector, parameter, where in _missing_parameters(sound, roots):
+        if selector.rsplit(".", 1)[-1] not in misspelt:
+            found.add(f"{selector}.{parameter} is not set and has no default{where}")
     return found
 
 
-def iterate(value: Any) -> Iterator[Any]:
-    """Yields a value and everything inside its lists, tuples and dicts."""
-    yield value
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from iterate(key)
-            yield from iterate(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from iterate(item)
+def statement_problems(statements: Sequence[Binding]) -> Problems:
+    """Returns those mistakes that a statement has whatever else there is."""
+    found = Problems()
+    macros = {b.macro_name: b for b in statements if b.is_macro}
+    for binding in statements:
+        for message in _binding_problems(binding, macros):
+            found.add(message, binding)
+    for message in _set_twice(statements):
+        found.add(message)
+    unusable = {b.macro_name for b in found.faulty if b.is_macro}
+    for binding in statements:
+        if unusable.intersection(macros_of(binding.value)):
+            found.faulty.append(binding)
+            if binding.is_macro:
+                unusable.add(binding.macro_name)
+    return found
 
 
-def resolve(value: Any, macros: Mapping[str, Any], inside: tuple[str, ...] = ()) -> Any:
-    """Replaces macros by what they stand for; unknown ones are left as they are.
-
-    Raises:
-      ConfigError: a macro is defined by itself.
-    """
-    if isinstance(value, Macro) and value.name in macros:
-        if value.name in inside:
-            raise ConfigError(f"macro %{value.name} is defined by itself")
-        return resolve(macros[value.name], macros, (*inside, value.name))
-    if isinstance(value, list | tuple):
-        return type(value)(resolve(item, macros, inside) for item in value)
-    if isinstance(value, dict):
-        return {
-            resolve(key, macros, inside): resolve(item, macros, inside)
-            for key, item in value.items()
-        }
-    return value
-
-
-def _binding_problems(binding: Binding, macros: Mapping[str, Any]) -> Iterator[str]:
+def _binding_problems(binding: Binding, macros: Mapping[str, Binding]) -> Iterator[str]:
     for item in iterate(binding.value):
         if isinstance(item, Reference):
             try:
@@ -79,7 +98,7 @@ def _binding_problems(binding: Binding, macros: Mapping[str, Any]) -> Iterator[s
             if item.name not in macros and not is_constant(item.name):
                 yield str(UnknownNameError("macro", item.name, macros, binding.where))
     try:
-        value = resolve(binding.value, macros)
+        value = resolve(binding.value, {n: b.value for n, b in macros.items()})
     except ConfigError as error:
         yield f"{error} ({binding.where})"
         return
@@ -90,15 +109,52 @@ def _binding_problems(binding: Binding, macros: Mapping[str, Any]) -> Iterator[s
     except UnknownNameError as error:
         yield str(error)
         return
+    where = place(binding, macros)
     name = binding.parameter
     if name not in configurable.parameters and not configurable.takes_anything:
         yield _unknown_parameter(configurable, name, binding.where)
-    elif not matches(configurable.annotations.get(name, Any), value):
-        expected = configurable.parameters[name].annotation
+        return
+    annotation = configurable.annotations.get(name, Any)
+    if not matches(annotation, value):
         yield (
-            f"{configurable.selector}.{name} must be of type {expected}, got "
-            f"{value!r} ({binding.where})"
+            f"{configurable.selector}.{name} must be of type {type_name(annotation)}, "
+            f"got {value!r}{_hint(annotation, value)} ({where})"
         )
+        return
+    try:
+        errors = range_errors(
+            configurable.selector, configurable.function, {name: value}
+        )
+    except (NameError, TypeError):  # annotations of a user's that cannot be resolved
+        errors = []
+    for error in errors:
+        yield f"{error} ({where})"
+
+
+def place(binding: Binding, macros: Mapping[str, Binding]) -> str:
+    """Returns where a binding stands, and the macros that its value is from."""
+    parts, names = [binding.where], macros_of(binding.value)
+    for name in names:
+        if name in macros:
+            parts.append(f"%{name} is set at {macros[name].where}")
+            names.extend(n for n in macros_of(macros[name].value) if n not in names)
+    return "; ".join(parts)
+
+
+def _hint(annotation: Any, value: Any) -> str:
+    """Says what was meant, where a pair of brackets or quotes decides."""
+    if isinstance(value, Reference):
+        other = Reference(value.name, not value.evaluate)
+        return f"; write {other!r}" if matches(annotation, other) else ""
+    if isinstance(value, str) and not matches(annotation, value):
+        for evaluate in (True, False):
+            try:
+                find(value)
+            except UnknownNameError:
+                return ""
+            if matches(annotation, Reference(value, evaluate)):
+                return f"; write {Reference(value, evaluate)!r}"
+    return ""
 
 
 def _unknown_parameter(configurable: Configurable, name: str, where: str) -> str:
@@ -110,80 +166,71 @@ def _unknown_parameter(configurable: Configurable, name: str, where: str) -> str
     return f"{message} It has: {', '.join(allowed)} ({where})"
 
 
-def _unused_macros(bindings: Sequence[Binding]) -> Iterator[str]:
-    used = {
-        item.name
-        for binding in bindings
-        for item in iterate(binding.value)
-        if isinstance(item, Macro)
-    }
-    for binding in bindings:
-        if binding.is_macro and binding.macro_name not in used:
-            nearest = nearest_names(binding.macro_name, used)
+def _set_twice(statements: Sequence[Binding]) -> Iterator[str]:
+    """A file that says two things of one parameter is a slip of its writer's."""
+    places: dict[tuple[str, str, str, str], str] = {}
+    for binding in statements:
+        if not binding.file:
+            continue
+        try:
+            name = "" if binding.is_macro else find(binding.selector).selector
+        except UnknownNameError:
+            continue
+        name = name or binding.selector
+        key = (binding.file, binding.scope, name, binding.parameter)
+        before = places.setdefault(key, binding.where)
+        if before != binding.where:
+            what = str(Key(*key[1:])) if binding.parameter else binding.macro_name
+            yield (
+                f"{what} is set twice in {binding.file}; keep one "
+                f"({before} and {binding.where})"
+            )
+
+
+def _unused_macros(
+    statements: Sequence[Binding], macros: Mapping[str, Binding]
+) -> Iterator[str]:
+    """Macros of the user's own that nothing takes up.
+
+    One by a flag must be taken up by what is in force, one of a file by anything that
+    was written: a later statement may have another value.
+    """
+    force = InForce(statements)
+    in_force = [*force.bindings.values(), *macros.values()]
+    ever = {name for binding in statements for name in macros_of(binding.value)}
+    now = {name for binding in in_force for name in macros_of(binding.value)}
+    for name, binding in macros.items():
+        used = ever if binding.file else now
+        if binding.own and name not in used:
+            nearest = nearest_names(name, used)
             hint = "; did you mean " + " or ".join(nearest) + "?" if nearest else ""
-            yield f"nothing uses macro {binding.macro_name!r}{hint} ({binding.where})"
+            yield f"nothing uses macro {name!r}{hint} ({binding.where})"
 
 
-def _final(bindings: Sequence[Binding]) -> dict[tuple[str, str, str], Binding]:
-    """Returns the binding in force for each (scope, configurable, parameter)."""
-    return {
-        (
-            b.scope,
-            b.selector if b.is_macro else find(b.selector).selector,
-            b.parameter,
-        ): b
-        for b in bindings
-    }
-
-
-def _not_given(bindings: Sequence[Binding]) -> Iterator[str]:
-    for binding in _final(bindings).values():
+def _not_given(force: InForce) -> Iterator[str]:
+    for key, binding in [*force.bindings.items(), *force.macros.items()]:
         if isinstance(binding.value, Macro) and is_constant(binding.value.name):
-            name = binding.macro_name
-            name += f".{binding.parameter}" if binding.parameter else ""
-            yield f"{name} must be given: --gin_param='{name}=...' ({binding.where})"
+            yield f"{key} must be given: --gin_param='{key}=...' ({binding.where})"
 
 
 def _missing_parameters(
-    bindings: Sequence[Binding], roots: Iterable[str]
-) -> Iterator[str]:
-    called = {find(root).selector: "" for root in roots}
-    for binding in _final(bindings).values():
-        for item in iterate(binding.value):
-            if isinstance(item, Reference) and item.evaluate:
-                selector = find(item.name.rsplit("/", 1)[-1]).selector
-                called.setdefault(selector, f" ({binding.where})")
-    bound = {(selector, parameter) for _, selector, parameter in _final(bindings)}
-    for selector, where in called.items():
-        for parameter in find(selector).required:
-            if (selector, parameter) not in bound:
-                yield f"{selector}.{parameter} is not set and has no default{where}"
+    force: InForce, roots: Iterable[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Yields (configurable, parameter, place) of those that a call would lack.
 
-
-def matches(annotation: Any, value: Any) -> bool:
-    """Whether a literal can be a parameter of the annotated type.
-
-    Only what gin files hold is judged: numbers, text, truth values, None and their
-    containers. References and classes of our own are left to whoever receives them.
+    Without roots all that is bound counts as called.
     """
-    if any(isinstance(item, Reference | Macro) for item in iterate(value)):
-        return True
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return any(matches(option, value) for option in typing.get_args(annotation))
-    if origin is typing.Literal:
-        return value in typing.get_args(annotation)
-    if annotation is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if annotation in (bool, str):
-        return isinstance(value, annotation)
-    if annotation is type(None):
-        return value is None
-    container = origin or annotation
-    if container in (tuple, list, collections.abc.Sequence):
-        return isinstance(value, tuple | list)
-    if container in (dict, collections.abc.Mapping):
-        return isinstance(value, dict)
-    return True
+    starts = [Called((), find(root).selector) for root in roots]
+    must_be_complete: dict[Called, str] = dict.fromkeys(starts, "")
+    if not starts:
+        starts = [Called(key.scopes, key.selector) for key in force.bindings]
+    for caller in force.reach(starts):
+        for callee, key, evaluated in force.called_by(caller):
+            if evaluated and key is not None:
+                where = f" ({force.bindings[key].where})"
+                must_be_complete.setdefault(callee, where)
+    for called, where in must_be_complete.items():
+        bound = force.parameters(called)
+        for parameter in find(called.selector).required:
+            if parameter not in bound:
+                yield called.selector, parameter, where

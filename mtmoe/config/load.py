@@ -14,23 +14,22 @@ import importlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gin
 
-from mtmoe.config import check
+from mtmoe.config import check, total_steps
+from mtmoe.config.in_force import InForce, Key, resolve
 from mtmoe.config.registry import find, import_rooms
 from mtmoe.config.statements import (
     Binding,
     Import,
     Macro,
     Reference,
-    Statement,
-    find_file,
-    read_file,
-    read_parameter,
+    StatementReader,
     read_text,
 )
 from mtmoe.errors import ConfigError, UnknownNameError
@@ -40,17 +39,39 @@ CONFIG_NAME = "config.gin"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A config that has been checked and is in force.
+    """A config that is in force.
 
     Attributes:
       text: all of it, flat, as one gin file that loads to the same config.
       bindings: "scope/configurable.parameter" -> value as text, macros resolved.
-      places: the same keys -> "file:line" of the statement in force.
+      imports: modules that were imported for it.
+      statements: all statements it is made of, overridden ones too, in order.
     """
 
     text: str
     bindings: Mapping[str, str]
-    places: Mapping[str, str]
+    imports: tuple[str, ...]
+    statements: tuple[Binding, ...]
+
+    def without(self, keys: Iterable[Key]) -> Config:
+        """Returns the config that has none of these bindings; gin's stays as it is."""
+        left_out = set(keys)
+        kept = [
+            binding
+            for binding in self.statements
+            if binding.is_macro
+            or Key(binding.scope, find(binding.selector).selector, binding.parameter)
+            not in left_out
+        ]
+        return dataclasses.replace(
+            self,
+            text=_text(self.imports, InForce(kept)),
+            bindings={
+                key: value
+                for key, value in self.bindings.items()
+                if key not in {str(key) for key in left_out}
+            },
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -91,27 +112,78 @@ def load_config(
       ConfigError: anything is wrong with any statement; the message lists every mistake
         with its file, line and the nearest right name. Gin's config is then as before.
     """
-    directories = [Path.cwd(), gin_directory()]
-    statements: list[Statement] = []
-    if model_dir is not None:
-        statements.extend(read_file(_config_file(Path(model_dir)), directories))
-    for name in gin_files:
-        statements.extend(read_file(find_file(name, directories), directories))
-    for parameter in gin_params:
-        statements.extend(read_parameter(parameter))
+    draft = read_config(gin_files, gin_params, model_dir, roots)
+    if draft.problems.messages:
+        raise ConfigError("\n".join(draft.problems.messages))
+    return draft.bind()
 
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """A config that was read and checked, statement by statement, and not bound yet.
+
+    Attributes:
+      imports: modules that were imported for it.
+      statements: its statements in order.
+      problems: the mistakes in them.
+      is_whole: whether all files could be read and all modules imported.
+    """
+
+    imports: tuple[str, ...]
+    statements: tuple[Binding, ...]
+    problems: check.Problems
+    is_whole: bool
+
+    def bind(self) -> Config:
+        """Replaces gin's config by this one, but for the statements with mistakes."""
+        faulty = self.problems.faulty
+        sound = tuple(b for b in self.statements if b not in faulty)
+        force = InForce(sound)
+        gin.clear_config()
+        for binding in [*force.macros.values(), *force.bindings.values()]:
+            key = (binding.scope, binding.selector, binding.parameter)
+            if binding.is_macro:
+                key = (binding.macro_name, "gin.macro", "value")
+            gin.bind_parameter(key, _to_gin(binding.value))
+        # Not finalized, which would lock gin: t5 registers configurables when first
+        # used.
+        text = _text(self.imports, force)
+        return Config(text, resolved_bindings(text, "config"), self.imports, sound)
+
+
+def read_config(
+    gin_files: Sequence[str] = (),
+    gin_params: Sequence[str] = (),
+    model_dir: Path | str | None = None,
+    roots: Iterable[str] = (),
+) -> Draft:
+    """Reads and checks a config, as `load_config` does, and binds nothing.
+
+    Raises:
+      ConfigError: `model_dir` is no model folder, or mtmoe's own gin files are missing.
+    """
+    reader = StatementReader([Path.cwd(), gin_directory()])
+    if model_dir is not None:
+        reader.read_file(str(_config_file(Path(model_dir))), own=False)
+    for name in gin_files:
+        reader.read_file(name)
+    for parameter in gin_params:
+        reader.read_parameter(parameter)
     import_rooms()
-    imports = [s for s in statements if isinstance(s, Import)]
-    for statement in imports:
-        _import(statement)
-    bindings = [s for s in statements if isinstance(s, Binding)]
-    if found := check.problems(bindings, roots):
-        raise ConfigError("\n".join(found))
-    _bind(bindings)
-    lines = sorted({f"import {statement.module}\n" for statement in imports})
-    text = "".join(lines) + ("\n" if lines else "") + gin.config_str()
-    places = {_key(b): b.where for b in bindings if not b.is_macro}
-    return Config(text, resolved_bindings(text, "config"), places)
+    imports: dict[str, None] = {}
+    unreadable = list(reader.problems)
+    for statement in reader.statements:
+        if isinstance(statement, Import) and statement.module not in imports:
+            imports[statement.module] = None
+            unreadable += _import(statement)
+    bindings = [s for s in reader.statements if isinstance(s, Binding)]
+    bindings += total_steps.following(bindings)
+    if unreadable:  # what is missing or unused cannot be told from a part
+        found = check.statement_problems(bindings)
+        found.messages[:0] = unreadable
+    else:
+        found = check.problems(bindings, roots)
+    return Draft(tuple(sorted(imports)), tuple(bindings), found, not unreadable)
 
 
 def resolved_bindings(text: str, origin: str) -> dict[str, str]:
@@ -127,7 +199,7 @@ def resolved_bindings(text: str, origin: str) -> dict[str, str]:
     for binding in bindings:
         if binding.is_macro:
             continue
-        resolved[_key(binding)] = repr(check.resolve(binding.value, macros))
+        resolved[_key(binding)] = repr(resolve(binding.value, macros))
     return resolved
 
 
@@ -136,8 +208,7 @@ def _key(binding: Binding) -> str:
         selector = find(binding.selector).selector
     except UnknownNameError:  # of another version: still a difference to report
         selector = binding.selector
-    scope = f"{binding.scope}/" if binding.scope else ""
-    return f"{scope}{selector}.{binding.parameter}"
+    return str(Key(binding.scope, selector, binding.parameter))
 
 
 def _config_file(model_dir: Path) -> Path:
@@ -150,26 +221,37 @@ def _config_file(model_dir: Path) -> Path:
     return path
 
 
-def _import(statement: Import) -> None:
-    """Imports a user's module; those in the current folder are found too."""
+def _import(statement: Import) -> list[str]:
+    """Imports a module, the user's in the current folder too; returns the mistakes."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
         importlib.import_module(statement.module)
-    except ImportError as error:
-        raise ConfigError(
-            f"{statement.where}: import {statement.module}: {error}"
-        ) from error
+    except Exception as error:  # whatever a module of the user's raises
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        inside = "" if "importlib" in last.filename else f", {_short(last)}"
+        what = f"import {statement.module}: {kind}{error}"
+        return [f"{statement.where}: {what}{inside}"]
+    return []
 
 
-def _bind(bindings: Iterable[Binding]) -> None:
-    gin.clear_config()
-    for binding in bindings:
-        key = (binding.scope, binding.selector, binding.parameter)
-        if binding.is_macro:
-            key = (binding.macro_name, "gin.macro", "value")
-        gin.bind_parameter(key, _to_gin(binding.value))
-    # Not finalized, which would lock gin: t5 registers configurables when first used.
+def _short(frame: traceback.FrameSummary) -> str:
+    return f"{os.path.relpath(frame.filename)}:{frame.lineno}"
+
+
+def _text(imports: Iterable[str], force: InForce) -> str:
+    """Returns a config as one flat gin file, in gin's own layout."""
+    lines = [f"import {module}\n" for module in imports]
+    configuration: dict[tuple[str, str], dict[str, Any]] = {}
+    for name, binding in force.macros_in_use().items():
+        configuration[name, "gin.macro"] = {"value": _to_gin(binding.value)}
+    for key, binding in force.bindings.items():
+        full = gin.config._REGISTRY.get_match(key.selector).selector
+        values = configuration.setdefault((key.scope, full), {})
+        values[key.parameter] = _to_gin(binding.value)
+    text = gin.config._config_str(configuration, max_line_length=80)
+    return "".join(lines) + ("\n" if lines else "") + text
 
 
 def _to_gin(value: Any) -> Any:

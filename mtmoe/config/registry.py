@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import pkgutil
+import sys
+import types as types_module
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gin
@@ -62,15 +65,59 @@ class Configurable:
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """Its parameters' types; those that cannot be resolved are left out."""
-        function = self.function
-        owner = function.__init__ if inspect.isclass(function) else function
-        while hasattr(owner, "__wrapped__"):
-            owner = owner.__wrapped__
-        try:
-            return typing.get_type_hints(owner)
-        except (NameError, TypeError):  # names imported under TYPE_CHECKING only
-            return {}
+        """Its parameters' types, and what a call returns under `return`.
+
+        Those that cannot be resolved are left out.
+        """
+        return _annotations(self.function)
+
+    @property
+    def returns(self) -> Any:
+        """The type of what a call gives; `Any` where that is not known."""
+        if inspect.isclass(self.function):
+            return self.function
+        return self.annotations.get("return", Any)
+
+    @property
+    def calls(self) -> Iterator[Configurable]:
+        """Yields the configurables that stand behind its defaults."""
+        for parameter in self.parameters.values():
+            yield from _configurable_behind(parameter.default)
+        if dataclasses.is_dataclass(self.function):
+            for field in dataclasses.fields(self.function):
+                yield from _configurable_behind(field.default_factory)
+
+
+@functools.cache
+def _annotations(function: Callable[..., Any]) -> Mapping[str, Any]:
+    if dataclasses.is_dataclass(function):
+        owners: list[Any] = [
+            c for c in function.__mro__ if "__annotations__" in vars(c)
+        ]
+    elif inspect.isclass(function):
+        owners = [inspect.unwrap(function.__init__)]
+    else:
+        owners = [inspect.unwrap(function)]
+    types: dict[str, Any] = {}
+    for owner in reversed(owners):
+        namespace = vars(sys.modules[owner.__module__])
+        for name, annotation in vars(owner).get("__annotations__", {}).items():
+            # One by one: a name that is imported under TYPE_CHECKING alone spoils
+            # nothing but its own parameter.
+            holder = types_module.SimpleNamespace(__annotations__={name: annotation})
+            try:
+                types |= typing.get_type_hints(holder, namespace)
+            except (NameError, TypeError, AttributeError, SyntaxError):
+                types.pop(name, None)
+    return types
+
+
+def _configurable_behind(value: Any) -> Iterator[Configurable]:
+    """Yields the configurable that a default is, or is made by."""
+    if inspect.isclass(value) or inspect.isfunction(value):
+        known = gin.config._inverse_lookup(value)
+        if known is not None:
+            yield find(known.selector)
 
 
 def find(selector: str, where: str = "") -> Configurable:

@@ -51,6 +51,11 @@ class Binding:
       parameter: the parameter's name; empty if a macro is defined.
       value: a Python literal, with `Reference` and `Macro` inside.
       where: "file:line", or the flag it came from.
+      file: the file it stands in; empty if it came by a flag.
+      included_by: places of the `include` statements that led to the file, outermost
+        first.
+      own: whether its user wrote it for this very run: by a flag, or in a file that is
+        named by one and does not come with mtmoe.
     """
 
     scope: str
@@ -58,6 +63,9 @@ class Binding:
     parameter: str
     value: Any
     where: str
+    file: str = ""
+    included_by: tuple[str, ...] = ()
+    own: bool = True
 
     @property
     def is_macro(self) -> bool:
@@ -79,6 +87,84 @@ class Import:
 
 
 Statement = Binding | Import
+
+
+class StatementReader:
+    """Reads files and parameters one after the other, through all mistakes.
+
+    Attributes:
+      statements: what was read, in order.
+      problems: what could not be read, a message each.
+    """
+
+    def __init__(self, directories: Sequence[Path]):
+        """Takes the folders that files are looked for in, the one of mtmoe's last."""
+        self.statements: list[Statement] = []
+        self.problems: list[str] = []
+        self._directories = directories
+
+    def read_file(self, name: str, own: bool | None = None) -> None:
+        """Reads a file and, in their places, those it includes.
+
+        Args:
+          name: a path, absolute or relative to one of the folders.
+          own: whether its statements are its user's own; None: if it is not one of
+            mtmoe's.
+        """
+        self._read(name, own, (), ())
+
+    def read_parameter(self, text: str) -> None:
+        """Reads one `--gin_param`, e.g. `train.steps=100`."""
+        origin = f"--gin_param={text}"
+        try:
+            statements = read_text(text, origin)
+        except ConfigError as error:
+            self.problems.append(str(error))
+            return
+        for statement in statements:
+            self.statements.append(dataclasses.replace(statement, where=origin))
+
+    def _read(
+        self,
+        name: str,
+        own: bool | None,
+        included_by: tuple[str, ...],
+        including: tuple[Path, ...],
+    ) -> None:
+        where = included_by[-1] if included_by else ""
+        try:
+            path = find_file(name, self._directories, where)
+            if path.resolve() in including:
+                raise ConfigError(f"{where}: {name} includes itself")
+            text = path.read_text(encoding="utf-8")
+        except ConfigError as error:
+            self.problems.append(str(error))
+            return
+        except (OSError, UnicodeDecodeError) as error:
+            place = f" ({where})" if where else ""
+            self.problems.append(f"{name} cannot be read: {error}{place}")
+            return
+        if own is None:
+            own = not path.resolve().is_relative_to(self._directories[-1].resolve())
+        try:
+            for statement in _parse(text, name):
+                if isinstance(statement, config_parser.IncludeStatement):
+                    place = f"{name}:{statement.location.line_num}"
+                    self._read(
+                        statement.filename,
+                        False,
+                        (*included_by, place),
+                        (*including, path.resolve()),
+                    )
+                    continue
+                for plain in _plain(statement, name):
+                    if isinstance(plain, Binding):
+                        plain = dataclasses.replace(
+                            plain, file=name, included_by=included_by, own=own
+                        )
+                    self.statements.append(plain)
+        except ConfigError as error:
+            self.problems.append(str(error))
 
 
 class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]
@@ -115,31 +201,6 @@ def find_file(name: str, directories: Sequence[Path], where: str = "") -> Path:
     raise ConfigError(message)
 
 
-def read_file(
-    path: Path, directories: Sequence[Path], including: tuple[Path, ...] = ()
-) -> Iterator[Statement]:
-    """Yields the statements of a file and, in their place, of the files it includes.
-
-    Raises:
-      ConfigError: a syntax error with file and line, a file that is missing, not UTF-8,
-        or that includes itself.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    here = (*including, path.resolve())
-    for statement in _parse(text, str(path)):
-        if not isinstance(statement, config_parser.IncludeStatement):
-            yield from _plain(statement, str(path))
-            continue
-        where = f"{path}:{statement.location.line_num}"
-        included = find_file(statement.filename, directories, where)
-        if included.resolve() in here:
-            raise ConfigError(f"{where}: {included} includes itself")
-        yield from read_file(included, directories, here)
-
-
 def read_text(text: str, origin: str) -> list[Statement]:
     """Returns the statements of a text that includes no files.
 
@@ -152,24 +213,21 @@ def read_text(text: str, origin: str) -> list[Statement]:
     return statements
 
 
-def read_parameter(text: str) -> list[Statement]:
-    """Returns the statements of one `--gin_param`, e.g. `train.steps=100`.
-
-    Raises:
-      ConfigError: it does not parse.
-    """
-    origin = f"--gin_param={text}"
-    return [
-        dataclasses.replace(statement, where=origin)
-        for statement in read_text(text, origin)
-    ]
-
-
 def _parse(text: str, origin: str) -> Iterator[Any]:
+    parser = config_parser.ConfigParser(text, _Delegate())
     try:
-        yield from config_parser.ConfigParser(text, _Delegate())
-    except (SyntaxError, tokenize.TokenError, ValueError) as error:
-        raise ConfigError(_explain(error, text, origin)) from error
+        yield from parser
+    except (
+        SyntaxError,
+        tokenize.TokenError,
+        ValueError,
+        TypeError,  # a list as the key of a dict
+        RecursionError,
+        MemoryError,
+    ) as error:
+        token = parser._current_token
+        line = token.start[0] if token is not None else 1
+        raise ConfigError(_explain(error, line, text, origin)) from error
 
 
 def _plain(statement: Any, origin: str) -> Iterator[Statement]:
@@ -188,15 +246,17 @@ def _plain(statement: Any, origin: str) -> Iterator[Statement]:
         raise ConfigError(f"{where}: include is allowed in files only")
 
 
-def _explain(error: Exception, text: str, origin: str) -> str:
+def _explain(error: Exception, line_number: int, text: str, origin: str) -> str:
     """Says what is wrong in the user's terms, with the line it is in."""
-    line_number, reason = 1, str(error)
+    reason = str(error)
     if isinstance(error, SyntaxError):
         line_number, reason = error.lineno or 1, error.msg
     elif isinstance(error, tokenize.TokenError):
         reason, (line_number, _) = error.args
     lines = text.splitlines()
     line = lines[min(line_number, len(lines)) - 1].strip() if lines else ""
+    if isinstance(error, RecursionError | MemoryError):
+        reason = "a value is nested too deeply"
     if "malformed node" in reason or "Failed to parse token" in reason:
         reason = "the value is not a Python literal; text needs quotes"
     place = origin if origin.startswith("--") else f"{origin}:{line_number}"

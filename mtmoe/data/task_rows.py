@@ -184,14 +184,7 @@ def text_recipe(
     Raises:
       ConfigError: targets that do not fit, or more spans than sentinels.
     """
-    raw_length, targets_length = objective.lengths(
-        lengths.get("inputs"), lengths["targets"]
-    )
-    if lengths["targets"] < targets_length:
-        raise ConfigError(
-            f"lengths: inputs of {lengths['inputs']} need targets of {targets_length} "
-            f"with {objective}, got {lengths['targets']}"
-        )
+    raw_length = check_objective(objective, lengths)
     needed, there_are = objective.num_sentinels(raw_length), num_sentinels(vocabulary)
     if needed > there_are:
         raise ConfigError(
@@ -203,6 +196,27 @@ def text_recipe(
     return TextRecipe(
         objective, raw_length, vocabulary.vocab_size, (inputs_eos, targets_eos)
     )
+
+
+def check_objective(objective: TokenObjective, lengths: Lengths) -> int:
+    """Returns how many raw tokens fill a row of a batch.
+
+    Args:
+      objective: makes inputs and targets of raw tokens.
+      lengths: `inputs` and `targets` lengths, `targets` only for a decoder alone.
+
+    Raises:
+      ConfigError: targets that do not fit.
+    """
+    raw_length, targets_length = objective.lengths(
+        lengths.get("inputs"), lengths["targets"]
+    )
+    if lengths["targets"] < targets_length:
+        raise ConfigError(
+            f"lengths: inputs of {lengths['inputs']} need targets of {targets_length} "
+            f"with {objective}, got {lengths['targets']}"
+        )
+    return raw_length
 
 
 def num_sentinels(vocabulary: seqio.Vocabulary) -> int:

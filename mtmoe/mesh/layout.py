@@ -88,6 +88,11 @@ class Layout:
         """The layout rules as Mesh TensorFlow wants them."""
         return mtf.LayoutRules(self._pairs("layout_rules", self.layout_rules))
 
+    @property
+    def rule_pairs(self) -> list[tuple[str, str]]:
+        """The layout rules: tensor dimension and mesh dimension of each."""
+        return self._pairs("layout_rules", self.layout_rules)
+
     def splits(self, dimension: str) -> int:
         """Into how many parts the tensor dimension named `dimension` is split."""
         sizes = dict(self._pairs("mesh_shape", self.mesh_shape))

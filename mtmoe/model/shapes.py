@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -17,6 +17,7 @@ import tensorflow as tf
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.precision import named_precision
 from mtmoe.model.features import Tokens
 from mtmoe.model.transformer import Transformer
 
@@ -68,25 +69,51 @@ def build_graph(
       training: whether noise is on, and which capacity experts have.
     """
     started = time.monotonic()
-    with tf.Graph().as_default(), tf.variable_creator_scope(_name_only):
-        graph = mtf.Graph()
-        context = GraphContext(
-            mesh=mtf.Mesh(graph, "mesh"),
-            seed=0,
-            step=tf.constant(0),
-            training=training,
-            layout=Layout(),
-        )
+
+    def build(context: GraphContext) -> None:
         inputs = None
         if model.takes_inputs:
             inputs = _tokens(context, batch_size, input_length)
         model(context, inputs, _tokens(context, batch_size, target_length))
+
+    graph = unlowered_graph(build, training)
     return ModelGraph(
         variables={v.name: v.shape for v in graph.all_variables},
         flops=sum(map(_flops, graph.operations)),
         operations=len(graph.operations),
         build_seconds=time.monotonic() - started,
     )
+
+
+def unlowered_graph(
+    build: Callable[[GraphContext], object],
+    training: bool = False,
+    layout: Layout = Layout(),  # noqa: B008  (frozen)
+    precision: str = "float32",
+) -> mtf.Graph:
+    """Returns the graph that a function builds; nothing is allocated or lowered.
+
+    Args:
+      build: called once with the context to build in.
+      training: whether noise is on, and which capacity experts have.
+      layout: the mesh that the graph is for.
+      precision: name of the dtypes of activations and routers.
+    """
+    dtypes = named_precision(precision)
+    with tf.Graph().as_default(), tf.variable_creator_scope(_name_only):
+        graph = mtf.Graph()
+        build(
+            GraphContext(
+                mesh=mtf.Mesh(graph, "mesh"),
+                seed=0,
+                step=tf.constant(0),
+                training=training,
+                activation_dtype=dtypes.activation_dtype,
+                router_dtype=dtypes.router_dtype,
+                layout=layout,
+            )
+        )
+    return graph
 
 
 def _name_only(next_creator: Any, **kwargs: Any) -> _NamedVariable:

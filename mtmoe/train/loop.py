@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def train(
     run: TrainingRun,
     config_text: str,
     command: str,
-    check_built: Callable[[], None] = lambda: None,
+    notices: Sequence[str] = (),
 ) -> TrainingResult:
     """Trains, or goes on training, until all steps are done or a signal comes.
 
@@ -64,7 +64,7 @@ def train(
       run: what to train.
       config_text: becomes the folder's `config.gin`.
       command: the command line, for the record.
-      check_built: called when data and model have been built and nothing written.
+      notices: what to say before the first step.
 
     Raises:
       MtmoeError: anything that is the user's to mend.
@@ -99,8 +99,7 @@ def train(
     if run.initial_checkpoint is not None and not done:
         with progress.phase(f"starting from {run.initial_checkpoint}"):
             load_initial_values(run.initial_checkpoint, program)
-    check_built()
-    for notice in run.notices():
+    for notice in notices:
         progress.say(notice)
     progress.say(
         f"{program.parameter_count():,} parameters, {len(batches.task_names)} tasks, "
@@ -292,7 +291,4 @@ def _check_vocabulary(batches: TrainingBatches, run: TrainingRun) -> None:
     """Checks that every token has a row in the model's embedding."""
     size = task_vocabulary(get_task(batches.task_names[0])).vocab_size
     if run.model.vocab_size < size:
-        raise ConfigError(
-            f"{type(run.model).__name__}.vocab_size is {run.model.vocab_size:,}, the "
-            f"vocabulary of {run.mixture} has {size:,} tokens; set it to at least that"
-        )
+        raise ConfigError(run.too_few_rows(size))

@@ -58,7 +58,8 @@ class TrainingRun:
       schedule: learning rate as a function of the step.
       batch_size: rows in a step; a row is one example, or with packing several.
       lengths: tokens of each feature in a batch, `{"inputs": 128, "targets": 48}`; for
-        a decoder alone `{"targets": 128}`, which hold an example's inputs too.
+        a decoder alone `{"targets": 128}`, which hold an example's inputs too; if it
+        is given both they are added up.
       steps: steps of the whole run.
       packing: how short examples share rows; None: each has a row of its own.
       max_epochs: most passes over any task's examples in `steps` steps; more is an
@@ -144,17 +145,31 @@ class TrainingRun:
             notices += capacity_notices(moe, together * length, stack.name)
         return notices
 
+    def too_few_rows(self, vocabulary_size: int) -> str:
+        """Returns what is wrong if the vocabulary is larger than the embedding."""
+        return (
+            f"{type(self.model).__name__}.vocab_size is {self.model.vocab_size:,}, the "
+            f"vocabulary of {self.mixture} has {vocabulary_size:,} tokens; set it to "
+            "at least that"
+        )
+
     def _check_features(self) -> None:
-        wanted = {"inputs", "targets"} if self.model.takes_inputs else {"targets"}
-        if set(self.lengths) == wanted:
+        """Checks which lengths there are; a decoder alone has one row for both."""
+        given, both = set(self.lengths), {"inputs", "targets"}
+        if not self.model.takes_inputs and given == both:
+            joined = {"targets": sum(self.lengths.values())}
+            object.__setattr__(self, "lengths", joined)
+            return
+        if given == (both if self.model.takes_inputs else {"targets"}):
             return
         kind = type(self.model).__name__
         if self.model.takes_inputs:
             takes = f"{kind} needs the lengths of 'inputs' and 'targets'"
         else:
             takes = (
-                f"{kind} is a decoder alone: give the length of 'targets' only, which "
-                "holds an example's inputs and behind them its targets"
+                f"{kind} is a decoder alone: give the length of 'targets', which holds "
+                "an example's inputs and behind them its targets, or of both, which "
+                "are added up"
             )
         raise ConfigError(f"train.lengths is {self.lengths!r}; {takes}")
 
