@@ -40,6 +40,7 @@ from mtmoe.data.registry import (
 from mtmoe.data.task_form import TEXT, check_split, task_form
 from mtmoe.data.task_rows import check_lengths, check_objective
 from mtmoe.errors import ConfigError
+from mtmoe.evaluate.gaps import evaluation_gaps
 from mtmoe.model.shapes import unlowered_graph
 from mtmoe.train.layout_check import layout_problems
 from mtmoe.train.settings import TrainingRun
@@ -109,7 +110,7 @@ class _Check:
             self._data(run)
             self._start(run)
             self._shapes(run)
-            notices = run.notices()
+            notices = run.notices() + self._evaluation(run)
         idle = self._idle(everything=run is not None)
         errors, listed = sorted_by_owner(idle)
         for message in errors:
@@ -249,6 +250,13 @@ class _Check:
         for message, field in layout_problems(run.layout, graph):
             where = self._builder.places(f"Layout.{field}")
             self._problems.add(message + where)
+
+    def _evaluation(self, run: TrainingRun) -> list[str]:
+        """Returns what the run's evaluation will leave out."""
+        settings = self._builder.build("evaluate")
+        if settings is None or not self._tasks:
+            return []
+        return evaluation_gaps(run.mixture, settings.split)
 
     def _idle(self, everything: bool) -> list[Idle]:
         called = [Called((), name) for name in ("train", "Layout", *_DATA)]
