@@ -3,7 +3,8 @@
 Text is cut as in training: documents in order, joined, a row every `raw_length` tokens;
 the short last row is kept whatever its size, so every token is scored. Each row is
 masked several times with noise keyed by (seed, row, sample) alone, so the same text
-gives the same examples whether it comes from a task or from a file.
+gives the same examples whether it comes from a task or from a file. The bytes of text
+that each target stands for are counted beside them.
 
 Legend: N examples, L inputs length, T targets length; for a decoder alone both are T.
 """
@@ -11,7 +12,8 @@ Legend: N examples, L inputs length, T targets length; for a decoder alone both 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,13 @@ from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.reading import examples_in_order
 from mtmoe.data.recipes import Examples, RawRows, TextRecipe
 from mtmoe.data.registry import get_task
+from mtmoe.data.target_bytes import (
+    example_bytes,
+    finished_bytes,
+    masked_bytes,
+    streamed_bytes,
+    text_row_bytes,
+)
 from mtmoe.data.task_form import task_form
 from mtmoe.data.task_rows import (
     ExampleRows,
@@ -34,10 +43,10 @@ from mtmoe.data.task_rows import (
     task_vocabulary,
     text_recipe,
 )
+from mtmoe.data.text_bytes import encode_with_bytes
 from mtmoe.data.token_cache.bad_records import BadRecords
-from mtmoe.data.token_cache.encoding import document_tokens
 from mtmoe.data.token_cache.writer import uncached_examples
-from mtmoe.data.token_rows import cut_rows, join_rows
+from mtmoe.data.token_rows import TokenRows, cut_rows, join_rows
 from mtmoe.data.vocabularies import configured_vocabulary
 from mtmoe.errors import CorpusError
 
@@ -55,27 +64,28 @@ class EvaluationExamples:
     Attributes:
       inputs: int32 [N, L].
       targets: int32 [N, T].
+      target_bytes: int32 [N, T], UTF-8 bytes of the text that each target stands for;
+        0 for sentinels, ends and padding.
       group: int32 [N], the number of the text row an example masks, from 0.
     """
 
     inputs: Int32Array
     targets: Int32Array
+    target_bytes: Int32Array
     group: Int32Array
 
     def rows(self, rows_M: npt.NDArray[np.int64]) -> EvaluationExamples:
         """Returns some of the examples."""
-        return EvaluationExamples(
-            self.inputs[rows_M], self.targets[rows_M], self.group[rows_M]
-        )
+        return EvaluationExamples(*(getattr(self, name)[rows_M] for name in _FIELDS))
+
+
+_FIELDS = tuple(field.name for field in fields(EvaluationExamples))
 
 
 def concatenated(parts: Sequence[EvaluationExamples]) -> EvaluationExamples:
     """Puts examples of the same lengths behind each other; groups stay as they are."""
     return EvaluationExamples(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("inputs", "targets", "group")
-        )
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS)
     )
 
 
@@ -108,13 +118,20 @@ def evaluation_examples(
     rows = open_task_rows(task, split, lengths, BadRecords(quota=0))
     if isinstance(rows, TextRows):
         tokens = rows.cache.all_tokens()
-        return _masked(tokens, rows.recipe, lengths, num_noise_samples, seed)
+        text = _task_text(task, split, tokens, rows.recipe.raw_length)
+        return _masked(text, rows.recipe, lengths, num_noise_samples, seed)
     if isinstance(rows, ExampleRows):
         keys = np.zeros(rows.num_rows, np.uint64)  # nothing of examples is random
-        return _padded(rows.recipe.make(rows.read(np.arange(len(keys))), keys), lengths)
+        raw = rows.read(np.arange(len(keys)))
+        counts = example_bytes(task, split, raw.features[1])
+        return _padded(
+            rows.recipe.make(raw, keys),
+            finished_bytes(rows.recipe, counts, raw),
+            lengths,
+        )
     objective = task_form(task).objective
     if objective is None:
-        return _padded(_streamed(task, split, lengths), lengths)
+        return _streamed(task, split, lengths)
     features = task.output_features
     recipe = text_recipe(
         objective,
@@ -122,8 +139,8 @@ def evaluation_examples(
         lengths,
         (features["inputs"].add_eos, features["targets"].add_eos),
     )
-    tokens = _uncached_text(task, split)
-    return _masked(tokens, recipe, lengths, num_noise_samples, seed)
+    text = _task_text(task, split, _uncached_text(task, split), recipe.raw_length)
+    return _masked(text, recipe, lengths, num_noise_samples, seed)
 
 
 def text_examples(
@@ -151,33 +168,57 @@ def text_examples(
     vocabulary = vocabulary or configured_vocabulary()
     lengths = check_lengths(lengths)
     recipe = text_recipe(objective or SpanCorruption(), vocabulary, lengths)
-    tokens = document_tokens(texts, vocabulary)
+    counted = list(encode_with_bytes(texts, vocabulary))
+    tokens = join_rows(tokens for tokens, _ in counted).tokens
     if tokens.size == 0:
         raise CorpusError("there is no text to evaluate: every document is empty")
-    return _masked(tokens, recipe, lengths, num_noise_samples, seed)
+    rows = cut_rows(tokens, recipe.raw_length, min_tail=1)
+    bytes_ = TokenRows(join_rows(bytes_ for _, bytes_ in counted).tokens, rows.bounds)
+    text = _Text(rows, bytes_, vocabulary)
+    return _masked(text, recipe, lengths, num_noise_samples, seed)
+
+
+class _Text(NamedTuple):
+    """Rows of raw tokens, the bytes that each token stands for, their vocabulary."""
+
+    rows: TokenRows
+    bytes: TokenRows
+    vocabulary: seqio.Vocabulary
+
+
+def _task_text(
+    task: seqio.Task, split: str, tokens: Int32Array, raw_length: int
+) -> _Text:
+    rows = cut_rows(tokens, raw_length, min_tail=1)
+    bytes_ = text_row_bytes(task, split, rows, rows.bounds[:-1])
+    return _Text(rows, bytes_, task.output_features["targets"].vocabulary)
 
 
 def _masked(
-    tokens: Int32Array,
+    text: _Text,
     recipe: TextRecipe,
     lengths: Lengths,
     num_noise_samples: int,
     seed: int,
 ) -> EvaluationExamples:
-    rows = cut_rows(tokens, recipe.raw_length, min_tail=1)
-    raw = RawRows((rows,), np.zeros(len(rows), np.bool_))
-    order = np.arange(len(rows))
-    samples = [
-        _padded(recipe.make(raw, fold(_NOISE_KEY, seed, order, sample)), lengths)
-        for sample in range(num_noise_samples)
-    ]
+    raw = RawRows((text.rows,), np.zeros(len(text.rows), np.bool_))
+    order = np.arange(len(text.rows))
+    samples = []
+    for sample in range(num_noise_samples):
+        keys = fold(_NOISE_KEY, seed, order, sample)
+        examples = recipe.make(raw, keys)
+        counts = masked_bytes(
+            text.vocabulary, recipe, text.rows, text.bytes, keys, examples.targets
+        )
+        samples.append(_padded(examples, counts, lengths))
     if all(_same(sample, samples[0]) for sample in samples):  # nothing is random
         return samples[0]
-    inputs = np.stack([sample.inputs for sample in samples], axis=1)
-    targets = np.stack([sample.targets for sample in samples], axis=1)
+    interleaved = (
+        np.stack([getattr(sample, name) for sample in samples], axis=1)
+        for name in ("inputs", "targets", "target_bytes")
+    )
     return EvaluationExamples(
-        inputs.reshape(-1, inputs.shape[-1]),
-        targets.reshape(-1, targets.shape[-1]),
+        *(value.reshape(-1, value.shape[-1]) for value in interleaved),
         np.repeat(order, num_noise_samples).astype(np.int32),
     )
 
@@ -198,7 +239,7 @@ def _uncached_text(task: seqio.Task, split: str) -> Int32Array:
     return tokens
 
 
-def _streamed(task: seqio.Task, split: str, lengths: Lengths) -> Examples:
+def _streamed(task: seqio.Task, split: str, lengths: Lengths) -> EvaluationExamples:
     """Runs a task of another kind once, in the order of its source."""
     examples = list(examples_in_order(task, split, pipeline_lengths(task, lengths)))
     if not examples:
@@ -210,7 +251,9 @@ def _streamed(task: seqio.Task, split: str, lengths: Lengths) -> Examples:
     )
     _check_vocabulary(task, split, inputs.tokens)
     _check_vocabulary(task, split, targets.tokens)
-    return Examples(inputs, targets, np.zeros(len(examples), np.bool_))
+    counts = streamed_bytes(task, examples, targets)
+    finished = Examples(inputs, targets, np.zeros(len(examples), np.bool_))
+    return _padded(finished, counts, lengths)
 
 
 def _check_vocabulary(task: seqio.Task, split: str, tokens: Int32Array) -> None:
@@ -223,10 +266,13 @@ def _check_vocabulary(task: seqio.Task, split: str, tokens: Int32Array) -> None:
         )
 
 
-def _padded(examples: Examples, lengths: Lengths) -> EvaluationExamples:
+def _padded(
+    examples: Examples, target_bytes: TokenRows, lengths: Lengths
+) -> EvaluationExamples:
     """Pads examples; each is a group of its own."""
     return EvaluationExamples(
         examples.inputs.padded(lengths.get("inputs", lengths["targets"])),
         examples.targets.padded(lengths["targets"]),
+        target_bytes.padded(lengths["targets"]),
         np.arange(len(examples.targets), dtype=np.int32),
     )

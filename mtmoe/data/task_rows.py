@@ -17,12 +17,12 @@ import seqio
 
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.recipes import ExampleRecipe, RawRows, Recipe, TextRecipe
+from mtmoe.data.sentencepiece_vocabulary import check_other
 from mtmoe.data.task_form import EXAMPLES, TEXT, TaskForm, check_split, task_form
 from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.data.token_cache.reader import CachedSplit
 from mtmoe.data.token_cache.store import open_split
 from mtmoe.data.token_rows import TokenRows
-from mtmoe.data.sentencepiece_vocabulary import check_other
 from mtmoe.data.vocabularies import num_sentinels
 from mtmoe.errors import ConfigError
 

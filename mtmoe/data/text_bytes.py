@@ -18,7 +18,7 @@ import seqio
 
 from mtmoe.data.sentencepiece_vocabulary import model_of
 from mtmoe.data.token_cache.encoding import encode_texts
-from mtmoe.data.vocabularies import token_bytes, vocabulary_behind
+from mtmoe.data.vocabularies import token_bytes, unknown_kind, vocabulary_behind
 
 BoolArray = npt.NDArray[np.bool_]
 Int32Array = npt.NDArray[np.int32]
@@ -60,10 +60,15 @@ def is_lossless(vocabulary: seqio.Vocabulary) -> bool:
     The byte vocabulary does, and a SentencePiece model that has a token for each byte
     and changes nothing in a text. (U+2581, which SentencePiece takes for a space, is
     the one character that such a model changes.)
+
+    Raises:
+      ConfigError: the vocabulary is of another kind than mtmoe makes.
     """
     vocabulary = vocabulary_behind(vocabulary)
     if isinstance(vocabulary, seqio.ByteVocabulary):
         return True
+    if not isinstance(vocabulary, seqio.SentencePieceVocabulary):
+        raise unknown_kind(vocabulary)
     rules = model_of(vocabulary).normalizer_spec
     changes = (
         rules.precompiled_charsmap
@@ -119,5 +124,3 @@ def _with_surfaces(text: str, model: Any) -> tuple[Int32Array, Int32Array]:
 
 def _has_bytes(vocabulary: seqio.SentencePieceVocabulary) -> bool:
     return bool(model_of(vocabulary).trainer_spec.byte_fallback)
-
-

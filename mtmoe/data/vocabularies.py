@@ -240,7 +240,7 @@ def vocabulary_fingerprint(vocabulary: seqio.Vocabulary) -> str:
         return _fingerprint("sentencepiece", vocabulary.sp_model)
     if isinstance(vocabulary, seqio.ByteVocabulary):
         return _fingerprint(f"byte {vocabulary.extra_ids}", b"")
-    raise _unknown_kind(vocabulary)
+    raise unknown_kind(vocabulary)
 
 
 def num_sentinels(vocabulary: seqio.Vocabulary) -> int:
@@ -254,7 +254,7 @@ def num_sentinels(vocabulary: seqio.Vocabulary) -> int:
         return num_trailing_sentinels(vocabulary.sp_model)
     if isinstance(vocabulary, seqio.ByteVocabulary):
         return int(vocabulary.extra_ids)
-    raise _unknown_kind(vocabulary)
+    raise unknown_kind(vocabulary)
 
 
 def vocabulary_behind(vocabulary: seqio.Vocabulary) -> seqio.Vocabulary:
@@ -282,7 +282,7 @@ def _token_bytes(vocabulary: seqio.Vocabulary) -> np.ndarray:
         sizes_V = np.zeros(vocabulary.vocab_size, np.int32)
         sizes_V[3 : 3 + 256] = 1
         return sizes_V
-    raise _unknown_kind(vocabulary)
+    raise unknown_kind(vocabulary)
 
 
 def _piece_bytes(model: Any, id_: int) -> int:
@@ -292,7 +292,8 @@ def _piece_bytes(model: Any, id_: int) -> int:
     return 1 if model.IsByte(id_) else len(piece.replace(_SPACE, " ").encode())
 
 
-def _unknown_kind(vocabulary: seqio.Vocabulary) -> ConfigError:
+def unknown_kind(vocabulary: seqio.Vocabulary) -> ConfigError:
+    """Returns the error of a vocabulary that is neither SentencePiece nor bytes."""
     return ConfigError(
         f"a {type(vocabulary).__name__} cannot be used here; mtmoe works with "
         "seqio.SentencePieceVocabulary and seqio.ByteVocabulary"

@@ -121,7 +121,7 @@ def folder_examples(
 
 
 def training_baselines(
-    mixture: str, steps: int, lengths: Lengths, token_bytes_V: NDArray[np.int32]
+    mixture: str, steps: int, lengths: Lengths, is_text_V: NDArray[np.bool_]
 ) -> UnigramBaselines:
     """Fits the unigram baselines on what a mixture trains on, by language.
 
@@ -131,7 +131,7 @@ def training_baselines(
       mixture: the mixture the model was trained on.
       steps: steps of its training, over which a staged mixture's rates are averaged.
       lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
-      token_bytes_V: bytes each token stands for.
+      is_text_V: tokens that stand for text.
 
     Raises:
       CorpusError: a task has no training text.
@@ -143,10 +143,10 @@ def training_baselines(
     for name in headline_tasks({n: task_card(get_task(n)).labels for n in all_rates}):
         rate = all_rates[name]
         code = language_of(name).code
-        counted_V = _target_counts(get_task(name), lengths, len(token_bytes_V))
+        counted_V = _target_counts(get_task(name), lengths, len(is_text_V))
         counts_V[code] = counts_V.get(code, 0) + counted_V
         rates[code] = rates.get(code, 0.0) + rate
-    return fit_unigrams(counts_V, rates, token_bytes_V)
+    return fit_unigrams(counts_V, rates, is_text_V)
 
 
 def language_of(task_name: str) -> Language:

@@ -14,7 +14,7 @@ import gin
 
 from mtmoe.checkpoint import store
 from mtmoe.checkpoint.manifest import versions
-from mtmoe.data.vocabularies import token_bytes
+from mtmoe.data.text_bytes import token_kinds
 from mtmoe.evaluate.bootstrap import Bootstrap
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.examples import (
@@ -130,8 +130,8 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
         tasks = folder_examples(request.text_dir, run.mixture, sampling)
     else:
         tasks = mixture_examples(mixture, settings.split, sampling)
-    token_bytes_V = token_bytes(trained.vocabulary)
-    baselines = training_baselines(run.mixture, run.steps, run.lengths, token_bytes_V)
+    kinds = token_kinds(trained.vocabulary)
+    baselines = training_baselines(run.mixture, run.steps, run.lengths, kinds.is_text)
     bootstrap = Bootstrap(settings.num_resamples, seed=settings.seed)
     facts = {
         "mixture": mixture,
@@ -159,7 +159,7 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
         checkpoint = store.load(request.model_dir / "checkpoints", step)
         scorer.load(checkpoint.values, f"step {step} of {request.model_dir}")
         outputs = scorer(tasks, f"evaluating step {step}")
-        scores = task_scores(tasks, outputs, baselines, token_bytes_V, bootstrap)
+        scores = task_scores(tasks, outputs, baselines, kinds, bootstrap)
         own_metrics = {}
         if own is not None:
             own.load(checkpoint.values, f"step {step} of {request.model_dir}")

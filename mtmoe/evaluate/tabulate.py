@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mtmoe.data.text_bytes import TokenKinds
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval
 from mtmoe.evaluate.examples import TaskExamples
 from mtmoe.evaluate.headline import headline_tasks
@@ -26,7 +27,7 @@ def task_scores(
     tasks: Sequence[TaskExamples],
     outputs: Sequence[TaskOutputs],
     baselines: UnigramBaselines,
-    token_bytes_V: NDArray[np.int32],
+    kinds: TokenKinds,
     bootstrap: Bootstrap,
 ) -> dict[str, TaskScore]:
     """Returns the score of every task by name.
@@ -38,15 +39,15 @@ def task_scores(
         task.task: score(
             task.task,
             example_sums(
-                task.examples.targets,
-                task.examples.group,
+                task.examples,
                 output.token_loss,
                 output.predictions,
-                token_bytes_V,
+                kinds,
                 baselines.mixture,
                 baselines.language(task.language.code),
             ),
             bootstrap,
+            may_be_unknown=kinds.unk_id is not None,
         )
         for task, output in zip(tasks, outputs, strict=True)
     }
