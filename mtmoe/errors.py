@@ -23,6 +23,10 @@ class CorpusError(MtmoeError):
     """Training or evaluation text that is missing, unreadable or empty."""
 
 
+class EmptySplitError(CorpusError):
+    """A split with nothing in it: its file is absent, or holds no text or examples."""
+
+
 class CheckpointError(MtmoeError):
     """A model folder or checkpoint that is absent, damaged or of another config."""
 

@@ -3,59 +3,48 @@
 Text is cut as in training: documents in order, joined, a row every `raw_length` tokens;
 the short last row is kept whatever its size, so every token is scored. Each row is
 masked several times with noise keyed by (seed, row, sample) alone, so the same text
-gives the same examples whether it comes from a task or from a file. The bytes of text
-that each target stands for are counted beside them.
+gives the same examples whether it comes from a task or from a file. Beside each target
+stand the bytes of the text that it stands for.
 
 Legend: N examples, L inputs length, T targets length; for a decoder alone both are T.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import seqio
 
+from mtmoe.data.evaluation_rows import (
+    Coverage,
+    HeldOutRows,
+    RowBudget,
+    chosen_rows,
+    held_out_rows,
+    rows_of_tokens,
+)
 from mtmoe.data.keys import fold, name_key
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.reading import examples_in_order
-from mtmoe.data.recipes import Examples, RawRows, TextRecipe
+from mtmoe.data.recipes import Examples, TextRecipe
 from mtmoe.data.registry import get_task
-from mtmoe.data.target_bytes import (
-    example_bytes,
-    finished_bytes,
-    masked_bytes,
-    streamed_bytes,
-    text_row_bytes,
-)
-from mtmoe.data.task_form import task_form
-from mtmoe.data.task_rows import (
-    ExampleRows,
-    Lengths,
-    TextRows,
-    check_lengths,
-    open_task_rows,
-    pipeline_lengths,
-    task_vocabulary,
-    text_recipe,
-)
+from mtmoe.data.target_bytes import finished_bytes, masked_bytes, raw_bytes
+from mtmoe.data.task_rows import Lengths, check_lengths, text_recipe
 from mtmoe.data.text_bytes import encode_with_bytes
-from mtmoe.data.token_cache.bad_records import BadRecords
-from mtmoe.data.token_cache.writer import uncached_examples
 from mtmoe.data.token_rows import TokenRows, cut_rows, join_rows
 from mtmoe.data.vocabularies import configured_vocabulary
-from mtmoe.errors import CorpusError
+from mtmoe.errors import EmptySplitError
 
 Int32Array = npt.NDArray[np.int32]
 
 _NOISE_KEY = name_key("evaluation.noise")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class EvaluationExamples:
     """Examples to score; 0 behind the last other token of a row is padding.
 
@@ -66,26 +55,29 @@ class EvaluationExamples:
       targets: int32 [N, T].
       target_bytes: int32 [N, T], UTF-8 bytes of the text that each target stands for;
         0 for sentinels, ends and padding.
-      group: int32 [N], the number of the text row an example masks, from 0.
+      group: int32 [N], the number in its split, from 0, of the text row an example
+        masks, or of the example.
+      coverage: how much of the split they are made of; None of a part of them.
     """
 
     inputs: Int32Array
     targets: Int32Array
     target_bytes: Int32Array
     group: Int32Array
+    coverage: Coverage | None = None
 
     def rows(self, rows_M: npt.NDArray[np.int64]) -> EvaluationExamples:
         """Returns some of the examples."""
-        return EvaluationExamples(*(getattr(self, name)[rows_M] for name in _FIELDS))
+        return EvaluationExamples(*(getattr(self, name)[rows_M] for name in _ARRAYS))
 
 
-_FIELDS = tuple(field.name for field in fields(EvaluationExamples))
+_ARRAYS = ("inputs", "targets", "target_bytes", "group")
 
 
 def concatenated(parts: Sequence[EvaluationExamples]) -> EvaluationExamples:
     """Puts examples of the same lengths behind each other; groups stay as they are."""
     return EvaluationExamples(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS)
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
     )
 
 
@@ -95,6 +87,7 @@ def evaluation_examples(
     lengths: Lengths,
     num_noise_samples: int = 4,
     seed: int = 0,
+    budget: RowBudget = RowBudget(),  # noqa: B008  (frozen)
 ) -> EvaluationExamples:
     """Makes the examples of a task's split.
 
@@ -105,42 +98,25 @@ def evaluation_examples(
       lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
       num_noise_samples: maskings of each row of text; one where nothing is random.
       seed: keys the noise.
+      budget: how much of the split is read.
 
     Raises:
       UnknownNameError: no such task or split.
       ConfigError: lengths or features that do not fit.
-      CorpusError: the split is empty, or a token is outside the vocabulary.
+      EmptySplitError: the split is empty.
+      CorpusError: a token is outside the vocabulary.
       DamagedDataError: a record of the token cache is damaged: without it, these would
         be other examples.
     """
     task = get_task(task_name)
     lengths = check_lengths(lengths)
-    rows = open_task_rows(task, split, lengths, BadRecords(quota=0))
-    if isinstance(rows, TextRows):
-        tokens = rows.cache.all_tokens()
-        text = _task_text(task, split, tokens, rows.recipe.raw_length)
-        return _masked(text, rows.recipe, lengths, num_noise_samples, seed)
-    if isinstance(rows, ExampleRows):
-        keys = np.zeros(rows.num_rows, np.uint64)  # nothing of examples is random
-        raw = rows.read(np.arange(len(keys)))
-        counts = example_bytes(task, split, raw.features[1])
-        return _padded(
-            rows.recipe.make(raw, keys),
-            finished_bytes(rows.recipe, counts, raw),
-            lengths,
-        )
-    objective = task_form(task).objective
-    if objective is None:
-        return _streamed(task, split, lengths)
-    features = task.output_features
-    recipe = text_recipe(
-        objective,
-        task_vocabulary(task),
-        lengths,
-        (features["inputs"].add_eos, features["targets"].add_eos),
+    held_out = held_out_rows(task, split, lengths, budget)
+    text = _Text(
+        held_out,
+        raw_bytes(task, split, lengths, held_out),
+        task.output_features["targets"].vocabulary,
     )
-    text = _task_text(task, split, _uncached_text(task, split), recipe.raw_length)
-    return _masked(text, recipe, lengths, num_noise_samples, seed)
+    return _examples_of(text, lengths, num_noise_samples, seed)
 
 
 def text_examples(
@@ -150,6 +126,7 @@ def text_examples(
     seed: int = 0,
     objective: TokenObjective | None = None,
     vocabulary: seqio.Vocabulary | None = None,
+    budget: RowBudget = RowBudget(),  # noqa: B008  (frozen)
 ) -> EvaluationExamples:
     """Makes examples of any texts, as `evaluation_examples` does of a task's.
 
@@ -160,38 +137,47 @@ def text_examples(
       seed: keys the noise.
       objective: `SpanCorruption()` as configured if None.
       vocabulary: the configured one if None.
+      budget: how much of the text is used.
 
     Raises:
       ConfigError: lengths that do not fit the objective.
-      CorpusError: there is no text.
+      EmptySplitError: there is no text.
     """
     vocabulary = vocabulary or configured_vocabulary()
     lengths = check_lengths(lengths)
     recipe = text_recipe(objective or SpanCorruption(), vocabulary, lengths)
-    counted = list(encode_with_bytes(texts, vocabulary))
-    tokens = join_rows(tokens for tokens, _ in counted).tokens
+    encoded = list(encode_with_bytes(texts, vocabulary))
+    tokens = join_rows(tokens for tokens, _ in encoded).tokens
     if tokens.size == 0:
-        raise CorpusError("there is no text to evaluate: every document is empty")
-    rows = cut_rows(tokens, recipe.raw_length, min_tail=1)
-    bytes_ = TokenRows(join_rows(bytes_ for _, bytes_ in counted).tokens, rows.bounds)
-    text = _Text(rows, bytes_, vocabulary)
-    return _masked(text, recipe, lengths, num_noise_samples, seed)
+        raise EmptySplitError("there is no text to evaluate: every document is empty")
+    held_out = rows_of_tokens(tokens, recipe, budget, name="text")
+    bytes_ = join_rows(bytes_ for _, bytes_ in encoded).tokens
+    all_bytes = cut_rows(bytes_, recipe.raw_length, min_tail=1)
+    text = _Text(held_out, chosen_rows(all_bytes, held_out.numbers), vocabulary)
+    return _examples_of(text, lengths, num_noise_samples, seed)
 
 
 class _Text(NamedTuple):
-    """Rows of raw tokens, the bytes that each token stands for, their vocabulary."""
+    """Rows to make examples of, the bytes of their targets, and the vocabulary."""
 
-    rows: TokenRows
+    rows: HeldOutRows
     bytes: TokenRows
     vocabulary: seqio.Vocabulary
 
 
-def _task_text(
-    task: seqio.Task, split: str, tokens: Int32Array, raw_length: int
-) -> _Text:
-    rows = cut_rows(tokens, raw_length, min_tail=1)
-    bytes_ = text_row_bytes(task, split, rows, rows.bounds[:-1])
-    return _Text(rows, bytes_, task.output_features["targets"].vocabulary)
+def _examples_of(
+    text: _Text, lengths: Lengths, num_noise_samples: int, seed: int
+) -> EvaluationExamples:
+    recipe, raw, numbers, coverage = text.rows
+    if isinstance(recipe, TextRecipe):
+        examples = _masked(text, recipe, lengths, num_noise_samples, seed)
+    else:
+        keys = np.zeros(len(numbers), np.uint64)  # nothing of examples is random
+        made, bytes_ = Examples(*raw.features, raw.bad), text.bytes
+        if recipe is not None:
+            made, bytes_ = recipe.make(raw, keys), finished_bytes(recipe, bytes_, raw)
+        examples = _padded(made, bytes_, lengths, numbers)
+    return dataclasses.replace(examples, coverage=coverage)
 
 
 def _masked(
@@ -201,16 +187,16 @@ def _masked(
     num_noise_samples: int,
     seed: int,
 ) -> EvaluationExamples:
-    raw = RawRows((text.rows,), np.zeros(len(text.rows), np.bool_))
-    order = np.arange(len(text.rows))
+    """Masks rows; a row's noise depends on its number, not on the other rows."""
+    raw, numbers = text.rows.raw, text.rows.numbers
     samples = []
     for sample in range(num_noise_samples):
-        keys = fold(_NOISE_KEY, seed, order, sample)
-        examples = recipe.make(raw, keys)
-        counts = masked_bytes(
-            text.vocabulary, recipe, text.rows, text.bytes, keys, examples.targets
+        keys = fold(_NOISE_KEY, seed, numbers, sample)
+        made = recipe.make(raw, keys)
+        bytes_ = masked_bytes(
+            text.vocabulary, recipe, raw, text.bytes, keys, made.targets
         )
-        samples.append(_padded(examples, counts, lengths))
+        samples.append(_padded(made, bytes_, lengths, numbers))
     if all(_same(sample, samples[0]) for sample in samples):  # nothing is random
         return samples[0]
     interleaved = (
@@ -219,7 +205,7 @@ def _masked(
     )
     return EvaluationExamples(
         *(value.reshape(-1, value.shape[-1]) for value in interleaved),
-        np.repeat(order, num_noise_samples).astype(np.int32),
+        np.repeat(numbers, num_noise_samples).astype(np.int32),
     )
 
 
@@ -229,50 +215,16 @@ def _same(left: EvaluationExamples, right: EvaluationExamples) -> bool:
     )
 
 
-def _uncached_text(task: seqio.Task, split: str) -> Int32Array:
-    """Returns the tokens of a text that is too large to be cached in passing."""
-    documents = (document for (document,) in uncached_examples(task, split))
-    tokens = np.concatenate([np.zeros(0, np.int32), *documents])
-    if tokens.size == 0:
-        raise CorpusError(f"task {task.name!r} has no text in split {split!r}")
-    _check_vocabulary(task, split, tokens)
-    return tokens
-
-
-def _streamed(task: seqio.Task, split: str, lengths: Lengths) -> EvaluationExamples:
-    """Runs a task of another kind once, in the order of its source."""
-    examples = list(examples_in_order(task, split, pipeline_lengths(task, lengths)))
-    if not examples:
-        raise CorpusError(f"task {task.name!r} has no examples in split {split!r}")
-    nothing = np.zeros(0, np.int32)
-    inputs, targets = (
-        join_rows(row.get(name, nothing) for row in examples)
-        for name in ("inputs", "targets")
-    )
-    _check_vocabulary(task, split, inputs.tokens)
-    _check_vocabulary(task, split, targets.tokens)
-    counts = streamed_bytes(task, examples, targets)
-    finished = Examples(inputs, targets, np.zeros(len(examples), np.bool_))
-    return _padded(finished, counts, lengths)
-
-
-def _check_vocabulary(task: seqio.Task, split: str, tokens: Int32Array) -> None:
-    vocab_size = task.output_features["targets"].vocabulary.vocab_size
-    outside = tokens[(tokens < 0) | (tokens >= vocab_size)]
-    if outside.size:
-        raise CorpusError(
-            f"task {task.name!r}, split {split!r}: token {outside[0]} is outside the "
-            f"vocabulary of {vocab_size} tokens"
-        )
-
-
 def _padded(
-    examples: Examples, target_bytes: TokenRows, lengths: Lengths
+    examples: Examples,
+    target_bytes: TokenRows,
+    lengths: Lengths,
+    numbers: npt.NDArray[np.int64],
 ) -> EvaluationExamples:
-    """Pads examples; each is a group of its own."""
+    """Pads examples; each is a group of its own, called by its number."""
     return EvaluationExamples(
         examples.inputs.padded(lengths.get("inputs", lengths["targets"])),
         examples.targets.padded(lengths["targets"]),
         target_bytes.padded(lengths["targets"]),
-        np.arange(len(examples.targets), dtype=np.int32),
+        numbers.astype(np.int32),
     )

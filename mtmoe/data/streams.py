@@ -22,7 +22,7 @@ from mtmoe.data.keys import fold, name_key
 from mtmoe.data.reading import reading
 from mtmoe.data.task_form import check_split, task_form
 from mtmoe.data.token_rows import TokenRows, join_rows
-from mtmoe.errors import ConfigError, CorpusError
+from mtmoe.errors import ConfigError, CorpusError, EmptySplitError
 
 Int32Array = npt.NDArray[np.int32]
 FEATURES = ("inputs", "targets")
@@ -187,7 +187,7 @@ class StreamedTask:
                 empty = False
                 yield inputs, targets
         if empty:
-            raise CorpusError(
+            raise EmptySplitError(
                 f"task {self.task.name!r} has no examples in split {self._split!r}"
             )
 

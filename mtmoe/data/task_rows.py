@@ -18,7 +18,7 @@ import seqio
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.recipes import ExampleRecipe, RawRows, Recipe, TextRecipe
 from mtmoe.data.sentencepiece_vocabulary import check_other
-from mtmoe.data.task_form import EXAMPLES, TEXT, TaskForm, check_split, task_form
+from mtmoe.data.task_form import EXAMPLES, TEXT, check_split, task_form
 from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.data.token_cache.reader import CachedSplit
 from mtmoe.data.token_cache.store import open_split
@@ -144,9 +144,7 @@ def open_task_rows(
       CorpusError: no examples, or a token outside the vocabulary.
     """
     check_split(task, split)
-    vocabulary = task_vocabulary(task, lengths)
-    form = task_form(task)
-    recipe = _recipe(task, form, vocabulary, lengths)
+    recipe = task_recipe(task, lengths)
     cache = None if recipe is None else open_split(task, split, bad_records)
     if cache is None:
         return None
@@ -154,7 +152,7 @@ def open_task_rows(
         num_rows = _num_rows(cache.num_tokens, recipe.raw_length)
         return TextRows(cache, recipe, num_rows)
     assert recipe is not None
-    cached = form.features
+    cached = task_form(task).features
     inputs = cached.index("inputs") if "inputs" in cached else None
     return ExampleRows(cache, recipe, (inputs, cached.index("targets")))
 
@@ -254,9 +252,18 @@ def pipeline_lengths(task: seqio.Task, lengths: Lengths) -> Lengths:
     return {"inputs": half, "targets": lengths["targets"] - half}
 
 
-def _recipe(
-    task: seqio.Task, form: TaskForm, vocabulary: seqio.Vocabulary, lengths: Lengths
-) -> Recipe | None:
+def task_recipe(task: seqio.Task, lengths: Lengths) -> Recipe | None:
+    """Returns how a task's rows become examples; None if it must be streamed.
+
+    Args:
+      task: any SeqIO task with features `inputs` and `targets`; with `targets` at least
+        for a decoder alone.
+      lengths: as `open_task_rows` takes them.
+
+    Raises:
+      ConfigError: features or lengths that do not fit the task.
+    """
+    vocabulary, form = task_vocabulary(task, lengths), task_form(task)
     features = task.output_features
     inputs, targets = (
         name in features and bool(features[name].add_eos) for name in FEATURES

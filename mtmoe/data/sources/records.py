@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mtmoe.data.sources.files import BadRecord, Record, read_records, refuse
 from mtmoe.data.sources.pairs import PairSource, TextExample
-from mtmoe.errors import CorpusError
+from mtmoe.errors import EmptySplitError
 
 MakeExamples = Callable[[Record], TextExample | Iterable[TextExample] | None]
 
@@ -82,14 +82,16 @@ class RecordSource(PairSource):
                     continue
                 examples.extend([made] if isinstance(made, Mapping) else made)
         if not examples:
-            raise CorpusError(f"{self.files[split]} has no examples (split {split!r})")
+            raise EmptySplitError(
+                f"{self.files[split]} has no examples (split {split!r})"
+            )
         return examples
 
     def _paths(self, split: str, directory: str) -> list[str]:
         pattern = os.path.join(directory, self.files[split])
         paths = sorted(tf.io.gfile.glob(pattern))
         if not paths:
-            raise CorpusError(
+            raise EmptySplitError(
                 f"no file {pattern} (split {split!r}; relative names are looked up in "
                 f"$MTMOE_DATA, now {directory or os.getcwd()!r})"
                 + (f"; {self.how_to_get}" if self.how_to_get else "")

@@ -48,7 +48,7 @@ from mtmoe.data.token_cache.storage import (
     read_file,
     write_file,
 )
-from mtmoe.errors import ConfigError, CorpusError, ManifestError
+from mtmoe.errors import ConfigError, CorpusError, EmptySplitError, ManifestError
 
 Int32Array = npt.NDArray[np.int32]
 OnProgress = Callable[[int, int], None]
@@ -184,7 +184,9 @@ def write_split_manifest(task: seqio.Task, jobs: Sequence[ShardJob]) -> SplitMan
         num_examples = sum(shard.examples for shard in shards)
         empty = f"nothing but {num_examples} empty examples" if num_examples else ""
         what = "no text" if form.kind == TEXT else empty or "no examples"
-        raise CorpusError(f"task {first.task!r} has {what} in split {first.split!r}")
+        raise EmptySplitError(
+            f"task {first.task!r} has {what} in split {first.split!r}"
+        )
     now = _check_unchanged(task, first)
     manifest = SplitManifest(
         task=task.name,

@@ -31,7 +31,7 @@ from mtmoe.data.sources.web.problems import (
     ReadingReport,
 )
 from mtmoe.data.sources.web.reading import read_pages
-from mtmoe.errors import CorpusError, UnknownNameError
+from mtmoe.errors import EmptySplitError, UnknownNameError
 
 
 @gin.configurable
@@ -102,7 +102,7 @@ class WebTextSource(TextSource):
             count += 1
             yield page
         if not count:
-            raise CorpusError(
+            raise EmptySplitError(
                 f"{folder.directory}: {folder.title} has no text in {self.language!r} "
                 f"for {split!r} ({len(paths)} files"
                 + (
