@@ -21,8 +21,10 @@ import seqio
 from mtmoe.data.evaluation_rows import HeldOutRows
 from mtmoe.data.reading import examples_in_order
 from mtmoe.data.recipes import ExampleRecipe, RawRows, TextRecipe
+from mtmoe.data.task_form import TEXT, task_form
 from mtmoe.data.task_rows import Lengths, pipeline_lengths
 from mtmoe.data.text_bytes import encode_with_bytes, is_lossless
+from mtmoe.data.token_cache.encoding import without_padding
 from mtmoe.data.token_cache.writer import target_texts, uncached_rows
 from mtmoe.data.token_rows import TokenRows
 from mtmoe.data.vocabularies import token_bytes
@@ -198,7 +200,9 @@ def _counted(task: seqio.Task, split: str) -> Counted:
         yield from encode_with_bytes(texts, vocabulary)
         return
     for row in uncached_rows(task, split):
-        yield _of_row(task, row, np.asarray(row["targets"], np.int32))
+        tokens = np.asarray(row["targets"], np.int32)
+        is_text = task_form(task).kind == TEXT
+        yield _of_row(task, row, without_padding(tokens) if is_text else tokens)
 
 
 def _of_row(

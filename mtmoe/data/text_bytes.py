@@ -30,11 +30,13 @@ class TokenKinds(NamedTuple):
     Attributes:
       is_text: bool [vocab_size], tokens that text is encoded as: not padding, ends,
         other control tokens and sentinels; unknown only where `unk_id` is not None.
+      is_space: bool [vocab_size], those of them that are spaces alone.
       unk_id: the token of characters without a piece; None if bytes spell those, so
         that no text has it.
     """
 
     is_text: BoolArray
+    is_space: BoolArray
     unk_id: int | None
 
 
@@ -46,12 +48,15 @@ def token_kinds(vocabulary: seqio.Vocabulary) -> TokenKinds:
     """
     vocabulary = vocabulary_behind(vocabulary)
     is_text_V = token_bytes(vocabulary) > 0
-    has_bytes = isinstance(vocabulary, seqio.ByteVocabulary) or _has_bytes(vocabulary)
-    if has_bytes:
-        return TokenKinds(is_text_V, None)
+    if isinstance(vocabulary, seqio.ByteVocabulary):
+        return TokenKinds(is_text_V, np.arange(len(is_text_V)) == 3 + ord(" "), None)
+    pieces = model_of(vocabulary).pieces
+    is_space_V = np.array([not piece.piece.strip("▁ ") for piece in pieces])
+    if _has_bytes(vocabulary):
+        return TokenKinds(is_text_V, is_space_V, None)
     unk_id = int(vocabulary.unk_id)
     is_text_V[unk_id] = True
-    return TokenKinds(is_text_V, unk_id)
+    return TokenKinds(is_text_V, is_space_V, unk_id)
 
 
 def is_lossless(vocabulary: seqio.Vocabulary) -> bool:

@@ -25,15 +25,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtmoe.data.evaluation_examples import EvaluationExamples
-from mtmoe.data.text_bytes import TokenKinds
 from mtmoe.data.token_rows import padded_sizes
 from mtmoe.errors import CorpusError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Numbers, percentiles
+
+if TYPE_CHECKING:  # reports are made without TensorFlow
+    from mtmoe.data.evaluation_examples import EvaluationExamples
+    from mtmoe.data.text_bytes import TokenKinds
 
 METRICS = (
     "loss",
@@ -44,8 +47,6 @@ METRICS = (
 )
 UNKNOWN_METRICS = ("unknown_tokens", "unknown_bytes")
 """Of vocabularies without bytes for what has no piece; from 0 to 1."""
-MOST_UNKNOWN = 0.01
-"""From this share of unknown tokens or bytes on, bits per byte are warned of."""
 OWN_METRIC = "own_"
 """Before the name of a supervised task's own metric."""
 
@@ -64,6 +65,7 @@ class ExampleSums:
       text_hits: text tokens predicted right.
       unknown_tokens: text tokens that are unknown.
       unknown_bytes: UTF-8 bytes that those stand for.
+      known_tokens: text tokens that are not, and no spaces either.
       mixture_nats: -ln p summed over text tokens, mixture-wide unigram model.
       language_nats: -ln p summed over text tokens, the language's unigram model.
     """
@@ -77,6 +79,7 @@ class ExampleSums:
     text_hits: NDArray[np.int64]
     unknown_tokens: NDArray[np.int64]
     unknown_bytes: NDArray[np.int64]
+    known_tokens: NDArray[np.int64]
     mixture_nats: NDArray[np.float64]
     language_nats: NDArray[np.float64]
 
@@ -93,6 +96,7 @@ class TaskScore:
       num_examples: maskings of them.
       num_tokens: text tokens that were masked and scored.
       num_bytes: the bytes they stand for.
+      num_known: those of the tokens that are neither unknown nor spaces.
     """
 
     metrics: Mapping[str, Interval]
@@ -101,6 +105,7 @@ class TaskScore:
     num_examples: int
     num_tokens: int
     num_bytes: int
+    num_known: int
 
 
 def example_sums(
@@ -133,6 +138,9 @@ def example_sums(
         text_hits=(is_text_ET & (predictions_ET == targets_ET)).sum(axis=1),
         unknown_tokens=is_unknown_ET.sum(axis=1),
         unknown_bytes=np.where(is_unknown_ET, bytes_ET, 0).sum(axis=1),
+        known_tokens=(is_text_ET & ~is_unknown_ET & ~kinds.is_space[targets_ET]).sum(
+            axis=1
+        ),
         mixture_nats=over_text(mixture_nats_V[targets_ET]),
         language_nats=over_text(language_nats_V[targets_ET]),
     )
@@ -190,6 +198,7 @@ def score(
         num_examples=int(kept.sum()),
         num_tokens=int(sums.text_tokens.sum()),
         num_bytes=int(sums.text_bytes.sum()),
+        num_known=int(sums.known_tokens.sum()),
     )
 
 

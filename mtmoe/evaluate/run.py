@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,8 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
         layers = run.model.switch_layer_names()
         content = {"step": step, "checkpoint": f"checkpoints/step_{step}"} | facts
         content |= summary_facts(tasks, outputs, scores, bootstrap.confidence)
+        for line in content["warnings"]:
+            print(f"warning: {line}", file=sys.stderr)
         directory = output_directory(request, step, run.mixture)
         write_together(
             directory,

@@ -21,6 +21,7 @@ from mtmoe.evaluate.losses import (
 from mtmoe.evaluate.metrics import TaskScore, example_sums, mean_bits_per_byte, score
 from mtmoe.evaluate.records import ExpertRow, MetricRow
 from mtmoe.evaluate.unigram import UnigramBaselines
+from mtmoe.evaluate.unknown import UnknownShare, unknown_lines
 
 
 def task_scores(
@@ -51,6 +52,20 @@ def task_scores(
         )
         for task, output in zip(tasks, outputs, strict=True)
     }
+
+
+def unknown_shares(scores: Mapping[str, TaskScore]) -> list[UnknownShare]:
+    """Returns how much of each task's text is unknown, where any text may be."""
+    return [
+        UnknownShare(
+            name,
+            scored.metrics["unknown_tokens"].value,
+            scored.metrics["unknown_bytes"].value,
+            scored.num_known,
+        )
+        for name, scored in scores.items()
+        if "unknown_tokens" in scored.metrics
+    ]
 
 
 def metric_rows(
@@ -120,6 +135,7 @@ def summary_facts(
     """Returns what evaluation.json says beyond the settings."""
     headline = headline_tasks({task.task: task.labels for task in tasks})
     mean = mean_bits_per_byte({name: scores[name] for name in headline}, confidence)
+    shares = unknown_shares(scores)
     return {
         "mean_bits_per_byte": mean.value,
         "mean_bits_per_byte_interval": (
@@ -127,6 +143,11 @@ def summary_facts(
         ),
         "dropped_fraction": dropped_fraction(outputs),
         "expert_load_max_over_mean": expert_load_max_over_mean(outputs),
+        "unknown": {
+            share.task: {"tokens": share.tokens, "bytes": share.of_bytes}
+            for share in shares
+        },
+        "warnings": unknown_lines(shares),
         "tasks": {
             task.task: {
                 "language": task.language.code,
