@@ -3,7 +3,8 @@
 Text is cut as in training: documents in order, joined, a row every `raw_length` tokens;
 the short last row is kept whatever its size, so every token is scored. Each row is
 masked several times with noise keyed by (seed, row, sample) alone, so the same text
-gives the same examples whether it comes from a task or from a file.
+gives the same examples whether it comes from a task or from a file. Beside each target
+stand the bytes of the text that it stands for.
 
 Legend: N examples, L inputs length, T targets length; for a decoder alone both are T.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,16 +23,19 @@ from mtmoe.data.evaluation_rows import (
     Coverage,
     HeldOutRows,
     RowBudget,
+    chosen_rows,
     held_out_rows,
     rows_of_tokens,
 )
 from mtmoe.data.keys import fold, name_key
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.recipes import Examples, RawRows, TextRecipe
+from mtmoe.data.recipes import Examples, TextRecipe
 from mtmoe.data.registry import get_task
+from mtmoe.data.target_bytes import finished_bytes, masked_bytes, raw_bytes
 from mtmoe.data.task_rows import Lengths, check_lengths, text_recipe
-from mtmoe.data.token_cache.encoding import document_tokens
+from mtmoe.data.text_bytes import encode_with_bytes
+from mtmoe.data.token_rows import TokenRows, cut_rows, join_rows
 from mtmoe.data.vocabularies import configured_vocabulary
 from mtmoe.errors import EmptySplitError
 
@@ -48,6 +53,8 @@ class EvaluationExamples:
     Attributes:
       inputs: int32 [N, L].
       targets: int32 [N, T].
+      target_bytes: int32 [N, T], UTF-8 bytes of the text that each target stands for;
+        0 for sentinels, ends and padding.
       group: int32 [N], the number in its split, from 0, of the text row an example
         masks, or of the example.
       coverage: how much of the split they are made of; None of a part of them.
@@ -55,23 +62,22 @@ class EvaluationExamples:
 
     inputs: Int32Array
     targets: Int32Array
+    target_bytes: Int32Array
     group: Int32Array
     coverage: Coverage | None = None
 
     def rows(self, rows_M: npt.NDArray[np.int64]) -> EvaluationExamples:
         """Returns some of the examples."""
-        return EvaluationExamples(
-            self.inputs[rows_M], self.targets[rows_M], self.group[rows_M]
-        )
+        return EvaluationExamples(*(getattr(self, name)[rows_M] for name in _ARRAYS))
+
+
+_ARRAYS = ("inputs", "targets", "target_bytes", "group")
 
 
 def concatenated(parts: Sequence[EvaluationExamples]) -> EvaluationExamples:
     """Puts examples of the same lengths behind each other; groups stay as they are."""
     return EvaluationExamples(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("inputs", "targets", "group")
-        )
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
     )
 
 
@@ -105,7 +111,12 @@ def evaluation_examples(
     task = get_task(task_name)
     lengths = check_lengths(lengths)
     held_out = held_out_rows(task, split, lengths, budget)
-    return _examples_of(held_out, lengths, num_noise_samples, seed)
+    text = _Text(
+        held_out,
+        raw_bytes(task, split, lengths, held_out),
+        task.output_features["targets"].vocabulary,
+    )
+    return _examples_of(text, lengths, num_noise_samples, seed)
 
 
 def text_examples(
@@ -135,50 +146,65 @@ def text_examples(
     vocabulary = vocabulary or configured_vocabulary()
     lengths = check_lengths(lengths)
     recipe = text_recipe(objective or SpanCorruption(), vocabulary, lengths)
-    tokens = document_tokens(texts, vocabulary)
+    encoded = list(encode_with_bytes(texts, vocabulary))
+    tokens = join_rows(tokens for tokens, _ in encoded).tokens
     if tokens.size == 0:
         raise EmptySplitError("there is no text to evaluate: every document is empty")
     held_out = rows_of_tokens(tokens, recipe, budget, name="text")
-    return _examples_of(held_out, lengths, num_noise_samples, seed)
+    bytes_ = join_rows(bytes_ for _, bytes_ in encoded).tokens
+    all_bytes = cut_rows(bytes_, recipe.raw_length, min_tail=1)
+    text = _Text(held_out, chosen_rows(all_bytes, held_out.numbers), vocabulary)
+    return _examples_of(text, lengths, num_noise_samples, seed)
+
+
+class _Text(NamedTuple):
+    """Rows to make examples of, the bytes of their targets, and the vocabulary."""
+
+    rows: HeldOutRows
+    bytes: TokenRows
+    vocabulary: seqio.Vocabulary
 
 
 def _examples_of(
-    held_out: HeldOutRows, lengths: Lengths, num_noise_samples: int, seed: int
+    text: _Text, lengths: Lengths, num_noise_samples: int, seed: int
 ) -> EvaluationExamples:
-    recipe, raw, numbers, coverage = held_out
+    recipe, raw, numbers, coverage = text.rows
     if isinstance(recipe, TextRecipe):
-        examples = _masked(raw, recipe, numbers, lengths, num_noise_samples, seed)
+        examples = _masked(text, recipe, lengths, num_noise_samples, seed)
     else:
         keys = np.zeros(len(numbers), np.uint64)  # nothing of examples is random
-        made = Examples(*raw.features, raw.bad)
+        made, bytes_ = Examples(*raw.features, raw.bad), text.bytes
         if recipe is not None:
-            made = recipe.make(raw, keys)
-        examples = _padded(made, lengths, numbers)
+            made, bytes_ = recipe.make(raw, keys), finished_bytes(recipe, bytes_, raw)
+        examples = _padded(made, bytes_, lengths, numbers)
     return dataclasses.replace(examples, coverage=coverage)
 
 
 def _masked(
-    raw: RawRows,
+    text: _Text,
     recipe: TextRecipe,
-    numbers: npt.NDArray[np.int64],
     lengths: Lengths,
     num_noise_samples: int,
     seed: int,
 ) -> EvaluationExamples:
     """Masks rows; a row's noise depends on its number, not on the other rows."""
-    samples = [
-        _padded(
-            recipe.make(raw, fold(_NOISE_KEY, seed, numbers, sample)), lengths, numbers
+    raw, numbers = text.rows.raw, text.rows.numbers
+    samples = []
+    for sample in range(num_noise_samples):
+        keys = fold(_NOISE_KEY, seed, numbers, sample)
+        made = recipe.make(raw, keys)
+        bytes_ = masked_bytes(
+            text.vocabulary, recipe, raw, text.bytes, keys, made.targets
         )
-        for sample in range(num_noise_samples)
-    ]
+        samples.append(_padded(made, bytes_, lengths, numbers))
     if all(_same(sample, samples[0]) for sample in samples):  # nothing is random
         return samples[0]
-    inputs = np.stack([sample.inputs for sample in samples], axis=1)
-    targets = np.stack([sample.targets for sample in samples], axis=1)
+    interleaved = (
+        np.stack([getattr(sample, name) for sample in samples], axis=1)
+        for name in ("inputs", "targets", "target_bytes")
+    )
     return EvaluationExamples(
-        inputs.reshape(-1, inputs.shape[-1]),
-        targets.reshape(-1, targets.shape[-1]),
+        *(value.reshape(-1, value.shape[-1]) for value in interleaved),
         np.repeat(numbers, num_noise_samples).astype(np.int32),
     )
 
@@ -190,11 +216,15 @@ def _same(left: EvaluationExamples, right: EvaluationExamples) -> bool:
 
 
 def _padded(
-    examples: Examples, lengths: Lengths, numbers: npt.NDArray[np.int64]
+    examples: Examples,
+    target_bytes: TokenRows,
+    lengths: Lengths,
+    numbers: npt.NDArray[np.int64],
 ) -> EvaluationExamples:
     """Pads examples; each is a group of its own, called by its number."""
     return EvaluationExamples(
         examples.inputs.padded(lengths.get("inputs", lengths["targets"])),
         examples.targets.padded(lengths["targets"]),
+        target_bytes.padded(lengths["targets"]),
         numbers.astype(np.int32),
     )

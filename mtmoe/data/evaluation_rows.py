@@ -151,12 +151,17 @@ def rows_of_tokens(
     """
     whole = cut_rows(tokens, recipe.raw_length, min_tail=1)
     numbers = _spread(len(whole), budget.max_rows(recipe.raw_length), budget.seed, name)
-    chosen = join_rows(
-        whole.tokens[whole.bounds[row] : whole.bounds[row + 1]]
-        for row in numbers.tolist()
-    )
+    chosen = chosen_rows(whole, numbers)
     coverage = Coverage(len(numbers), len(whole), len(chosen.tokens), len(tokens))
     return HeldOutRows(recipe, _raw(chosen), numbers, coverage)
+
+
+def chosen_rows(rows: TokenRows, numbers_N: Int64Array) -> TokenRows:
+    """Returns some of the rows, in the order asked for."""
+    return join_rows(
+        rows.tokens[rows.bounds[row] : rows.bounds[row + 1]]
+        for row in numbers_N.tolist()
+    )
 
 
 def stretches(count: int, chosen: int, key: npt.ArrayLike) -> Int64Array:

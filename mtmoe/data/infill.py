@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import seqio
 
-from mtmoe.data.task_rows import num_sentinels
+from mtmoe.data.vocabularies import num_sentinels
 from mtmoe.errors import MtmoeError
 
 Int32Array = npt.NDArray[np.int32]

@@ -18,12 +18,13 @@ import seqio
 
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.recipes import ExampleRecipe, RawRows, Recipe, TextRecipe
+from mtmoe.data.sentencepiece_vocabulary import check_other
 from mtmoe.data.task_form import EXAMPLES, TEXT, check_split, task_form
 from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.data.token_cache.reader import CachedSplit
 from mtmoe.data.token_cache.store import open_split
 from mtmoe.data.token_rows import TokenRows
-from mtmoe.data.vocabularies import token_bytes, vocabulary_fingerprint
+from mtmoe.data.vocabularies import num_sentinels
 from mtmoe.errors import ConfigError
 from mtmoe.ranges import Range, check_number
 
@@ -36,8 +37,6 @@ FEATURES = ("inputs", "targets")
 
 Length = Annotated[int, Range(2, 2**31 - 1, whole=True)]
 """Places of a feature: a token and its end."""
-
-_NUM_SENTINELS: dict[str, int] = {}  # by vocabulary fingerprint
 
 
 @dataclass(frozen=True)
@@ -217,16 +216,6 @@ def check_objective(objective: TokenObjective, lengths: Lengths) -> int:
     return raw_length
 
 
-def num_sentinels(vocabulary: seqio.Vocabulary) -> int:
-    """Returns how many tokens at the end of a vocabulary stand for no text."""
-    fingerprint = vocabulary_fingerprint(vocabulary)
-    if fingerprint not in _NUM_SENTINELS:
-        textless = token_bytes(vocabulary) == 0
-        trailing = np.logical_and.accumulate(textless[::-1]).sum()
-        _NUM_SENTINELS[fingerprint] = int(trailing)
-    return _NUM_SENTINELS[fingerprint]
-
-
 def task_vocabulary(
     task: seqio.Task, lengths: Lengths | None = None
 ) -> seqio.Vocabulary:
@@ -237,7 +226,8 @@ def task_vocabulary(
       lengths: the features that are needed; `inputs` and `targets` if None.
 
     Raises:
-      ConfigError: a feature is missing, or the two have different vocabularies.
+      ConfigError: a feature is missing, the two have different vocabularies, or its
+        special ids cannot be used.
     """
     features = task.output_features
     for name in FEATURES if lengths is None else lengths:
@@ -251,6 +241,8 @@ def task_vocabulary(
         raise ConfigError(
             f"task {task.name!r} has different vocabularies for inputs and targets"
         )
+    if isinstance(vocabulary, seqio.SentencePieceVocabulary):
+        check_other(vocabulary)
     return vocabulary
 
 

@@ -14,7 +14,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +24,6 @@ import gin
 import numpy as np
 import seqio
 import tensorflow as tf
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from mtmoe.data.cache import cache_directory, write_atomically
 from mtmoe.data.embedded.corpus import load_corpus
@@ -33,13 +31,18 @@ from mtmoe.data.sentencepiece_training import (
     SentencePieceSettings,
     train_sentencepiece,
 )
+from mtmoe.data.sentencepiece_vocabulary import (
+    SENTINEL,
+    SentencePieceVocabulary,
+    load_vocabulary,
+    num_trailing_sentinels,
+)
 from mtmoe.errors import ConfigError
 from mtmoe.ranges import Count, Fraction, Range, Share, checked
 
 ExtraIds = Annotated[int, Range(0, 1_000_000, whole=True)]
 """Sentinels; a million is a piece a sentinel of any vocabulary there is."""
 
-_SENTINEL = re.compile(r"▁?<extra_id_\d+>")
 _SPACE = "▁"  # how SentencePiece writes a space
 
 
@@ -65,7 +68,7 @@ def embedded_vocabulary(
       coverage: share of characters that become pieces; bytes spell the others.
     """
     settings = SentencePieceSettings(size, alpha, characters, coverage)
-    return _load_sentencepiece(_fitted_model(settings), extra_ids)
+    return load_vocabulary(str(_fitted_model(settings)), extra_ids)
 
 
 @gin.configurable
@@ -94,14 +97,16 @@ def sentencepiece_vocabulary(
       extra_ids: number of sentinels to add.
 
     Raises:
-      ConfigError: there is no such model, or its padding id is not 0.
+      ConfigError: there is no such model; its padding id is not 0, it has no end token
+        or no unknown token, its sentinels are not its last ids or it holds some and
+        `extra_ids` adds others; or it finds special tokens in text.
     """
     if not path:
         raise ConfigError(
             "sentencepiece_vocabulary needs its model file: "
             "--gin_param=\"sentencepiece_vocabulary.path='FILE.model'\""
         )
-    return _load_sentencepiece(Path(path), extra_ids)
+    return load_vocabulary(path, extra_ids)
 
 
 class ConfiguredVocabulary(seqio.Vocabulary):
@@ -213,11 +218,11 @@ def _chosen_vocabulary(
 
 
 def token_bytes(vocabulary: seqio.Vocabulary) -> np.ndarray:
-    """Returns how many bytes of UTF-8 text each token stands for.
+    """Returns how many bytes of UTF-8 each token is spelled with.
 
-    Over the tokens of a text they sum to its size in bytes, which makes bits per byte
-    comparable between vocabularies. (A model that puts a space before the text, as
-    mT5's does, counts that one too.)
+    With a vocabulary that changes nothing in text (`text_bytes.is_lossless`) they sum
+    over a text's tokens to its size. With others (mT5's) they are those of the pieces;
+    `text_bytes.encode_with_bytes` counts those of the text.
 
     Args:
       vocabulary: one of those this module makes, or the proxy.
@@ -238,11 +243,27 @@ def vocabulary_fingerprint(vocabulary: seqio.Vocabulary) -> str:
       ConfigError: the vocabulary is of another kind than this module makes.
     """
     vocabulary = vocabulary_behind(vocabulary)
+    if isinstance(vocabulary, SentencePieceVocabulary):
+        return _fingerprint("sentencepiece", vocabulary.declared_model)
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
         return _fingerprint("sentencepiece", vocabulary.sp_model)
     if isinstance(vocabulary, seqio.ByteVocabulary):
         return _fingerprint(f"byte {vocabulary.extra_ids}", b"")
-    raise _unknown_kind(vocabulary)
+    raise unknown_kind(vocabulary)
+
+
+def num_sentinels(vocabulary: seqio.Vocabulary) -> int:
+    """Returns how many sentinels there are at the end of a vocabulary.
+
+    Raises:
+      ConfigError: the vocabulary is of another kind than this module makes.
+    """
+    vocabulary = vocabulary_behind(vocabulary)
+    if isinstance(vocabulary, seqio.SentencePieceVocabulary):
+        return num_trailing_sentinels(vocabulary.sp_model)
+    if isinstance(vocabulary, seqio.ByteVocabulary):
+        return int(vocabulary.extra_ids)
+    raise unknown_kind(vocabulary)
 
 
 def vocabulary_behind(vocabulary: seqio.Vocabulary) -> seqio.Vocabulary:
@@ -270,17 +291,18 @@ def _token_bytes(vocabulary: seqio.Vocabulary) -> np.ndarray:
         sizes_V = np.zeros(vocabulary.vocab_size, np.int32)
         sizes_V[3 : 3 + 256] = 1
         return sizes_V
-    raise _unknown_kind(vocabulary)
+    raise unknown_kind(vocabulary)
 
 
 def _piece_bytes(model: Any, id_: int) -> int:
     piece = model.IdToPiece(id_)
-    if model.IsControl(id_) or model.IsUnknown(id_) or _SENTINEL.fullmatch(piece):
+    if model.IsControl(id_) or model.IsUnknown(id_) or SENTINEL.fullmatch(piece):
         return 0
     return 1 if model.IsByte(id_) else len(piece.replace(_SPACE, " ").encode())
 
 
-def _unknown_kind(vocabulary: seqio.Vocabulary) -> ConfigError:
+def unknown_kind(vocabulary: seqio.Vocabulary) -> ConfigError:
+    """Returns the error of a vocabulary that is neither SentencePiece nor bytes."""
     return ConfigError(
         f"a {type(vocabulary).__name__} cannot be used here; mtmoe works with "
         "seqio.SentencePieceVocabulary and seqio.ByteVocabulary"
@@ -308,17 +330,3 @@ def _fitted_model(settings: SentencePieceSettings) -> Path:
         seconds = time.monotonic() - started
         print(f"vocabulary: fitted in {seconds:.0f} s", file=sys.stderr)
     return path
-
-
-@functools.cache
-def _load_sentencepiece(path: Path, extra_ids: int) -> seqio.Vocabulary:
-    vocabulary = seqio.SentencePieceVocabulary(str(path), extra_ids=extra_ids)
-    try:
-        pad_id = vocabulary.tokenizer.pad_id()
-    except (OSError, RuntimeError, DecodeError, tf.errors.OpError) as error:
-        raise ConfigError(
-            f"{path} is no readable SentencePiece model: {error}"
-        ) from error
-    if pad_id != vocabulary.pad_id:
-        raise ConfigError(f"{path} has padding id {pad_id}; it must be 0")
-    return vocabulary

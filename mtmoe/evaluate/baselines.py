@@ -35,7 +35,7 @@ def training_baselines(
     mixture: str,
     steps: int,
     lengths: Lengths,
-    token_bytes_V: NDArray[np.int32],
+    is_text_V: NDArray[np.bool_],
     max_tokens: int | None = None,
 ) -> TrainingBaselines:
     """Fits the unigram baselines on what a mixture trains on, by language.
@@ -46,7 +46,7 @@ def training_baselines(
       mixture: the mixture the model was trained on.
       steps: steps of its training, over which a staged mixture's rates are averaged.
       lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
-      token_bytes_V: bytes each token stands for.
+      is_text_V: tokens that stand for text.
       max_tokens: most tokens of a task that are counted; None: all.
 
     Raises:
@@ -59,8 +59,8 @@ def training_baselines(
     for name in headline_tasks({n: task_card(get_task(n)).labels for n in all_rates}):
         task = get_task(name)
         code = canonical_language(task_card(task).language) or SEVERAL_LANGUAGES.code
-        counted = training_counts(task, lengths, len(token_bytes_V), max_tokens)
+        counted = training_counts(task, lengths, len(is_text_V), max_tokens)
         tokens[name] = (counted.num_tokens, counted.of_tokens)
         counts_V[code] = counts_V.get(code, 0) + counted.counts
         rates[code] = rates.get(code, 0.0) + all_rates[name]
-    return TrainingBaselines(fit_unigrams(counts_V, rates, token_bytes_V), tokens)
+    return TrainingBaselines(fit_unigrams(counts_V, rates, is_text_V), tokens)

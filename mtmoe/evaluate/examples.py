@@ -22,7 +22,7 @@ from mtmoe.data.registry import tasks_of
 from mtmoe.data.task_card import task_card
 from mtmoe.data.task_form import task_form
 from mtmoe.data.task_rows import Lengths
-from mtmoe.data.vocabularies import token_bytes
+from mtmoe.data.text_bytes import token_kinds
 from mtmoe.errors import EmptySplitError
 from mtmoe.evaluate.gaps import LeftOut, gap_of, language_of, nothing_to_score
 from mtmoe.evaluate.text_folder import read_text_folder
@@ -208,7 +208,4 @@ def _task_examples(
 
 def _masks_text(examples: EvaluationExamples, vocabulary: seqio.Vocabulary) -> bool:
     """Whether any target stands for text, and not all of them for ends or sentinels."""
-    is_text_V = token_bytes(vocabulary) > 0
-    if 0 <= (unknown := vocabulary.unk_id or 0) < len(is_text_V):
-        is_text_V[unknown] = unknown > 0
-    return bool(is_text_V[examples.targets].any())
+    return bool(token_kinds(vocabulary).is_text[examples.targets].any())

@@ -9,10 +9,15 @@ Every metric is a ratio of two sums over a task's examples:
   bits_per_byte                  nats of text tokens / ln 2 / bytes of text tokens
   mixture_unigram_bits_per_byte  the same nats under the mixture-wide unigram model
   language_unigram_bits_per_byte the same nats under the language's own
+  unknown_tokens                 unknown tokens / text tokens
+  unknown_bytes                  bytes they stand for / bytes of text tokens
 
-A target token is any target but padding; a text token stands for at least one byte, so
-that sentinels and EOS are target tokens but not text tokens. Predictions are made with
-the true tokens before them given (teacher forcing).
+A target token is any target but padding; a text token is one that text is encoded as,
+so that sentinels and EOS are target tokens but not text tokens. Bytes are those of the
+text itself. A character that the vocabulary does not know is a text token like any
+other, one for a run of such characters: what it costs says little about its bytes, so
+their share stands beside, unless the vocabulary spells everything. Predictions are made
+with the true tokens before them given (teacher forcing).
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +34,10 @@ from mtmoe.data.token_rows import padded_sizes
 from mtmoe.errors import CorpusError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Ratio, percentiles
 
+if TYPE_CHECKING:  # reports are made without TensorFlow
+    from mtmoe.data.evaluation_examples import EvaluationExamples
+    from mtmoe.data.text_bytes import TokenKinds
+
 METRICS = (
     "loss",
     "accuracy",
@@ -35,6 +45,8 @@ METRICS = (
     "mixture_unigram_bits_per_byte",
     "language_unigram_bits_per_byte",
 )
+UNKNOWN_METRICS = ("unknown_tokens", "unknown_bytes")
+"""Of vocabularies without bytes for what has no piece; from 0 to 1."""
 OWN_METRIC = "own_"
 """Before the name of a supervised task's own metric."""
 
@@ -51,6 +63,9 @@ class ExampleSums:
       text_tokens: text tokens.
       text_bytes: UTF-8 bytes the text tokens stand for.
       text_hits: text tokens predicted right.
+      unknown_tokens: text tokens that are unknown.
+      unknown_bytes: UTF-8 bytes that those stand for.
+      known_tokens: text tokens that are not, and no spaces either.
       mixture_nats: -ln p summed over text tokens, mixture-wide unigram model.
       language_nats: -ln p summed over text tokens, the language's unigram model.
     """
@@ -62,6 +77,9 @@ class ExampleSums:
     text_tokens: NDArray[np.int64]
     text_bytes: NDArray[np.int64]
     text_hits: NDArray[np.int64]
+    unknown_tokens: NDArray[np.int64]
+    unknown_bytes: NDArray[np.int64]
+    known_tokens: NDArray[np.int64]
     mixture_nats: NDArray[np.float64]
     language_nats: NDArray[np.float64]
 
@@ -71,12 +89,14 @@ class TaskScore:
     """All metrics of one task.
 
     Attributes:
-      metrics: an interval by metric name, in the order of METRICS.
+      metrics: an interval by metric name, in the order of METRICS, and of
+        UNKNOWN_METRICS if text may have unknown tokens.
       bits_per_byte_replicates: the resampled bits per byte, shape [R].
       num_groups: text chunks.
       num_examples: maskings of them.
       num_tokens: text tokens that were masked and scored.
       num_bytes: the bytes they stand for.
+      num_known: those of the tokens that are neither unknown nor spaces.
     """
 
     metrics: Mapping[str, Interval]
@@ -85,51 +105,67 @@ class TaskScore:
     num_examples: int
     num_tokens: int
     num_bytes: int
+    num_known: int
 
 
 def example_sums(
-    targets_ET: NDArray[np.int32],
-    group_E: NDArray[np.int32],
+    examples: EvaluationExamples,
     token_loss_ET: NDArray[np.float32],
     predictions_ET: NDArray[np.int32],
-    token_bytes_V: NDArray[np.int32],
+    kinds: TokenKinds,
     mixture_nats_V: NDArray[np.float64],
     language_nats_V: NDArray[np.float64],
 ) -> ExampleSums:
     """Returns the sums per example, in float64."""
+    targets_ET = examples.targets
     sizes_E = padded_sizes(targets_ET)
     is_target_ET = np.arange(targets_ET.shape[1]) < sizes_E[:, np.newaxis]
-    bytes_ET = np.where(is_target_ET, token_bytes_V[targets_ET], 0).astype(np.int64)
-    is_text_ET = bytes_ET > 0
+    is_text_ET = is_target_ET & kinds.is_text[targets_ET]
+    bytes_ET = np.where(is_text_ET, examples.target_bytes, 0).astype(np.int64)
+    is_unknown_ET = is_text_ET & (targets_ET == kinds.unk_id)
     loss_ET = token_loss_ET.astype(np.float64)
 
     def over_text(values_ET: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(is_text_ET, values_ET, 0.0).sum(axis=1)
 
     return ExampleSums(
-        group=group_E,
+        group=examples.group,
         target_nats=np.where(is_target_ET, loss_ET, 0.0).sum(axis=1),
         target_tokens=is_target_ET.sum(axis=1),
         text_nats=over_text(loss_ET),
         text_tokens=is_text_ET.sum(axis=1),
         text_bytes=bytes_ET.sum(axis=1),
         text_hits=(is_text_ET & (predictions_ET == targets_ET)).sum(axis=1),
+        unknown_tokens=is_unknown_ET.sum(axis=1),
+        unknown_bytes=np.where(is_unknown_ET, bytes_ET, 0).sum(axis=1),
+        known_tokens=(is_text_ET & ~is_unknown_ET & ~kinds.is_space[targets_ET]).sum(
+            axis=1
+        ),
         mixture_nats=over_text(mixture_nats_V[targets_ET]),
         language_nats=over_text(language_nats_V[targets_ET]),
     )
 
 
-def score(task: str, sums: ExampleSums, bootstrap: Bootstrap) -> TaskScore:
+def score(
+    task: str, sums: ExampleSums, bootstrap: Bootstrap, may_be_unknown: bool = False
+) -> TaskScore:
     """Returns a task's metrics with their intervals.
 
-    Examples that mask no text (all of their bytes lie outside the targets) say nothing
-    and are left out.
+    Examples that mask no text (all of it lies outside the targets) say nothing and are
+    left out.
+
+    Args:
+      task: its name.
+      sums: of its examples.
+      bootstrap: how intervals are drawn.
+      may_be_unknown: whether text may have unknown tokens; their share is a metric
+        then.
 
     Raises:
       CorpusError: no example masks any text.
     """
-    kept = sums.text_bytes > 0
-    if not kept.any():
+    kept = sums.text_tokens > 0
+    if not sums.text_bytes.any():
         raise CorpusError(
             f"{task}: the text is too short to mask a single token of it; "
             "give at least a sentence"
@@ -149,6 +185,9 @@ def score(task: str, sums: ExampleSums, bootstrap: Bootstrap) -> TaskScore:
         "mixture_unigram_bits_per_byte": (sums.mixture_nats, bits_bytes),
         "language_unigram_bits_per_byte": (sums.language_nats, bits_bytes),
     }
+    if may_be_unknown:
+        ratios["unknown_tokens"] = (sums.unknown_tokens, sums.text_tokens)
+        ratios["unknown_bytes"] = (sums.unknown_bytes, sums.text_bytes)
     estimates = resamples.estimates(ratios)
     return TaskScore(
         metrics={metric: estimate.interval for metric, estimate in estimates.items()},
@@ -157,6 +196,7 @@ def score(task: str, sums: ExampleSums, bootstrap: Bootstrap) -> TaskScore:
         num_examples=int(kept.sum()),
         num_tokens=int(sums.text_tokens.sum()),
         num_bytes=int(sums.text_bytes.sum()),
+        num_known=int(sums.known_tokens.sum()),
     )
 
 

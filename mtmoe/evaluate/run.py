@@ -16,7 +16,7 @@ import gin
 
 from mtmoe.checkpoint import store
 from mtmoe.checkpoint.manifest import versions
-from mtmoe.data.vocabularies import token_bytes
+from mtmoe.data.text_bytes import token_kinds
 from mtmoe.evaluate.baselines import TrainingBaselines, training_baselines
 from mtmoe.evaluate.bootstrap import Bootstrap
 from mtmoe.evaluate.checkpoints import chosen_steps
@@ -170,9 +170,9 @@ def _evaluations(
     to_score = _to_score(request, trained, settings)
     tasks = to_score.tasks
     say_left_out(to_score.left_out)
-    token_bytes_V = token_bytes(trained.vocabulary)
+    kinds = token_kinds(trained.vocabulary)
     baselines = training_baselines(
-        run.mixture, run.steps, run.lengths, token_bytes_V, settings.max_baseline_tokens
+        run.mixture, run.steps, run.lengths, kinds.is_text, settings.max_baseline_tokens
     )
     bootstrap = Bootstrap(settings.num_resamples, seed=settings.seed)
     facts = _facts(request, trained, settings, baselines, to_score)
@@ -189,7 +189,7 @@ def _evaluations(
         checkpoint = store.load(request.model_dir / "checkpoints", step)
         scorer.load(checkpoint.values, f"step {step} of {request.model_dir}")
         outputs = scorer(tasks, f"evaluating step {step}")
-        scores = task_scores(tasks, outputs, baselines.models, token_bytes_V, bootstrap)
+        scores = task_scores(tasks, outputs, baselines.models, kinds, bootstrap)
         own_metrics = {}
         if own is not None:
             own.load(checkpoint.values, f"step {step} of {request.model_dir}")
@@ -197,6 +197,8 @@ def _evaluations(
         layers = run.model.switch_layer_names()
         content = {"step": step, "checkpoint": f"checkpoints/step_{step}"} | facts
         content |= summary_facts(tasks, outputs, scores, bootstrap.confidence)
+        for line in content["warnings"]:
+            print(f"warning: {line}", file=sys.stderr)
         yield (
             output_directory(request, step, run.mixture, default_split),
             {

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mtmoe.data.text_bytes import TokenKinds
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval
 from mtmoe.evaluate.examples import TaskExamples
 from mtmoe.evaluate.headline import headline_tasks
@@ -20,13 +21,14 @@ from mtmoe.evaluate.losses import (
 from mtmoe.evaluate.metrics import TaskScore, example_sums, mean_bits_per_byte, score
 from mtmoe.evaluate.records import ExpertRow, MetricRow
 from mtmoe.evaluate.unigram import UnigramBaselines
+from mtmoe.evaluate.unknown import UnknownShare, unknown_lines
 
 
 def task_scores(
     tasks: Sequence[TaskExamples],
     outputs: Sequence[TaskOutputs],
     baselines: UnigramBaselines,
-    token_bytes_V: NDArray[np.int32],
+    kinds: TokenKinds,
     bootstrap: Bootstrap,
 ) -> dict[str, TaskScore]:
     """Returns the score of every task by name.
@@ -38,18 +40,32 @@ def task_scores(
         task.task: score(
             task.task,
             example_sums(
-                task.examples.targets,
-                task.examples.group,
+                task.examples,
                 output.token_loss,
                 output.predictions,
-                token_bytes_V,
+                kinds,
                 baselines.mixture,
                 baselines.language(task.language.code),
             ),
             bootstrap,
+            may_be_unknown=kinds.unk_id is not None,
         )
         for task, output in zip(tasks, outputs, strict=True)
     }
+
+
+def unknown_shares(scores: Mapping[str, TaskScore]) -> list[UnknownShare]:
+    """Returns how much of each task's text is unknown, where any text may be."""
+    return [
+        UnknownShare(
+            name,
+            scored.metrics["unknown_tokens"].value,
+            scored.metrics["unknown_bytes"].value,
+            scored.num_known,
+        )
+        for name, scored in scores.items()
+        if "unknown_tokens" in scored.metrics
+    ]
 
 
 def metric_rows(
@@ -119,6 +135,7 @@ def summary_facts(
     """Returns what evaluation.json says beyond the settings."""
     headline = headline_tasks({task.task: task.labels for task in tasks})
     mean = mean_bits_per_byte({name: scores[name] for name in headline}, confidence)
+    shares = unknown_shares(scores)
     return {
         "mean_bits_per_byte": mean.value,
         "mean_bits_per_byte_interval": (
@@ -126,6 +143,11 @@ def summary_facts(
         ),
         "dropped_fraction": dropped_fraction(outputs),
         "expert_load_max_over_mean": expert_load_max_over_mean(outputs),
+        "unknown": {
+            share.task: {"tokens": share.tokens, "bytes": share.of_bytes}
+            for share in shares
+        },
+        "warnings": unknown_lines(shares),
         "tasks": {
             task.task: {
                 "language": task.language.code,

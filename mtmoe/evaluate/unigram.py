@@ -46,7 +46,7 @@ class UnigramBaselines:
 def fit_unigrams(
     counts_V: Mapping[str, NDArray[np.int64]],
     rates: Mapping[str, float],
-    token_bytes_V: NDArray[np.int32],
+    is_text_V: NDArray[np.bool_],
 ) -> UnigramBaselines:
     """Fits both baselines.
 
@@ -54,12 +54,11 @@ def fit_unigrams(
       counts_V: training tokens of each language, by id.
       rates: the mixture's rate of each language, any scale: how often the model
         sees it.
-      token_bytes_V: bytes each token stands for; a text token has at least one.
+      is_text_V: tokens that stand for text, an unknown one too where there may be any.
 
     Raises:
       CorpusError: a language of the mixture has no training text.
     """
-    is_text_V = token_bytes_V > 0
     text_counts_V = {
         name: np.where(is_text_V, counts, 0).astype(np.float64)
         for name, counts in counts_V.items()

@@ -69,6 +69,8 @@ def markdown_page(
         [_language(result) for result in sorted(results, key=lambda r: r.name)],
         "llllrrrrrrr",
     )
+    for warning in folder.evaluation.get("warnings", ()):
+        lines += ["", plain(warning)]
     for labels, title in TITLES.items():
         groups = [group for group in supervised if group.labels == labels]
         if groups:

@@ -64,6 +64,7 @@ def html_page(
         curves=_curves(folder.training),
         curves_link='<a href="#training-languages">By language</a>' if curves else "",
         damage=_damage(folder.training),
+        warnings=_warnings(folder.evaluation),
         language_curves=language_section(curves, folder.training),
         data_chart=plots.data_chart(results),
         experts=_experts(folder, results),
@@ -123,6 +124,14 @@ def _curves(training: Sequence[Mapping[str, Any]]) -> str:
 def _damage(training: Sequence[Mapping[str, Any]]) -> str:
     line = damage_line(training)
     return f'<p class="note damage">{escape(line)}</p>' if line else ""
+
+
+def _warnings(evaluation: Mapping[str, Any]) -> str:
+    """Returns what the evaluation warned of; older ones have no such key."""
+    return "".join(
+        f'<p class="note damage">{escape(line)}</p>'
+        for line in evaluation.get("warnings", ())
+    )
 
 
 def _experts(folder: ModelFolder, results: Sequence[LanguageResult]) -> str:

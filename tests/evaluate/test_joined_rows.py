@@ -11,6 +11,7 @@ from mtmoe.evaluate.joined_rows import join_rows
 EXAMPLES = EvaluationExamples(
     inputs=np.array([[5, 0, 6, 0], [0, 0, 0, 0], [1, 2, 3, 4], [0, 0, 0, 0]], np.int32),
     targets=np.array([[7, 8, 0], [9, 9, 9], [8, 0, 0], [0, 0, 0]], np.int32),
+    target_bytes=np.zeros((4, 3), np.int32),
     group=np.arange(4, dtype=np.int32),
 )
 

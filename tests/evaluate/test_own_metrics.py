@@ -198,7 +198,7 @@ def test_another_source_than_the_one_encoded(tasks, monkeypatch):
 
 def test_token_0_inside_a_target_is_part_of_it(tasks, monkeypatch):
     targets = np.array([[5, 0, 6, 1, 0]], np.int32)
-    examples = EvaluationExamples(targets, targets, np.zeros(1, np.int32))
+    examples = EvaluationExamples(targets, targets, targets, np.zeros(1, np.int32))
     task = dataclasses.replace(tasks["metrics.name.sw"], examples=examples)
     record = {"targets": [5, 0, 6]}
     monkeypatch.setattr(module, "_pair_record", lambda pair, task: record)

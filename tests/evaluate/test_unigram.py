@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from mtmoe.errors import CorpusError
 from mtmoe.evaluate.unigram import fit_unigrams
 
-BYTES = np.array([0, 0, 1, 3, 2, 1, 0], np.int32)  # padding, EOS, text, sentinel
+IS_TEXT = np.array([0, 0, 1, 1, 1, 1, 0], bool)  # padding, EOS, text, sentinel
 
 
 def probabilities(nats_V):
@@ -19,7 +19,7 @@ def test_numbers_by_hand():
         "de": np.array([0, 9, 6, 2, 0, 0, 5]),  # N = 8, T = 2; special tokens ignored
         "sw": np.array([0, 9, 0, 0, 0, 4, 0]),  # N = 4, T = 1
     }
-    fitted = fit_unigrams(counts, {"de": 3.0, "sw": 1.0}, BYTES)
+    fitted = fit_unigrams(counts, {"de": 3.0, "sw": 1.0}, IS_TEXT)
     seen = 0.75 * np.array([6, 2, 0, 0]) / 8 + 0.25 * np.array([0, 0, 0, 1])
     mixture = (12 * seen + 3 * np.full(4, 0.25)) / (12 + 3)
     np.testing.assert_allclose(probabilities(fitted.mixture)[2:6], mixture)
@@ -38,7 +38,7 @@ def test_distributions_over_text_tokens_without_zeros(counted, rate):
     for count in counted:
         count[2] += 1
     rates = {name: rate + i for i, name in enumerate(counts)}
-    fitted = fit_unigrams(counts, rates, BYTES)
+    fitted = fit_unigrams(counts, rates, IS_TEXT)
     for nats in (fitted.mixture, *fitted.languages.values()):
         assert probabilities(nats).sum() == pytest.approx(1)
         assert np.isfinite(nats[2:6]).all()
@@ -50,8 +50,8 @@ def test_scale_of_rates_does_not_matter():
         "a": np.array([0, 0, 5, 1, 0, 0, 0]),
         "b": np.array([0, 0, 0, 1, 2, 1, 0]),
     }
-    one = fit_unigrams(counts, {"a": 1.0, "b": 2.0}, BYTES)
-    ten = fit_unigrams(counts, {"a": 10.0, "b": 20.0}, BYTES)
+    one = fit_unigrams(counts, {"a": 1.0, "b": 2.0}, IS_TEXT)
+    ten = fit_unigrams(counts, {"a": 10.0, "b": 20.0}, IS_TEXT)
     np.testing.assert_allclose(one.mixture, ten.mixture)
 
 
@@ -62,7 +62,7 @@ def test_own_unigram_is_the_better_one_for_its_language():
         name: np.pad(generator.multinomial(500, p / p.sum()), (2, 1))
         for name, p in truth.items()
     }
-    fitted = fit_unigrams(counts, {"a": 1.0, "b": 1.0}, BYTES)
+    fitted = fit_unigrams(counts, {"a": 1.0, "b": 1.0}, IS_TEXT)
     for name, p in truth.items():
         own = (p * fitted.language(name)[2:6]).sum()
         assert own < (p * fitted.mixture[2:6]).sum()
@@ -76,5 +76,5 @@ def test_a_language_without_training_text_is_named():
                 "sw": np.array([3, 3, 0, 0, 0, 0, 3]),
             },
             {"de": 1.0, "sw": 1.0},
-            BYTES,
+            IS_TEXT,
         )

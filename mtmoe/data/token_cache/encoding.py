@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import seqio
 
+from mtmoe.data.sentencepiece_vocabulary import SentencePieceVocabulary
 from mtmoe.data.task_form import Step
-from mtmoe.data.vocabularies import vocabulary_behind
+from mtmoe.data.vocabularies import num_sentinels, vocabulary_behind
+from mtmoe.errors import CorpusError
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -29,13 +31,19 @@ def encode_texts(
     Args:
       texts: taken as they are needed, some hundred thousand characters at a time.
       vocabulary: what to encode with.
+
+    Raises:
+      CorpusError: with SeqIO's own SentencePiece class, a text spells a sentinel.
     """
     vocabulary = vocabulary_behind(vocabulary)
-    if isinstance(vocabulary, seqio.SentencePieceVocabulary):
+    if isinstance(vocabulary, SentencePieceVocabulary):
         tokenizer = vocabulary.tokenizer
         for together in _groups(texts):
             for tokens in tokenizer.EncodeAsIds(together):
                 yield np.array(tokens, np.int32)
+        return
+    if isinstance(vocabulary, seqio.SentencePieceVocabulary):
+        yield from _encode_with_seqio(texts, vocabulary)
         return
     for text in texts:
         yield np.asarray(vocabulary.encode(text), np.int32)
@@ -67,6 +75,23 @@ def plain_text_key(offline: tuple[Step, ...]) -> str | None:
         return None
     key: str | None = rekey.keywords["key_map"].get("targets")
     return key
+
+
+def _encode_with_seqio(
+    texts: Iterable[str], vocabulary: seqio.SentencePieceVocabulary
+) -> Iterator[Int32Array]:
+    """Encodes with a vocabulary that would read ` <extra_id_0>` as a sentinel."""
+    first_sentinel = vocabulary.vocab_size - num_sentinels(vocabulary)
+    for text in texts:
+        tokens = np.array(vocabulary.tokenizer.EncodeAsIds(text), np.int32)
+        if tokens.max(initial=0) >= first_sentinel:
+            raise CorpusError(
+                f"a text spells a sentinel, such as <extra_id_0>: {text[:80]!r}. "
+                "seqio.SentencePieceVocabulary would make it one; the class of that "
+                "name in mtmoe.data.sentencepiece_vocabulary, and "
+                "configured_vocabulary(), keep it text"
+            )
+        yield tokens
 
 
 def _groups(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -20,12 +20,14 @@ import tensorflow as tf
 
 from mtmoe.data.cache import cache_directory
 from mtmoe.data.reading import reading
+from mtmoe.data.sentencepiece_vocabulary import SentencePieceVocabulary
 from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.task_form import STREAM, check_split, task_form
 from mtmoe.data.token_cache.bad_records import BadRecords
+from mtmoe.data.token_cache.encoding import plain_text_key
 from mtmoe.data.token_cache.fingerprint import (
     Fingerprint,
     explain,
@@ -45,6 +47,7 @@ from mtmoe.data.token_cache.writer import (
     write_shard,
     write_split_manifest,
 )
+from mtmoe.data.vocabularies import num_sentinels, vocabulary_behind
 from mtmoe.errors import (
     CorpusError,
     ManifestError,
@@ -108,6 +111,7 @@ def open_split(
       UnknownNameError: the task has no such split.
       CorpusError: no examples, no text, a token outside the vocabulary, or a source
         that cannot be read.
+      ManifestError: an earlier version took text for sentinels there.
     """
     check_split(task, split)
     if task_form(task).kind == STREAM:
@@ -123,6 +127,7 @@ def open_split(
         directory = split_directory(root, task.name, split, fingerprint.digest)
         manifest = _usable(directory, fingerprint)
         if manifest is not None:
+            _check_sentinels(task, directory, manifest)
             return CachedSplit(directory, manifest, bad_records)
         _say_if_stale(root, task.name, split, fingerprint)
     if directory in _TOO_LARGE:
@@ -143,6 +148,23 @@ def _usable(directory: str, fingerprint: Fingerprint) -> SplitManifest | None:
         _say_once(directory, f"token cache not used: {error}")
         return None
     return manifest if manifest.fingerprint == fingerprint.digest else None
+
+
+def _check_sentinels(task: seqio.Task, directory: str, manifest: SplitManifest) -> None:
+    """Refuses tokens of text that spells `<extra_id_N>`, encoded as sentinels."""
+    form = task_form(task)
+    vocabulary = vocabulary_behind(task.output_features["targets"].vocabulary)
+    is_plain = plain_text_key(form.offline) or form.offline == (
+        seqio.preprocessors.tokenize,
+    )
+    if not is_plain or not isinstance(vocabulary, SentencePieceVocabulary):
+        return
+    if manifest.largest_token >= vocabulary.vocab_size - num_sentinels(vocabulary):
+        raise ManifestError(
+            f"{directory} was written by an earlier version, which took "
+            "<extra_id_N> in the text for sentinels; remove that folder, and its "
+            "text is encoded anew"
+        )
 
 
 def _say_if_stale(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,17 +217,48 @@ def uncached_examples(task: seqio.Task, split: str) -> Iterator[tuple[Int32Array
       CorpusError: the source cannot be opened, or text that cannot be read.
     """
     form = task_form(task)
-    with reading(task, split):
-        num_shards = _num_shards(task, split)
-    for shard in range(num_shards):
-        job = ShardJob(
-            task.name, split, shard, num_shards, directory="", fingerprint=""
-        )
+    for job in _reading_jobs(task, split):
         for example in _encoded(task, form, job):
             if form.kind == TEXT:
                 yield (without_padding(example[0]),)
             else:
                 yield example
+
+
+def target_texts(task: seqio.Task, split: str) -> Iterator[str] | None:
+    """Returns the texts whose tokens a cache of a split holds as targets, in its order.
+
+    None if the steps do more than tokenise them; `uncached_rows` has them then.
+    """
+    form, source = task_form(task), task.source
+    key = plain_text_key(form.offline)
+    if form.kind == TEXT and key is not None:
+        jobs = _reading_jobs(task, split)
+        return (text for job in jobs for text in _documents(task, job, key))
+    if isinstance(source, PairSource) and form.offline == (
+        seqio.preprocessors.tokenize,
+    ):
+        targets = [example["targets"] for example in source.examples(split)]
+        if all(isinstance(text, str) for text in targets):
+            return iter(targets)
+    return None
+
+
+def uncached_rows(task: seqio.Task, split: str) -> Iterator[Mapping[str, Any]]:
+    """Yields what the steps before the cache make of a split, all fields of it."""
+    form = task_form(task)
+    for job in _reading_jobs(task, split):
+        yield from _rows(task, form, job)
+
+
+def _reading_jobs(task: seqio.Task, split: str) -> list[ShardJob]:
+    """The shards of a split in order, to be read and not written."""
+    with reading(task, split):
+        num_shards = _num_shards(task, split)
+    return [
+        ShardJob(task.name, split, shard, num_shards, directory="", fingerprint="")
+        for shard in range(num_shards)
+    ]
 
 
 class _Told:
@@ -327,6 +358,13 @@ def _documents(task: seqio.Task, job: ShardJob, text_key: str) -> Iterator[str]:
 def _run_steps(
     task: seqio.Task, form: TaskForm, job: ShardJob
 ) -> Iterator[tuple[Int32Array, ...]]:
+    for row in _rows(task, form, job):
+        yield tuple(_tokens(task, row, name) for name in form.features)
+
+
+def _rows(
+    task: seqio.Task, form: TaskForm, job: ShardJob
+) -> Iterator[Mapping[str, Any]]:
     """Runs steps as SeqIO runs them before its cache; a shard's number is its seed."""
     with reading(task, job.split):
         dataset = _dataset(task, job)
@@ -335,8 +373,7 @@ def _run_steps(
                 dataset = seqio.add_kwargs_to_transform(
                     step, sequence_length=None, output_features=task.output_features
                 )(dataset)
-        for row in dataset.as_numpy_iterator():
-            yield tuple(_tokens(task, row, name) for name in form.features)
+        yield from dataset.as_numpy_iterator()
 
 
 def _tokens(task: seqio.Task, row: Any, feature: str) -> Int32Array:
