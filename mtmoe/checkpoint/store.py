@@ -1,7 +1,7 @@
 """A folder of checkpoints: `step_N/`, each written aside, read back, then renamed.
 
-A checkpoint is seen only when it is complete. An earlier one is deleted only after a
-later one has been read back from the disk, and two are always kept.
+A checkpoint is seen only when it is complete. An earlier one is deleted only after
+later ones have been read from the disk and found intact, two of them at least.
 """
 
 from __future__ import annotations
@@ -152,15 +152,22 @@ def load(directory: Path | str, step: int) -> Checkpoint:
 
 
 def prune(directory: Path | str, keep: int) -> list[int]:
-    """Deletes all but the newest `keep` checkpoints, and never leaves fewer than two.
+    """Deletes what is older than the newest `keep` checkpoints that are intact.
+
+    Damaged ones do not count, and stay where they are newer than the oldest that is
+    kept: without them `latest` could not say what it passes over. Two intact ones are
+    left at least, and nothing is deleted where there are not so many.
 
     Returns:
-      The steps whose checkpoints were deleted.
+      The steps whose checkpoints were deleted, ascending.
     """
-    old = steps(directory)[: -max(keep, MINIMUM_KEPT)]
-    for step in old:
+    remaining = steps(directory)
+    wanted = max(keep, MINIMUM_KEPT)
+    while wanted and remaining:
+        wanted -= _is_intact(directory, remaining.pop())
+    for step in remaining:
         _remove(step_folder(directory, step))
-    return old
+    return remaining
 
 
 def clean(directory: Path | str) -> list[str]:
@@ -169,6 +176,14 @@ def clean(directory: Path | str) -> list[str]:
     for path in left:
         shutil.rmtree(path)
     return [path.name for path in left]
+
+
+def _is_intact(directory: Path | str, step: int) -> bool:
+    try:
+        verify(directory, step)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _write(

@@ -34,6 +34,7 @@ class GraphContext:
         rather than keep them; see `mtmoe.mesh.recompute`.
       microbatch: int32 scalar, the number from 0 of the part of the batch that is being
         computed; None where the batch is in one piece.
+      microbatches: how many parts the batch has.
     """
 
     mesh: mtf.Mesh
@@ -46,6 +47,7 @@ class GraphContext:
     compiled: bool = False
     recompute_layers: bool = False
     microbatch: mtf.Tensor | None = None
+    microbatches: int = 1
     _drawn: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     @functools.cached_property

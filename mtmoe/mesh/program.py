@@ -122,7 +122,7 @@ class MeshProgram:
         self._stored: dict[str, ResourceVariable] = {}
         self._masters: dict[str, ResourceVariable] = {}
         self._trainable: dict[str, None] = {}  # a set in the order of creation
-        self._copies: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
+        self._laid_out: dict[str, PlacementMeshImpl.LaidOutVariable] = {}
 
     def function(
         self,
@@ -175,8 +175,7 @@ class MeshProgram:
                 names=list(exported),
                 masters=[variable.name for variable in graph.all_variables],
                 trainable=[variable.name for variable in graph.trainable_variables],
-                to_slices=lowering.copy_masters_to_slices(),
-                to_masters=lowering.copy_slices_to_masters(),
+                laid_out={v.name: x for v, x in lowering.variables.items()},
                 counters=tuple(lowering.counters),
             )
             return list(exported.values())
@@ -186,24 +185,12 @@ class MeshProgram:
         for variable in fetched["masters"]:
             self._masters[variable] = self._stored[variable]
         self._trainable.update(dict.fromkeys(fetched["trainable"]))
-        if self.layout.size > 1:
-            self._copies.append(
-                (
-                    wrapped.prune([], [fetched["to_slices"]]),
-                    wrapped.prune([], [fetched["to_masters"]]),
-                )
-            )
-            self._masters_to_slices()
-            # The copies are in the graph and must not be part of the step.
-            step_function = wrapped.prune(
-                wrapped.inputs[: len(specs)], wrapped.structured_outputs
-            )
-        else:
-            step_function = wrapped  # pruning copies the graph: half the time to build
+        self._laid_out.update(fetched["laid_out"])
+        self._masters_to_slices()
 
         @tf.function(jit_compile=self.jit_compile, autograph=False)
         def run(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return dict(zip(fetched["names"], step_function(*inputs), strict=True))
+            return dict(zip(fetched["names"], wrapped(*inputs), strict=True))
 
         return MeshFunction(
             name=name,
@@ -289,9 +276,9 @@ class MeshProgram:
         return self._stored[name]
 
     def _masters_to_slices(self) -> None:
-        for to_slices, _ in self._copies:
-            to_slices()
+        for variable in self._laid_out.values():
+            variable.cut_master()
 
     def _slices_to_masters(self) -> None:
-        for _, to_masters in self._copies:
-            to_masters()
+        for variable in self._laid_out.values():
+            variable.join_slices()

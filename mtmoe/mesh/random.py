@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
@@ -73,9 +74,15 @@ def slice_bits(
 
 
 def uniform_from_bits(bits: tf.Tensor, low: float, high: float) -> tf.Tensor:
-    """Maps uint32 bits to float32 in [low, high), using the 24 highest bits."""
+    """Maps uint32 bits to float32 in [low, high), using the 24 highest bits.
+
+    The bounds are taken in float32. Where the floats between them are further apart
+    than the steps of 2^-24, the largest numbers would be rounded up to `high`: they
+    become the float below it.
+    """
     unit = tf.cast(tf.bitwise.right_shift(bits, _word(8)), tf.float32) * (2.0**-24)
-    return unit * (high - low) + low
+    below = np.nextafter(np.float32(high), np.float32(low))
+    return tf.minimum(unit * (high - low) + low, below)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -86,6 +86,14 @@ class Stack:
             (layer + 1) % self.switch_every == 0
         )
 
+    def expert_layers(self) -> list[MixtureOfExpertsLayer]:
+        """Returns the kinds of layers of experts that the stack has, two at most."""
+        if self.num_layers < self.switch_every:
+            return []
+        attention = self.switch_attention
+        kinds = [self.switch, attention.experts if attention else None]
+        return [kind for kind in kinds if kind is not None]
+
     def switch_layer_names(self) -> list[str]:
         """Returns the names of the layers of experts, in the order they run."""
         names = []

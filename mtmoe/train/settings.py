@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Annotated
 
 import gin
@@ -12,7 +13,8 @@ from mtmoe.data.batches import Packing, TrainingBatches
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.precision import named_precision
-from mtmoe.model.moe.capacity import capacity_notices
+from mtmoe.model.moe.capacity import capacity_notices, check_groups_within
+from mtmoe.model.moe.layer import MixtureOfExperts
 from mtmoe.model.transformer import Transformer
 from mtmoe.ranges import Count, Positive, Range, Seed, check_fields
 from mtmoe.train.alarms import RunFacts
@@ -72,7 +74,7 @@ class TrainingRun:
       precision: "float32", "bfloat16_selective" or "bfloat16"; which dtypes these are
         says `mtmoe.mesh.precision`.
       microbatches: parts of the batch that a step computes one after the other, to save
-        memory; routing groups lie within a part.
+        memory; routing groups are those of the whole batch and must lie within a part.
       recompute: what the backward pass computes again rather than keep, to save memory:
         "none", or "layers" for all but what lies between layers.
       checkpoint_every: steps between checkpoints; there is always one at the end.
@@ -80,8 +82,8 @@ class TrainingRun:
       log_every: steps between lines of `metrics.jsonl`.
 
     Raises:
-      ConfigError: a number is out of range, or `lengths` has other features than the
-        model takes.
+      ConfigError: a number is out of range, `lengths` has other features than the
+        model takes, or microbatches would cut through a routing group.
       LayoutError: the layout would cut through a row of a microbatch.
       UnknownNameError: there is no such precision or recomputation.
     """
@@ -116,6 +118,9 @@ class TrainingRun:
                 "recomputation", self.recompute, RECOMPUTE, "train.recompute"
             )
         check_microbatches(self.layout, self.batch_size, self.microbatches)
+        part = self.batch_size // self.microbatches
+        for where, _, length, together in self._routing_groups():
+            check_groups_within(part, together, length, where)
 
     @property
     def memory(self) -> StepMemory:
@@ -135,15 +140,22 @@ class TrainingRun:
     def notices(self) -> list[str]:
         """Returns what its user should know before it begins, a sentence each."""
         notices: list[str] = []
-        rows = self.batch_size // self.microbatches
+        for where, moe, length, together in self._routing_groups():
+            notices += capacity_notices(moe, together * length, where)
+        return list(dict.fromkeys(notices))
+
+    def _routing_groups(self) -> Iterator[tuple[str, MixtureOfExperts, int, int]]:
+        """Yields stack, experts, length of a row and rows a group of all experts."""
         for stack in self.model.stacks:
-            if stack.switch is None or stack.num_layers < stack.switch_every:
-                continue
-            moe, expert = stack.switch.config, stack.switch.expert
             length = self.lengths["inputs" if stack.name == "encoder" else "targets"]
-            together = moe.examples_per_group(rows, length, expert.d_ff, self.layout)
-            notices += capacity_notices(moe, together * length, stack.name)
-        return notices
+            for layer in stack.expert_layers():
+                moe, d_ff = layer.config, layer.expert.d_ff
+                yield (
+                    stack.name,
+                    moe,
+                    length,
+                    moe.examples_per_group(self.batch_size, length, d_ff, self.layout),
+                )
 
     def too_few_rows(self, vocabulary_size: int) -> str:
         """Returns what is wrong if the vocabulary is larger than the embedding."""

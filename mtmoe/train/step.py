@@ -61,7 +61,8 @@ class StepMemory:
 
     Attributes:
       microbatches: parts of the batch that are computed one after the other, their
-        gradients added up. Routing groups lie within a part.
+        gradients added up. Routing groups are those of the whole batch, and must lie
+        within a part.
       recompute_layers: whether only what lies between layers is kept for the backward
         pass, and the layers' insides are computed again there.
     """
@@ -298,7 +299,7 @@ def _add_up(
 
     def body(number: mtf.Tensor) -> list[mtf.Tensor]:
         sums, gradients = compute(
-            dataclasses.replace(context, microbatch=number),
+            dataclasses.replace(context, microbatch=number, microbatches=parts),
             take_microbatch(arrays, number),
         )
         names.extend(sums)

@@ -157,6 +157,27 @@ def test_prune_keeps_the_newest_and_never_fewer_than_two(tmp_path: Path) -> None
     assert store.prune(tmp_path, 0) == []
 
 
+@pytest.mark.parametrize(
+    ("damaged", "deleted", "left"),
+    [
+        ([5], [1, 2], [3, 4, 5]),  # counted, 3 would go and 4 be the only one
+        ([4, 5], [1], [2, 3, 4, 5]),
+        ([2, 3, 4, 5], [], [1, 2, 3, 4, 5]),  # the only intact one is the oldest
+        ([1, 3], [1, 2, 3], [4, 5]),  # a damaged one goes when it is old enough
+        ([1, 2, 3, 4, 5], [], [1, 2, 3, 4, 5]),
+    ],
+)
+def test_prune_does_not_count_damaged_ones(
+    tmp_path: Path, damaged: list[int], deleted: list[int], left: list[int]
+) -> None:
+    for step in range(1, 6):
+        store.save(tmp_path, step, values(step), {})
+    for step in damaged:
+        flip(tmp_path / f"step_{step}" / "variables.data-00000-of-00001")
+    assert store.prune(tmp_path, 2) == deleted
+    assert store.steps(tmp_path) == left
+
+
 CALLS = ("os.rename", "os.fsync", "shutil.rmtree", "pathlib.Path.mkdir")
 
 

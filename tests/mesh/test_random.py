@@ -54,9 +54,24 @@ def test_every_bit_is_fair():
         assert abs(np.mean((x >> bit) & 1) - 0.5) < 0.005, bit
 
 
-def test_range_is_respected():
-    x = uniform_from_bits(tf.constant(bits([1000])), 0.99, 1.01).numpy()
-    assert 0.99 <= x.min() < 0.9905 and 1.0095 < x.max() < 1.01
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0.0, 1.0), (0.99, 1.01), (-1.0, 1.0), (0.5, 0.5000001), (3.0, 1e9), (-2.0, -1.0)],
+)
+def test_lower_bound_is_reached_and_upper_bound_is_not(low, high):
+    """All bits set is what a draw of a thousand numbers never holds."""
+    words = np.array([0, 1 << 8, 0xFFFFFEFF, 0xFFFFFFFF], np.uint32)
+    x = uniform_from_bits(tf.constant(words), low, high).numpy()
+    assert x[0] == np.float32(low)
+    assert np.all(x < np.float32(high)) and np.all(np.diff(x) >= 0)
+    assert x[-1] >= np.nextafter(np.float32(high), np.float32(low)) - (high - low) / 2e6
+
+
+def test_numbers_below_the_upper_bound_are_those_of_the_formula():
+    words = bits([1000])
+    x = uniform_from_bits(tf.constant(words), 0.99, 1.01).numpy()
+    unit = (words >> 8).astype(np.float32) * np.float32(2.0**-24)
+    np.testing.assert_array_equal(x, unit * np.float32(0.02) + np.float32(0.99))
 
 
 def test_initializers():

@@ -14,7 +14,7 @@ from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.program import MeshProgram
 from mtmoe.train.step import StepMemory, train_step_builder
 
-BATCH = 8
+BATCH = 16
 ONE, TWO = Layout(), Layout("batch:2", "batch:batch;experts:batch")
 
 
@@ -26,38 +26,48 @@ class Show:
         return [mtf.assign(variable, gradient) for variable, gradient in gradients]
 
 
-def model(**fields):
-    # A routing group is one example, so groups lie within any microbatch.
-    moe = tiny_moe(num_experts=2, group_size=1, dropout_rate=0.1, train_factor=1.0)
+def model(group_size):
+    moe = tiny_moe(
+        num_experts=2,
+        group_size=group_size,
+        dropout_rate=0.1,
+        train_factor=0.5,
+        minimum=1,
+    )
     return tiny_model(
         num_encoder_layers=1,
         num_decoder_layers=1,
         expert_layer_every=1,
         dropout_rate=0.1,
         moe=moe,
-        **fields,
     )
 
 
 def batch():
-    """Half of the rows are padding, but for one all in the second half."""
+    """Of eight rows three are padding, and one most of the way."""
     arrays = segmented(random_batch(BATCH))
+    number = np.arange(BATCH, dtype=np.int32)[:, np.newaxis]
     for name in ("inputs", "targets"):
         segments = arrays[f"{name}_segments"]
-        segments[[1, 5, 6]] = 0
-        segments[4, 3:] = 0
-        rows = np.arange(BATCH, dtype=np.int32)[:, np.newaxis]
-        arrays[f"{name}_language"] = np.where(segments > 0, rows % 2, -1)
+        for empty in (1, 5, 6):
+            segments[empty::8] = 0
+        segments[4::8, 3:] = 0
+        arrays[f"{name}_language"] = np.where(segments > 0, number % 2, -1)
     return arrays
 
 
 @functools.cache
-def step(memory=StepMemory(), layout=ONE, jit_compile=False, seed=0):  # noqa: B008
+def step(
+    memory=StepMemory(),  # noqa: B008  (frozen)
+    layout=ONE,
+    jit_compile=False,
+    group_size=None,
+):
     """Returns outputs and gradients of one step, and the operations of its graph."""
-    program = MeshProgram(layout, seed, jit_compile)
+    program = MeshProgram(layout, 0, jit_compile)
     arrays = batch()
     build = train_step_builder(
-        model(), Show(), lambda step: tf.ones([]), 2, memory=memory
+        model(group_size), Show(), lambda step: tf.ones([]), 2, memory=memory
     )
     signature = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in arrays.items()}
     function = program.function(build, signature, "train", training=True)
@@ -79,25 +89,41 @@ def assert_same(got, want, tolerance=1e-5):
 
 
 def test_microbatches_and_recomputation_change_neither_losses_nor_gradients():
-    """Dropout and jitter are on: a row's noise does not depend on its part either."""
+    """Dropout and jitter are on: a row's noise does not depend on its part either.
+
+    Groups are chosen, two rows each; those of one row would be the same in any part.
+    """
     whole = step()
+    assert model(None).moe.examples_per_group(BATCH, 12, 32, ONE) == 2
     assert whole[0]["dropped_fraction"] > 0.0
     assert whole[0]["language_tokens"].sum() == whole[0]["layer_tokens"][1]
     assert_same(step(StepMemory(4, recompute_layers=True)), whole)
 
 
+def test_microbatches_that_cut_a_group_are_refused():
+    """A group of the whole batch is not quietly made smaller.
+
+    24 positions are two rows of inputs and four of targets.
+    """
+    with pytest.raises(
+        ConfigError,
+        match=r"decoder\.0\.moe: a routing group has 4 rows of 6 .*has 2 rows.*to 12 ",
+    ):
+        step(StepMemory(8), group_size=24)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("layout", "parts"),
-    [(ONE, 1), (ONE, 4), (TWO, 2)],
-    ids=["xla_1", "xla_4", "two_devices_2"],
+    ("layout", "memory"),
+    [
+        (ONE, StepMemory(1, recompute_layers=True)),
+        (ONE, StepMemory(4)),
+        (TWO, StepMemory(2, recompute_layers=True)),
+    ],
+    ids=["xla_again", "xla_4", "two_devices_2_again"],
 )
-def test_all_ways_to_a_step_agree(parts, layout):
-    jit_compile = layout == ONE
-    kept = step(StepMemory(parts), layout, jit_compile)
-    assert_same(kept, step())
-    again = step(StepMemory(parts, recompute_layers=True), layout, jit_compile)
-    assert_same(again, kept, 1e-6)
+def test_all_ways_to_a_step_agree(layout, memory):
+    assert_same(step(memory, layout, jit_compile=layout == ONE), step())
 
 
 @pytest.mark.slow
@@ -137,7 +163,7 @@ def test_noise_of_a_microbatch_is_that_of_its_rows():
 
 
 def test_parts_that_do_not_fit_are_errors():
-    with pytest.raises(ConfigError, match="must divide the batch of 8"):
+    with pytest.raises(ConfigError, match="must divide the batch of 16"):
         step(StepMemory(microbatches=3))
-    with pytest.raises(LayoutError, match="each of the 8 microbatches has 1 rows"):
-        step(StepMemory(microbatches=8), TWO)
+    with pytest.raises(LayoutError, match="each of the 16 microbatches has 1 rows"):
+        step(StepMemory(microbatches=16), TWO)

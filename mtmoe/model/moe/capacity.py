@@ -177,6 +177,30 @@ def examples_for_few_drops(
     return batch_size
 
 
+def check_groups_within(
+    part_rows: int, group_rows: int, length: int, where: str
+) -> None:
+    """Refuses microbatches that would cut through a group of the whole batch.
+
+    Args:
+      part_rows: rows of a microbatch, or of the batch where it is in one piece.
+      group_rows: rows of a group.
+      length: positions of a row.
+      where: the layers, for the message.
+
+    Raises:
+      ConfigError: a part does not hold whole groups.
+    """
+    if part_rows % group_rows:
+        raise ConfigError(
+            f"{where}: a routing group has {group_rows} rows of {length} positions, "
+            f"and a microbatch has {part_rows} rows, which are not whole groups; lower "
+            f"MixtureOfExperts.group_size to {part_rows * length} at most (the groups, "
+            "and so the results, are then others with any number of microbatches), or "
+            "take fewer train.microbatches"
+        )
+
+
 def check_groups_split(num_groups: int, num_parts: int, where: str) -> None:
     """Refuses a layout that would cut through a group.
 

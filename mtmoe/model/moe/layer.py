@@ -28,6 +28,7 @@ Where examples and experts are split over different axes, or one of them is not 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import gin
 import tensorflow as tf
@@ -44,6 +45,7 @@ from mtmoe.model.moe.blocks import run_in_blocks
 from mtmoe.model.moe.capacity import (
     Capacity,
     check_groups_split,
+    check_groups_within,
     examples_for_few_drops,
     examples_per_group,
 )
@@ -64,6 +66,8 @@ PACKED_PRIORITY: Priority = "confidence"
 
 ROOMY_GROUP = 4096
 """Positions of a group where a large one costs nothing."""
+EVEN_PARTS = 8
+"""Parts that chosen groups allow a batch to be cut into, if its rows do."""
 
 
 @gin.configurable
@@ -78,8 +82,9 @@ class MixtureOfExperts:
       group_size: most positions, padding included, that compete for the same slots. A
         group is made of whole examples and never of less than one. Large groups drop
         fewer tokens: group_size / num_experts >= 32 keeps the drops of an even router
-        below 1 % at a capacity factor of 1.25. Groups are never cut by a layout. None
-        chooses: see `examples_per_group`.
+        below 1 % at a capacity factor of 1.25. Groups are those of the whole batch,
+        and never cut, by a layout or by microbatches. None chooses, so that a batch
+        that divides by 2, 4 or 8 can be cut so: see `examples_per_group`.
       dropout_rate: dropout of the experts' hidden activations ("expert dropout", Fedus
         et al. 2022, section 2.4), for fine-tuning.
       priority: whose the slots of a full expert are: "position" of the first in the
@@ -129,33 +134,36 @@ class MixtureOfExperts:
     ) -> int:
         """Returns how many whole examples form a group.
 
-        Where `group_size` is None: with gather, whose cost does not depend on it, at
-        least up to `ROOMY_GROUP` positions, since the tokens of one language crowd into
-        the same experts and only many languages together load them evenly. With einsum,
-        whose one-hot products cost group_size / d_ff of the experts' own, as few as
-        keep the expected drops of an even router at the training capacity below 1 %,
-        and at most a quarter of d_ff positions, if one example has not more. The layout
-        has a say through its kind of device only, so that all layouts of a device
-        compute the same.
+        Where `group_size` is None, groups lie within an eighth of the batch (or within
+        the smallest part that 2, 4 or 8 parts may be cut into), so that it can be split
+        over as many processors or computed in as many microbatches. In there: with
+        gather, whose cost does not depend on it, at least up to `ROOMY_GROUP`
+        positions, since the tokens of one language crowd into the same experts and only
+        many languages together load them evenly. With einsum, whose one-hot products
+        cost group_size / d_ff of the experts' own, as few as keep the expected drops of
+        an even router at the training capacity below 1 %, and at most a quarter of d_ff
+        positions, if one example has not more. The layout has a say through its kind of
+        device only, so that all layouts of a device compute the same.
 
         Args:
-          batch_size: examples of the batch.
+          batch_size: examples of the whole batch, however many microbatches it has.
           length: positions of an example, padding included.
           d_ff: hidden width of an expert.
           layout: which devices there are.
         """
         if self.group_size is not None:
             return examples_per_group(batch_size, length, self.group_size)
+        part = batch_size // math.gcd(batch_size, EVEN_PARTS)
         count = examples_for_few_drops(
-            batch_size,
+            part,
             length,
             self.num_experts,
             self.router.num_choices,
             self.capacity.train_factor,
         )
         if self.dispatch_method(layout) == "einsum":
-            return min(count, examples_per_group(batch_size, length, d_ff // 4))
-        return max(count, examples_per_group(batch_size, length, ROOMY_GROUP))
+            return min(count, examples_per_group(part, length, d_ff // 4))
+        return max(count, examples_per_group(part, length, ROOMY_GROUP))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +218,8 @@ class MixtureOfExpertsLayer:
           the routing.
 
         Raises:
-          LayoutError: the layout would cut through a group.
+          ConfigError: microbatches would cut through a group.
+          LayoutError: the layout would.
         """
         config = self.config
         inputs = self._router_input(context, x, tokens, name)
@@ -247,8 +256,12 @@ class MixtureOfExpertsLayer:
         config = self.config
         batch, length, d_model = x.shape.dims
         per_group = config.examples_per_group(
-            batch.size, length.size, self.expert.d_ff, context.layout
+            batch.size * context.microbatches,
+            length.size,
+            self.expert.d_ff,
+            context.layout,
         )
+        check_groups_within(batch.size, per_group, length.size, name)
         groups = mtf.Dimension("batch", batch.size // per_group)
         group = mtf.Dimension("group", per_group * length.size)
         check_groups_split(groups.size, context.layout.splits("batch"), name)

@@ -16,7 +16,6 @@ from mtmoe.errors import CheckpointError, ConfigError, UnknownNameError
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.trained_run import load_trained_run
 from mtmoe.model.encoder_decoder import EncoderDecoder
-from mtmoe.model.transformer import Transformer
 from mtmoe.surgery.huggingface.checkpoint_import import MODEL_GIN, VOCABULARY_GIN
 from mtmoe.surgery.huggingface.config import (
     FAMILIES,
@@ -26,6 +25,7 @@ from mtmoe.surgery.huggingface.config import (
 )
 from mtmoe.surgery.huggingface.files import (
     CONFIG,
+    check_new,
     new_folder,
     write_json,
     write_tensors,
@@ -33,6 +33,7 @@ from mtmoe.surgery.huggingface.files import (
 from mtmoe.surgery.huggingface.names import Array, Row, table
 from mtmoe.surgery.huggingface.token_tables import write_token_tables
 from mtmoe.surgery.huggingface.tokenizer import write_tokenizer
+from mtmoe.train.settings import configured_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +60,10 @@ class _Source:
     """A folder to export from.
 
     Attributes:
-      model: its model.
       mixture: what it was trained on; empty if it was imported and not trained.
       vocabulary: what its tokens mean; None if the folder does not say.
     """
 
-    model: Transformer
     mixture: str
     vocabulary: seqio.Vocabulary | None
 
@@ -85,14 +84,16 @@ def export_checkpoint(
         for a model with experts and `t5` for one without.
 
     Raises:
-      MtmoeError: there is no such checkpoint, or transformers has no such model;
-        nothing has been written then.
+      MtmoeError: there is no such checkpoint, or transformers has no such model, which
+        is said before vocabulary and weights are read; nothing has been written then.
     """
-    source = _read_folder(model_dir)
-    model = _encoder_decoder(source.model)
+    is_trained = (model_dir / CONFIG_NAME).is_file()
+    model = _configured_model(model_dir, is_trained)
     family = _family(model, model_type)
     config = config_of(model, family)
     rows = table(model, family.feed_forward)
+    check_new(output_dir)
+    source = _trained(model_dir) if is_trained else _imported(model_dir)
     (step,) = chosen_steps(model_dir, choice, source.mixture)
     values = store.load(model_dir / "checkpoints", step).values
     parameters = _parameters(values, rows, step)
@@ -111,27 +112,37 @@ def export_checkpoint(
     return Exported(family.model_type, family.architecture, step, count, no_tokenizer)
 
 
-def _read_folder(model_dir: Path) -> _Source:
-    if (model_dir / CONFIG_NAME).is_file() or not (model_dir / MODEL_GIN).is_file():
-        trained = load_trained_run(model_dir)
-        return _Source(
-            trained.settings.model, trained.settings.mixture, trained.vocabulary
-        )
-    files = [str(model_dir / MODEL_GIN)]
-    has_vocabulary = (model_dir / VOCABULARY_GIN).is_file()
-    if has_vocabulary:
-        files.append(str(model_dir / VOCABULARY_GIN))
-    load_config(files)
-    model = gin.get_configurable("EncoderDecoder")()
-    return _Source(model, "", configured_vocabulary() if has_vocabulary else None)
+def _configured_model(model_dir: Path, is_trained: bool) -> EncoderDecoder:
+    """Returns the model of a folder, from its config alone.
 
-
-def _encoder_decoder(model: Transformer) -> EncoderDecoder:
+    Raises:
+      ConfigError: transformers has no class for it, or there is no config.
+    """
+    if not is_trained and (model_dir / MODEL_GIN).is_file():
+        load_config([str(model_dir / MODEL_GIN)])
+        return gin.get_configurable("EncoderDecoder")()
+    load_config(model_dir=model_dir, roots=["train"])
+    model = configured_run().model
     if not isinstance(model, EncoderDecoder):
         raise ConfigError(
-            f"export takes EncoderDecoder models; this is a {type(model).__name__}"
+            f"{model_dir} holds a {type(model).__name__}, which cannot be exported: "
+            "transformers has T5 and Switch Transformers, encoder-decoders both, and "
+            f"no decoder alone that computes the same (train.model in "
+            f"{model_dir / CONFIG_NAME})"
         )
     return model
+
+
+def _trained(model_dir: Path) -> _Source:
+    trained = load_trained_run(model_dir)
+    return _Source(trained.settings.mixture, trained.vocabulary)
+
+
+def _imported(model_dir: Path) -> _Source:
+    if not (model_dir / VOCABULARY_GIN).is_file():
+        return _Source("", None)
+    load_config([str(model_dir / name) for name in (MODEL_GIN, VOCABULARY_GIN)])
+    return _Source("", configured_vocabulary())
 
 
 def _family(model: EncoderDecoder, model_type: str | None) -> Family:

@@ -95,16 +95,33 @@ def read_tensors(folder: Path) -> dict[str, Array]:
 
 
 def write_tensors(folder: Path, tensors: Mapping[str, Array]) -> None:
-    """Writes model.safetensors.
+    """Writes model.safetensors, readable as the umask allows.
 
     Raises:
       OSError: the disk is full or the folder cannot be written to.
     """
+    path = folder / WEIGHTS
+    path.touch()
+    mode = path.stat().st_mode
     try:
         # transformers asks for this note and refuses a file without it.
-        save_file(dict(tensors), folder / WEIGHTS, metadata={"format": "pt"})
+        save_file(dict(tensors), path, metadata={"format": "pt"})
     except SafetensorError as error:
         raise OSError(str(error)) from error
+    # safetensors puts a temporary file of its own there, which is the owner's alone.
+    path.chmod(mode)
+
+
+def check_new(path: Path) -> None:
+    """Checks that nothing would be overwritten.
+
+    Raises:
+      CheckpointError: something is there already, other than an empty folder.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise CheckpointError(
+            f"{path} exists and is not empty; take another --output_dir or remove it"
+        )
 
 
 @contextlib.contextmanager
@@ -118,10 +135,7 @@ def new_folder(path: Path) -> Iterator[Path]:
       CheckpointError: something is there already, or writing fails; nothing of what
         was written remains then.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise CheckpointError(
-            f"{path} exists and is not empty; take another --output_dir or remove it"
-        )
+    check_new(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
         if temporary.exists():  # left by a process that was killed

@@ -11,6 +11,7 @@ from mtmoe.model.moe.capacity import (
     Capacity,
     capacity_notices,
     check_groups_split,
+    check_groups_within,
     examples_for_few_drops,
     examples_per_group,
     expected_drops,
@@ -127,19 +128,45 @@ def test_group_size_is_stated_or_chosen():
     stated = MixtureOfExperts(16, group_size=1024)
     assert stated.examples_per_group(16, 256, 1024, layout) == 4
     chosen = MixtureOfExperts(16)
-    # By gather a large group costs nothing: 4,096 positions, or what few drops ask for.
-    assert chosen.examples_per_group(16, 256, 1024, layout) == 16
-    assert chosen.examples_per_group(64, 256, 1024, layout) == 16
-    assert MixtureOfExperts(512).examples_per_group(128, 256, 1024, layout) == 64
+    # By gather a large group costs nothing: 4,096 positions, or what few drops ask for,
+    # within an eighth of the batch.
+    assert chosen.examples_per_group(16, 256, 1024, layout) == 2
+    assert chosen.examples_per_group(64, 256, 1024, layout) == 8
+    assert chosen.examples_per_group(256, 256, 1024, layout) == 16
+    assert MixtureOfExperts(512).examples_per_group(1024, 256, 1024, layout) == 64
     # One-hot products: at most a quarter of d_ff, or one example.
     assert chosen.examples_per_group(16, 256, 1024, tpu) == 1
-    assert chosen.examples_per_group(16, 32, 1024, tpu) == 8
+    assert chosen.examples_per_group(128, 32, 1024, tpu) == 8
     assert chosen.examples_per_group(16, 256, 1 << 20, tpu) == 2
     by_einsum = MixtureOfExperts(16, dispatch="einsum")
-    assert by_einsum.examples_per_group(16, 32, 1024, layout) == 8
+    assert by_einsum.examples_per_group(128, 32, 1024, layout) == 8
     assert chosen.dispatch_method(layout) == "gather"
     assert chosen.dispatch_method(tpu) == "einsum"
     assert MixtureOfExperts(2, dispatch="gather").dispatch_method(tpu) == "gather"
+
+
+@given(
+    st.integers(1, 200),
+    st.integers(1, 300),
+    st.integers(1, 64),
+    st.sampled_from(["gather", "einsum"]),
+)
+def test_chosen_groups_lie_within_all_parts_a_batch_may_be_cut_into(
+    rows, length, experts, method
+):
+    moe = MixtureOfExperts(experts, dispatch=method)
+    together = moe.examples_per_group(rows, length, 512, Layout())
+    for parts in (1, 2, 4, 8):
+        if rows % parts == 0:
+            check_groups_within(rows // parts, together, length, "encoder")
+
+
+def test_microbatches_that_cut_a_group_are_told_the_largest_that_fits():
+    message = (
+        "encoder: a routing group has 4 rows of 128 positions, and a microbatch has 6"
+    )
+    with pytest.raises(ConfigError, match=f"{message}.*group_size to 768 at most"):
+        check_groups_within(6, 4, 128, "encoder")
 
 
 def test_a_minimum_that_costs_says_what_it_amounts_to():

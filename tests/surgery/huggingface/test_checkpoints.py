@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 
 import gin
 import numpy as np
@@ -16,7 +18,6 @@ from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
 from mtmoe.data.vocabularies import configured_vocabulary, vocabulary_behind
 from mtmoe.errors import CheckpointError, ConfigError, UnknownNameError
-from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.shapes import build_graph
 from mtmoe.surgery.huggingface import checkpoint_export
 from mtmoe.surgery.huggingface.checkpoint_export import export_checkpoint
@@ -139,6 +140,26 @@ def test_the_optimizers_state_stays_behind(tmp_path):
     assert sum(tensor.size for tensor in tensors.values()) == parameters
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o002])
+def test_files_may_be_read_as_the_umask_allows(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        own_folder(tmp_path / "ours", tiny_model(**DENSE))
+        export_checkpoint(tmp_path / "ours", tmp_path / "theirs")
+        import_checkpoint(tmp_path / "theirs", tmp_path / "again")
+    finally:
+        os.umask(before)
+    written = [
+        path
+        for folder in ("ours/checkpoints", "theirs", "again")
+        for path in (tmp_path / folder).rglob("*")
+        if path.is_file()
+    ]
+    assert {path.name for path in written} >= {"model.safetensors", "MANIFEST.json"}
+    for path in written:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask, path
+
+
 @pytest.mark.parametrize(
     ("others", "arguments", "error", "message"),
     [
@@ -177,20 +198,37 @@ def test_a_variable_that_is_missing_is_named(tmp_path):
         export_checkpoint(tmp_path / "ours", tmp_path / "theirs")
 
 
-def test_other_models_are_refused(tmp_path, monkeypatch):
+def test_other_models_are_refused(tmp_path):
     own_folder(tmp_path / "ours", tiny_model(moe=tiny_moe()))
     with pytest.raises(ConfigError, match="the model has experts"):
         export_checkpoint(tmp_path / "ours", tmp_path / "theirs", model_type="mt5")
-    decoder = DecoderOnly(
-        vocab_size=32, d_model=16, d_ff=16, num_heads=4, d_kv=4, num_layers=1
-    )
-    source = checkpoint_export._Source(decoder, "", None)
-    monkeypatch.setattr(checkpoint_export, "_read_folder", lambda folder: source)
-    with pytest.raises(ConfigError, match="this is a DecoderOnly"):
-        export_checkpoint(tmp_path / "ours", tmp_path / "theirs")
-    monkeypatch.undo()
     with pytest.raises(ConfigError, match="nowhere is not a model folder"):
         export_checkpoint(tmp_path / "nowhere", tmp_path / "theirs")
+
+
+def test_a_decoder_alone_is_refused_by_its_config(tmp_path, monkeypatch):
+    """No vocabulary is fitted and no weight is read to say so."""
+    folder = tmp_path / "lm"
+    folder.mkdir()
+    config = load_config(["runs/language_model_quickstart.gin"], roots=["train"])
+    (folder / "config.gin").write_text(config.text)
+    gin.clear_config()
+    for late in ("load_trained_run", "chosen_steps"):
+        monkeypatch.setattr(checkpoint_export, late, None)
+    with pytest.raises(ConfigError, match=r"lm holds a DecoderOnly.*lm/config\.gin"):
+        export_checkpoint(folder, tmp_path / "theirs")
+    assert not (tmp_path / "theirs").exists()
+
+
+def test_a_folder_that_is_not_empty_is_refused_before_weights_are_read(
+    tmp_path, monkeypatch
+):
+    own_folder(tmp_path / "ours", tiny_model(**DENSE))
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "mine").write_text("kept")
+    monkeypatch.setattr(checkpoint_export, "chosen_steps", None)
+    with pytest.raises(CheckpointError, match="theirs exists and is not empty"):
+        export_checkpoint(tmp_path / "ours", tmp_path / "theirs")
 
 
 def test_a_vocabulary_comes_along(theirs, tmp_path, spiece_model):
