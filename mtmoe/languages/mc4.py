@@ -1,20 +1,18 @@
-"""mC4's 107 language codes: one table for every name a language goes by.
+"""mC4's 107 language codes: one row for each, and the names it goes by.
 
 mC4 (Xue et al. 2021, "mT5", table 6) labels text with CLD3 codes: 101 languages and
 six romanised variants. Packages, data sets and people write the same languages in
-other ways (`iw` is `he`, `no` is `nb`, `fil` is `tl`, `ku` is `kmr` ...), so every
-part of mtmoe that meets a code asks `language()`.
+other ways (`iw` is `he`, `no` is `nb`, `fil` is `tl`, `ku` is `kmr` ...).
 
 `family` is the branch for Indo-European languages (Germanic, Slavic, Indo-Aryan ...)
 and the family for all others; `script` is the ISO 15924 code of the text mC4 files
-under the code.
+under the code. Its Chinese is in both Han scripts, which CLD3 does not tell apart: so
+`zh-Hant` is `zh`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mtmoe.errors import UnknownNameError
+from mtmoe.languages.record import Language, normalized
 
 # code | name | script | family | other names of the language. Each name is also known
 # with the script behind it (`deu` gives `deu_Latn`, the FLORES and gflanguages style).
@@ -129,37 +127,6 @@ zh-Latn  | Chinese (Latin)  | Latn | Sino-Tibetan   | zho cmn
 zu       | Zulu             | Latn | Niger-Congo    | zul
 """
 
-_RIGHT_TO_LEFT = frozenset({"Arab", "Hebr"})
-
-
-@dataclass(frozen=True)
-class Language:
-    """One of mC4's 107 language codes.
-
-    Attributes:
-      code: mC4's (CLD3's) code, e.g. `iw` or `ru-Latn`.
-      name: English name.
-      script: ISO 15924 code of the writing system.
-      family: Indo-European branch, or family of any other language.
-      aliases: other codes that mean this language and this script.
-    """
-
-    code: str
-    name: str
-    script: str
-    family: str
-    aliases: tuple[str, ...]
-
-    @property
-    def is_romanised(self) -> bool:
-        """Whether this is one of the six Latin-script variants of another code."""
-        return self.code.endswith("-Latn")
-
-    @property
-    def direction(self) -> str:
-        """`rtl` for scripts written right to left, else `ltr`."""
-        return "rtl" if self.script in _RIGHT_TO_LEFT else "ltr"
-
 
 def _parse_row(row: str) -> Language:
     code, name, script, family, others = (cell.strip() for cell in row.split("|"))
@@ -173,15 +140,11 @@ def _parse_row(row: str) -> Language:
     return Language(code, name, script, family, tuple(aliases))
 
 
-def _normalized(code: str) -> str:
-    return code.strip().replace("_", "-").casefold()
-
-
 def _index(languages: tuple[Language, ...]) -> dict[str, Language]:
     index: dict[str, Language] = {}
     for entry in languages:
         for name in (entry.code, *entry.aliases):
-            other = index.setdefault(_normalized(name), entry)
+            other = index.setdefault(normalized(name), entry)
             if other is not entry:
                 raise ValueError(f"{name!r} means both {other.code} and {entry.code}")
     return index
@@ -193,43 +156,9 @@ LANGUAGES: tuple[Language, ...] = tuple(
 """All 107 codes of mC4, in order of code."""
 
 MC4_LANGUAGES: tuple[str, ...] = tuple(
-    entry.code for entry in LANGUAGES if not entry.is_romanised
+    entry.code for entry in LANGUAGES if not entry.code.endswith("-Latn")
 )
 """The codes of mC4's 101 languages, without the six romanised variants."""
 
-_BY_NAME = _index(LANGUAGES)
-
-
-def language(code_or_alias: str) -> Language:
-    """Returns the language a code of any of the usual kinds stands for.
-
-    Case does not matter, and `_` equals `-`: `zh_CN`, `zho_Hans` and `ZH` are one.
-
-    Args:
-      code_or_alias: mC4 code, ISO 639-1/2/3 code, FLORES code, or another alias.
-
-    Raises:
-      UnknownNameError: no language of mC4 goes by that name.
-    """
-    try:
-        return _BY_NAME[_normalized(code_or_alias)]
-    except KeyError:
-        valid = [entry.code for entry in LANGUAGES]
-        valid += [alias for entry in LANGUAGES for alias in entry.aliases]
-        raise UnknownNameError("language code", code_or_alias, valid) from None
-
-
-SEVERAL_LANGUAGES = Language("mul", "Several languages", "Zyyy", "Several", ())
-"""Stands in tables for a task in several languages at once (ISO 639-2 `mul`)."""
-
-
-def row_language(code: str) -> Language:
-    """Returns the language of a table's row, `SEVERAL_LANGUAGES` among them.
-
-    Args:
-      code: a code as `language` takes it, or `mul`.
-
-    Raises:
-      UnknownNameError: neither.
-    """
-    return SEVERAL_LANGUAGES if code == SEVERAL_LANGUAGES.code else language(code)
+BY_NAME: dict[str, Language] = _index(LANGUAGES)
+"""mC4's languages by every name of theirs, as `normalized` writes it."""
