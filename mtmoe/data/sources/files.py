@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from mtmoe.data.sources.bad_record import BadRecord, OnBad, refuse
 from mtmoe.data.sources.parquet_file import parquet_records
+from mtmoe.data.sources.so_far import ReadSoFar
 from mtmoe.data.sources.tables import Lines, table_records
 from mtmoe.data.sources.text_lines import text_lines
 from mtmoe.errors import CorpusError, UnknownNameError
@@ -83,6 +84,7 @@ def read_records(
     on_bad: OnBad = refuse,
     columns: Sequence[str] = (),
     quoted: bool | None = None,
+    so_far: ReadSoFar | None = None,
 ) -> Iterator[tuple[int, Record]]:
     """Yields (line number, record) of a file, in order.
 
@@ -96,6 +98,7 @@ def read_records(
       columns: of Parquet, the columns to read, those there are of them; all if empty.
       quoted: whether cells of a table may stand in double quotes (RFC 4180); if None
         those of `.csv` may, those of `.tsv` may not.
+      so_far: is told how far the reading has come, where somebody asks.
 
     Raises:
       CorpusError: no such file, a kind of file that is not understood, no text in
@@ -105,17 +108,17 @@ def read_records(
     if not tf.io.gfile.exists(path):
         raise CorpusError(f"{path} does not exist")
     if kind == "parquet":
-        records = parquet_records(path, on_bad, columns)
+        records = parquet_records(path, on_bad, columns, so_far)
     else:
-        records = _records_of_lines(path, kind, on_bad, quoted)
+        lines = text_lines(path, on_bad, so_far)
+        records = _records_of_lines(path, kind, lines, on_bad, quoted)
     for number, record in records:
         yield number, Record(record)
 
 
 def _records_of_lines(
-    path: str, kind: str, on_bad: OnBad, quoted: bool | None
+    path: str, kind: str, lines: Lines, on_bad: OnBad, quoted: bool | None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    lines = text_lines(path, on_bad)
     if kind in ("csv", "tsv"):
         delimiter = "," if kind == "csv" else "\t"
         quoted = kind == "csv" if quoted is None else quoted

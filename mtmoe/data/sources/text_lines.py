@@ -14,13 +14,17 @@ import tensorflow as tf
 
 from mtmoe.data.sources.bad_record import BadRecord, OnBad
 from mtmoe.data.sources.encodings import why_not_text
+from mtmoe.data.sources.so_far import ReadSoFar
 from mtmoe.errors import CorpusError
 
 _CHUNK = 1 << 20
+_COMPRESSED = 1 << 17  # decompressed together
 _HEAD = 1 << 16  # bytes by which a file is judged
 
 
-def text_lines(path: str, on_bad: OnBad) -> Iterator[tuple[int, str]]:
+def text_lines(
+    path: str, on_bad: OnBad, so_far: ReadSoFar | None = None
+) -> Iterator[tuple[int, str]]:
     """Yields (line number from 1, line without its end) of a file of text.
 
     A byte-order mark of UTF-8 is left out. A file whose name ends in `.gz` or `.zst` is
@@ -30,13 +34,14 @@ def text_lines(path: str, on_bad: OnBad) -> Iterator[tuple[int, str]]:
       path: local, or anything TensorFlow's file system layer opens.
       on_bad: called with each line that is not UTF-8 or has a NUL in it, and where
         damage ends the file.
+      so_far: is told how far the reading has come, where somebody asks.
 
     Raises:
       CorpusError: the file is in another encoding or no text at all.
     """
     number = 0
     try:
-        with _opened(path) as stream:
+        with _opened(path, so_far) as stream:
             head, damage = _head(stream)
             reason = why_not_text(path, head)
             if reason:
@@ -108,8 +113,11 @@ def _lines(
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[IO[bytes]]:
+def _opened(path: str, so_far: ReadSoFar | None) -> Iterator[IO[bytes]]:
     with io.BufferedReader(SeekableStream(path), _CHUNK) as raw:
+        if so_far is not None:
+            size = max(tf.io.gfile.stat(path).length, 1)
+            so_far.fraction = lambda: raw.tell() / size
         if path.lower().endswith(".gz"):
             yield cast(IO[bytes], gzip.GzipFile(fileobj=raw))
         elif path.lower().endswith(".zst"):
@@ -137,7 +145,7 @@ class _ZstdStream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
-            compressed = self._raw.read(_CHUNK)
+            compressed = self._raw.read(_COMPRESSED)
             if not compressed:
                 if self._frame is not None:
                     raise EOFError("the file ends inside a Zstandard frame")

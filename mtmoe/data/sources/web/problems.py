@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import gin
 
-from mtmoe.data.sources.files import BadRecord
+from mtmoe.data.sources.bad_record import BadRecord
 from mtmoe.errors import ConfigError, CorpusError
 
 _EXAMPLES = 3
