@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 
 import tensorflow as tf
 
-from mtmoe.data.sources.bad_record import BadRecord, OnBad
+from mtmoe.data.sources.bad_record import BadRecord, OnBad, refuse
 from mtmoe.data.sources.encodings import why_not_text
 from mtmoe.data.sources.so_far import ReadSoFar
 from mtmoe.errors import CorpusError
@@ -53,6 +53,33 @@ def text_lines(
                     yield number, text
     except damage_errors() as error:
         on_bad(BadRecord(path, number + 1, f"damaged: {error}", ends_file=True))
+
+
+def whole_text(path: str) -> str:
+    """Returns all of a file of text as it stands, but for a byte-order mark.
+
+    Raises:
+      CorpusError: it is damaged, no text, or in another encoding; or a line of it is
+        not UTF-8 or has a NUL in it.
+    """
+    try:
+        with _opened(path, None) as stream:
+            content = stream.read()
+    except damage_errors() as error:
+        raise CorpusError(f"{path} cannot be read: {error}") from error
+    reason = why_not_text(path, content[:_HEAD])
+    if reason:
+        raise CorpusError(f"{path}: {reason}")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        content = error.object  # without the mark
+    else:
+        if "\0" not in text:
+            return text
+    for number, raw in enumerate(content.split(b"\n"), start=1):
+        _decoded(raw, path, number, refuse)
+    raise AssertionError(f"{path} has a bad line")
 
 
 def not_utf8(error: UnicodeDecodeError, place: str) -> str:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from mtmoe.data.cleaning.mc4_filter import LineOwners, Mc4Filter
 from mtmoe.data.sources.files import file_sizes, file_states
+from mtmoe.data.sources.so_far import ReadSoFar
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.folder import (
     SPLITS,
@@ -75,7 +76,7 @@ class WebTextSource(TextSource):
           dataset: `mc4` (text in many languages) or `c4` (English C4).
           clean: how to clean; what gin says in `web_text_cleaning` if None.
         """
-        super().__init__(self._web_documents, SPLITS, language, self._fingerprint)
+        super().__init__(self._web_documents, SPLITS, language, self.content)
         self.reports: dict[str, ReadingReport] = {}
         self._dataset_name = dataset
         self._clean = clean
@@ -125,12 +126,29 @@ class WebTextSource(TextSource):
             return self.documents(split)
         return (page.text for page in self._pages(self.folder(), split, [number]))
 
+    def pages_of_file(self, path: str, so_far: ReadSoFar) -> Iterator[WebPage]:
+        """Yields the pages of a file, whatever their split, and not cleaned.
+
+        Args:
+          path: one of the language's files.
+          so_far: is told how far the reading has come.
+
+        Raises:
+          CorpusError: too much that cannot be read.
+        """
+        folder = self.folder()
+        return read_pages([path], folder.layout, self._problem_counter(folder), so_far)
+
     def num_bytes(self, split: str) -> int:
         """Returns the bytes of the files a split is read from, compressed or not."""
         return sum(file_sizes(split_files(self.folder(), self.language, split)[0]))
 
-    def _fingerprint(self) -> str:
-        """Names the files of the language, and how they are read."""
+    def content(self) -> str:
+        """Names the files of the language, and how they are read.
+
+        Raises:
+          CorpusError: no folder, or no text in the language.
+        """
         folder = self.folder()
         files = folder.files_of(self.language)
         states = file_states(
