@@ -7,7 +7,8 @@
 Share of examples and of tokens, epochs, bytes a token, by language and by task, for a
 budget of tokens (inputs and targets, padding left out). With a --gin_file that sets
 them, mixture, lengths, batch size and steps are those of the run. `~` marks estimates,
-`?` what nobody knows; docs/mixing.md says what each number rests on.
+`?` what nobody knows, and `size` says whether how much there is was counted, estimated
+or published; docs/mixing.md says what each number rests on.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _HEADINGS = (
     "tokens",
     "tokens/example",
     "epochs",
+    "size",
     "bytes/token",
 )
 
@@ -168,7 +170,7 @@ def _table(kind: str, rows: Sequence[PlanRow], total: PlanRow) -> str:
                 percent(of_examples, 2),
                 about + percent(of_tokens, 2),
                 about + compact(sum(row.tokens for row in left_out)),
-                *[""] * 3,
+                *[""] * 4,
             ]
         )
     cells.append(["total", *_cells(total, "")])
@@ -182,6 +184,7 @@ def _cells(row: PlanRow, about: str) -> list[str]:
         about + compact(round(row.tokens)),
         _number(row, "tokens_per_example", 0),
         _number(row, "epochs", 2),
+        row.size,
         _number(row, "bytes_per_token", 2),
     ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import gin
 import seqio
 
+from mtmoe.data.found_tasks import register_found
 from mtmoe.data.task_card import task_card
 from mtmoe.errors import ConfigError, UnknownNameError
 
@@ -18,6 +19,7 @@ EMBEDDED_TASK_MODULES = ("mtmoe.tasks.embedded.span_corruption",)
 BUILT_IN_TASK_MODULES = (
     "mtmoe.tasks.pretraining.c4",
     "mtmoe.tasks.pretraining.mc4",
+    "mtmoe.tasks.pretraining.web",
     "mtmoe.tasks.exmix.mixtures",
     "mtmoe.tasks.multilingual.choices",
     "mtmoe.tasks.multilingual.classification",
@@ -97,7 +99,9 @@ def get_mixture_or_task(name: str) -> seqio.Mixture | seqio.Task:
 
     Raises:
       UnknownNameError: nothing is; the message has the nearest names.
+      CorpusError: it is web text, and no folder of it is given or can be used.
     """
+    register_found(name)
     if name in seqio.MixtureRegistry.names():
         return seqio.MixtureRegistry.get(name)
     if name in seqio.TaskRegistry.names():
@@ -111,7 +115,9 @@ def get_task(name: str) -> seqio.Task:
 
     Raises:
       UnknownNameError: there is none; the message has the nearest names.
+      CorpusError: it is web text, and no folder of it is given or can be used.
     """
+    register_found(name)
     if name not in seqio.TaskRegistry.names():
         raise UnknownNameError("task", name, seqio.TaskRegistry.names())
     return seqio.TaskRegistry.get(name)

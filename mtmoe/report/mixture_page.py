@@ -19,7 +19,7 @@ _LANGUAGES = {entry.code: entry.name for entry in (*LANGUAGES, SEVERAL_LANGUAGES
 _ROW = 17.0
 _TOP = 40.0
 _NAME_END, _SHARE_END = 260.0, 610.0
-_EPOCHS_START, _WIDTH = 660.0, 1000.0
+_EPOCHS_START, _SIZE_START, _WIDTH = 660.0, 920.0, 1000.0
 _LETTERS = 40
 _ANCHOR_END = 'text-anchor="end"'
 _ANCHOR_MIDDLE = 'text-anchor="middle"'
@@ -118,7 +118,7 @@ class _EpochScale:
         return cls(low, max(high, low + 1))
 
     def __call__(self, value: float) -> float:
-        scale = svg.Scale(self.low, self.high, _EPOCHS_START, _WIDTH - 40)
+        scale = svg.Scale(self.low, self.high, _EPOCHS_START, _SIZE_START - 20)
         return scale(math.log10(value))
 
 
@@ -131,6 +131,7 @@ def _chart(plan: MixturePlan, rows: Sequence[PlanRow], title: str) -> str:
     body = [
         svg.text(_NAME_END, 14, "Share, %", "panel-title"),
         svg.text(_EPOCHS_START, 14, "Epochs", "panel-title"),
+        svg.text(_SIZE_START, 14, "Size", "panel-title"),
     ]
     for value in svg.ticks(0.0, 100 * largest, 5):
         body += _grid(share(value), bottom, svg.tick_label(value))
@@ -174,6 +175,7 @@ def _row(
             f'<circle class="epochs-dot{kind}{pale}" cx="{svg.number(dot)}" '
             f'cy="{svg.number(middle)}" r="4"/>',
         ]
+    body.append(svg.text(_SIZE_START, middle + 4, row.size, "label"))
     body.append(
         f'<rect class="hover" x="0" y="{svg.number(top)}" '
         f'width="{svg.number(_WIDTH)}" height="{svg.number(_ROW)}">'

@@ -27,6 +27,7 @@ COLUMNS = (
     "bytes_per_token",
     "bytes_per_token_basis",
     "repeated",
+    "size",
 )
 """Names of the columns; new ones are added at the end."""
 
@@ -65,6 +66,7 @@ def _cells(plan: MixturePlan, row: PlanRow) -> list[str]:
         _number(row.bytes_per_token, 4),
         row.bases["bytes_per_token"],
         "yes" if plan.is_repeated(row) else "no" if row.epochs is not None else "",
+        row.size,
     ]
 
 

@@ -254,6 +254,7 @@ def _register(suite: ChoiceSuite, variant: Variant) -> str:
             files,
             functools.partial(_examples, suite),
             how_to_get(suite.name, suite.hub, wanted, suite.fields),
+            quoted=True,  # XStoryCloze's and MultiBLiMP's tables are
         ),
         TaskCard(
             family=suite.family,

@@ -118,6 +118,7 @@ def _register_afrixnli(variant: Variant) -> str:
                 f"data/{variant.own}/dev.tsv and test.tsv",
                 "premise, hypothesis, label (0, 1 or 2)",
             ),
+            quoted=True,
         ),
         TaskCard(
             family="nli",

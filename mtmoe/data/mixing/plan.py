@@ -85,6 +85,7 @@ def mixture_plan(
         tasks=rows,
         languages=_language_rows(rows),
         total=_together("total", rows),
+        absent={task: fact.absent for task, fact in facts.items() if fact.absent},
     )
 
 
@@ -214,6 +215,7 @@ _WEAKEST_FIRST = (
     "script",
     "language",
     "card",
+    "estimated",
     "sampled",
     "measured",
     "filled",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 BASES = {
     "measured": "counted on the data",
     "sampled": "the mean of a sample of the data",
+    "estimated": "the sizes of the files and a sample of them",
     "filled": "rows cut to fill the inputs",
     "card": "published or stated counts of the data",
     "language": "embedded text of the language",
@@ -17,8 +18,16 @@ BASES = {
 }
 """What a number can rest on."""
 
-ESTIMATES = frozenset({"card", "language", "script", "family"})
+ESTIMATES = frozenset({"estimated", "card", "language", "script", "family"})
 """Those of `BASES` that make a number an estimate."""
+
+SIZES = {
+    "measured": "counted",
+    "estimated": "estimated",
+    "card": "published",
+    "unknown": "unknown",
+}
+"""How the size of a task is known, by what its epochs rest on."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,11 @@ class PlanRow:
         """Whether a number, a key of `bases`, is an estimate."""
         return self.bases[number] in ESTIMATES
 
+    @property
+    def size(self) -> str:
+        """How it is known how much there is: one of `SIZES`; of a sum, at worst."""
+        return SIZES[self.bases["epochs"]]
+
 
 @dataclass(frozen=True)
 class PlanStage:
@@ -95,6 +109,7 @@ class MixturePlan:
       tasks: a row for each task, most tokens first.
       languages: a row for each language, most tokens first.
       total: all of it.
+      absent: by task whose text is not in the user's folder, why.
     """
 
     mixture: str
@@ -105,6 +120,7 @@ class MixturePlan:
     tasks: tuple[PlanRow, ...]
     languages: tuple[PlanRow, ...]
     total: PlanRow
+    absent: Mapping[str, str] = field(default_factory=dict)
 
     def is_repeated(self, row: PlanRow) -> bool:
         """Whether a row's data would be seen more than `max_epochs` times."""
@@ -117,9 +133,11 @@ class MixturePlan:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A line for each task and language repeated too often, the worst first.
+        """What to know before training, a line each.
 
-        A language with one task only is named with the task.
+        Tasks whose text is not there, in one line; then each task and language that is
+        repeated too often, the worst first. A language with one task only is named with
+        the task.
         """
         only_task = {row.name for row in self.languages if row.num_tasks == 1}
         lines = [
@@ -137,7 +155,19 @@ class MixturePlan:
             if self.is_repeated(row)
         ]
         lines.sort(key=lambda line: (-line[0], line[1]))
-        return tuple(
+        repeated = tuple(
             f"{what}: {epochs:.1f} epochs, more than {self.max_epochs:g}"
             for epochs, what in lines
+        )
+        return (self._absent_line, *repeated) if self.absent else repeated
+
+    @property
+    def _absent_line(self) -> str:
+        names = list(self.absent)
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        return (
+            f"{len(names):,} of {len(self.tasks):,} tasks have no text here, and "
+            f"training on {self.mixture} stops at them: {', '.join(names[:5])}{more}; "
+            f"{self.absent[names[0]]}; the mixture 'web' is of the languages that are "
+            "there"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import seqio
 
 from mtmoe.data.mixing.encoding import language_encoding
+from mtmoe.data.mixing.web_sizes import web_text_size
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.source import WebTextSource
@@ -18,9 +19,10 @@ from mtmoe.errors import ConfigError
 def task_size(task: seqio.Task, unit: str) -> float:
     """Returns the size of a task's training split.
 
-    What the card says is taken before the data is read. Tokens are counted where the
-    text is at hand; otherwise they are characters divided by the characters a token
-    stands for in the task's language (`language_encoding`).
+    What the card says is taken before the data is read. Web text is counted or
+    estimated (`web_text_size`). Tokens are counted where the text is at hand; otherwise
+    they are characters divided by the characters a token stands for in the task's
+    language (`language_encoding`).
 
     Args:
       task: a registered task.
@@ -28,6 +30,7 @@ def task_size(task: seqio.Task, unit: str) -> float:
 
     Raises:
       ConfigError: neither the card nor the source tells.
+      CorpusError: web text that is not there or cannot be read.
     """
     size = {"examples": _examples, "characters": _characters, "tokens": _tokens}[unit]
     value = size(task)
@@ -72,6 +75,8 @@ def _examples(task: seqio.Task) -> float | None:
     card = task_card(task)
     if card.train_examples or "train" not in task.splits:
         return card.train_examples
+    if isinstance(task.source, WebTextSource):
+        return web_text_size(task.source, _vocabulary(task)).pages
     if isinstance(task.source, PairSource):
         tokens = tokens_at_hand(task)
         if tokens is not None:
@@ -83,6 +88,8 @@ def _characters(task: seqio.Task) -> float | None:
     card = task_card(task)
     if card.train_characters or "train" not in task.splits:
         return card.train_characters
+    if isinstance(task.source, WebTextSource):
+        return web_text_size(task.source, _vocabulary(task)).characters
     if isinstance(task.source, TextSource):
         return task.source.num_characters("train")
     if isinstance(task.source, PairSource):
@@ -97,7 +104,14 @@ def _tokens(task: seqio.Task) -> float | None:
     tokens = tokens_at_hand(task)
     if tokens is not None:
         return tokens.num_tokens
-    characters, code = _characters(task), task_card(task).language
+    card = task_card(task)
+    if isinstance(task.source, WebTextSource) and not card.train_characters:
+        return web_text_size(task.source, _vocabulary(task)).tokens
+    characters, code = _characters(task), card.language
     if not characters or not code:
         return None
     return characters / language_encoding(code).characters_per_token
+
+
+def _vocabulary(task: seqio.Task) -> seqio.Vocabulary:
+    return task.output_features["targets"].vocabulary

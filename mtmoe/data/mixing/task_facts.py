@@ -1,7 +1,8 @@
 """How long a task's examples are and how many there are: measured, or from its card.
 
 Nothing is downloaded: data sets of TensorFlow Datasets and files that are not here are
-known by their card alone, and what nobody knows is None.
+known by their card alone, and what nobody knows is None. Web text is counted or
+estimated where a folder has it, whatever was published for the whole corpus.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from mtmoe.data.mixing.encoding import (
     language_encoding,
 )
 from mtmoe.data.mixing.sizes import tokens_at_hand
+from mtmoe.data.mixing.web_sizes import web_text_size
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.reading import examples_in_order
 from mtmoe.data.sources.joined import JoinedSource
+from mtmoe.data.sources.web.folder import web_text_directory
+from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.task_card import task_card
 from mtmoe.data.task_form import task_form
 from mtmoe.data.task_rows import Lengths
@@ -69,12 +73,15 @@ class TaskFacts:
       epoch_examples: examples of one pass; None if unknown.
       bytes_per_token: UTF-8 bytes of text a token stands for; None if unknown.
       bases: what `tokens_per_example`, `epochs` and `bytes_per_token` rest on.
+      absent: why there is no text in the user's folder of web text; "" if there is, or
+        if no folder is given.
     """
 
     tokens_per_example: float
     epoch_examples: float | None
     bytes_per_token: float | None
     bases: Mapping[str, str]
+    absent: str = ""
 
 
 def task_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts:
@@ -119,6 +126,11 @@ def _text_facts(
             bytes_per_token(_vocabulary(task), tokens),
             _bases("measured", "measured", "measured"),
         )
+    absent = ""
+    if isinstance(task.source, WebTextSource) and web_text_directory():
+        absent = _why_absent(task.source)
+        if not absent:
+            return _web_facts(task, task.source, full_row, raw_length)
     card, encoding = task_card(task), _encoding(task)
     if encoding is None or not card.train_characters:
         num_rows, basis = None, "unknown"
@@ -130,6 +142,33 @@ def _text_facts(
         num_rows,
         encoding.bytes_per_token if encoding else None,
         _bases("filled", basis, encoding.basis if encoding else "unknown"),
+        absent,
+    )
+
+
+def _why_absent(source: WebTextSource) -> str:
+    try:
+        source.num_files("train")
+    except CorpusError as error:
+        return str(error)
+    return ""
+
+
+def _web_facts(
+    task: seqio.Task, source: WebTextSource, full_row: float, raw_length: int
+) -> TaskFacts:
+    """Returns the facts of the text in the user's folder."""
+    size = web_text_size(source, _vocabulary(task))
+    rows, rest = divmod(size.tokens, raw_length)
+    if rest >= raw_length // 4 or not rows:
+        rows += 1
+    used = min(size.tokens, rows * raw_length)
+    known = ("measured", "measured") if size.is_counted else ("estimated", "sampled")
+    return TaskFacts(
+        full_row * used / (rows * raw_length),
+        rows,
+        size.bytes / size.tokens if size.tokens else None,
+        _bases("filled", *known),
     )
 
 
@@ -149,17 +188,18 @@ def _data_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts | None:
         if not _is_here(task.source):
             return None
         sample = _sample(task, lengths)
-        stated = task_card(task).train_examples
-        counted = task.source.num_input_examples("train") or stated
+        counted = task.source.num_input_examples("train")
     except CorpusError:
         return None  # a file of the user's that is not here
     if not sample:
         raise CorpusError(f"task {task.name!r} has no training examples")
+    stated = task_card(task).train_examples
+    number, basis = (counted, "measured") if counted else (stated, "card")
     return TaskFacts(
         float(np.mean([tokens.size for tokens in sample])),
-        float(counted) if counted else None,
+        float(number) if number else None,
         bytes_per_token(_vocabulary(task), np.concatenate(sample)),
-        _bases("sampled", "measured" if counted else "unknown", "sampled"),
+        _bases("sampled", basis if number else "unknown", "sampled"),
     )
 
 

@@ -8,56 +8,61 @@ is dropped in silence.
 from __future__ import annotations
 
 import concurrent.futures
-import csv
-import gzip
-import io
 import json
 import os
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import IO, Any, cast
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
 
-from mtmoe.errors import CorpusError
+from mtmoe.data.sources.bad_record import BadRecord, OnBad, refuse
+from mtmoe.data.sources.parquet_file import parquet_records
+from mtmoe.data.sources.so_far import ReadSoFar
+from mtmoe.data.sources.tables import Lines, table_records
+from mtmoe.data.sources.text_lines import text_lines
+from mtmoe.errors import CorpusError, UnknownNameError
 
-Record = dict[str, Any]
+__all__ = [
+    "CONTAINERS",
+    "BadRecord",
+    "MissingFieldError",
+    "Record",
+    "container",
+    "file_sizes",
+    "file_states",
+    "read_records",
+    "refuse",
+]
 
-_CHUNK = 1 << 20
+
+class MissingFieldError(UnknownNameError, KeyError):
+    """A field that a record does not have; the message has the nearest ones."""
+
+    def __init__(self, name: str, record: Record):
+        """Takes the field and the record."""
+        super().__init__("field", name, record)
+        self._fields = ", ".join(map(repr, record)) or "nothing"
+
+    def __str__(self) -> str:
+        """Returns the message; a KeyError would put it in quotes."""
+        return f"{self.args[0]}; the record has {self._fields}"
+
+
+class Record(dict[str, Any]):
+    """The fields of a record; asking for one it lacks is an error with the nearest."""
+
+    def __missing__(self, name: str) -> Any:
+        """Raises MissingFieldError."""
+        raise MissingFieldError(name, self)
+
 
 CONTAINERS = ("jsonl", "json", "ndjson", "csv", "tsv", "parquet", "txt")
 """Endings that are understood; all but parquet also with `.gz` or `.zst` behind."""
 
 
-@dataclass(frozen=True)
-class BadRecord:
-    """A record, or the rest of a file, that cannot be read.
-
-    Attributes:
-      path: the file.
-      line: line number from 1 (Parquet: row number from 1), 0 for the whole file.
-      reason: what is wrong.
-      ends_file: whether the rest of the file is lost too.
-    """
-
-    path: str
-    line: int
-    reason: str
-    ends_file: bool = False
-
-    def __str__(self) -> str:
-        """Returns `path:line: reason`."""
-        return f"{self.path}:{self.line}: {self.reason}"
-
-
-def refuse(bad: BadRecord) -> None:
-    """Raises CorpusError naming file, line and reason: for data nobody may skip."""
-    raise CorpusError(str(bad))
-
-
 def container(path: str) -> str:
-    """Returns which of `CONTAINERS` a file's name says it is.
+    """Returns which of `CONTAINERS` a file's name says it is, in capitals or not.
 
     Raises:
       CorpusError: none of them.
@@ -76,46 +81,91 @@ def container(path: str) -> str:
 
 def read_records(
     path: str,
-    on_bad: Callable[[BadRecord], None] = refuse,
+    on_bad: OnBad = refuse,
     columns: Sequence[str] = (),
+    quoted: bool | None = None,
+    so_far: ReadSoFar | None = None,
 ) -> Iterator[tuple[int, Record]]:
     """Yields (line number, record) of a file, in order.
 
     A line of a `.txt` file is the record `{"text": line}`; empty lines are passed over.
-    CSV and TSV need a header line; their values are strings.
+    CSV and TSV need a line of headings; their values are strings.
 
     Args:
       path: the file; its name says what it holds, see `container`.
       on_bad: called with each record that cannot be read; the next one follows, unless
         it raises or the file is damaged beyond it.
       columns: of Parquet, the columns to read, those there are of them; all if empty.
+      quoted: whether cells of a table may stand in double quotes (RFC 4180); if None
+        those of `.csv` may, those of `.tsv` may not.
+      so_far: is told how far the reading has come, where somebody asks.
 
     Raises:
-      CorpusError: no such file, or a kind of file that is not understood.
+      CorpusError: no such file, a kind of file that is not understood, no text in
+        UTF-8, a JSON array, or two headings that are the same.
     """
     kind = container(path)
     if not tf.io.gfile.exists(path):
         raise CorpusError(f"{path} does not exist")
     if kind == "parquet":
-        yield from _parquet_records(path, on_bad, columns)
-    elif kind in ("csv", "tsv"):
-        yield from _table_records(path, "," if kind == "csv" else "\t", on_bad)
+        records = parquet_records(path, on_bad, columns, so_far)
     else:
-        for number, line in _text_lines(path, on_bad):
-            if not line.strip():
-                continue
-            if kind == "txt":
-                yield number, {"text": line}
-                continue
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                on_bad(BadRecord(path, number, f"not JSON: {error}"))
-                continue
-            if isinstance(record, dict):
-                yield number, record
-            else:
-                on_bad(BadRecord(path, number, "not a JSON object"))
+        lines = text_lines(path, on_bad, so_far)
+        records = _records_of_lines(path, kind, lines, on_bad, quoted)
+    for number, record in records:
+        yield number, Record(record)
+
+
+def _records_of_lines(
+    path: str, kind: str, lines: Lines, on_bad: OnBad, quoted: bool | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    if kind in ("csv", "tsv"):
+        delimiter = "," if kind == "csv" else "\t"
+        quoted = kind == "csv" if quoted is None else quoted
+        return table_records(path, lines, delimiter, quoted, on_bad)
+    if kind == "txt":
+        return ((number, {"text": line}) for number, line in lines if line.strip())
+    return _json_records(path, lines, on_bad)
+
+
+def _json_records(
+    path: str, lines: Lines, on_bad: OnBad
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    is_first = True
+    for number, line in lines:
+        if not line.strip():
+            continue
+        if is_first:
+            _refuse_one_document(path, number, line.strip())
+        is_first = False
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            on_bad(BadRecord(path, number, f"not JSON: {error}"))
+            continue
+        except RecursionError:
+            on_bad(BadRecord(path, number, "not JSON: nested too deeply"))
+            continue
+        if isinstance(record, dict):
+            yield number, record
+        else:
+            on_bad(BadRecord(path, number, "not a JSON object"))
+
+
+def _refuse_one_document(path: str, number: int, line: str) -> None:
+    """Raises CorpusError if a file is a JSON array, or an object over many lines."""
+    if line.startswith("["):
+        what, wanted = "a JSON array", ".[]"
+    elif line == "{":
+        what, wanted = "a JSON object over several lines", "."
+    else:
+        return
+    name = os.path.basename(path)
+    stem = name.partition(".")[0]
+    raise CorpusError(
+        f"{path}:{number}: {what}; wanted is one JSON object a line. Convert it: "
+        f"jq -c '{wanted}' {shlex.quote(name)} > {shlex.quote(f'{stem}.jsonl')}"
+    )
 
 
 def file_states(paths: Sequence[str]) -> list[str]:
@@ -153,169 +203,3 @@ def _state(path: str) -> tuple[int, int]:
     except (FileNotFoundError, tf.errors.NotFoundError) as error:
         raise CorpusError(f"{path} does not exist") from error
     return local.st_size, local.st_mtime_ns
-
-
-def _text_lines(
-    path: str, on_bad: Callable[[BadRecord], None]
-) -> Iterator[tuple[int, str]]:
-    number = 0
-    try:
-        with _open(path) as stream:
-            for raw in stream:
-                number += 1
-                try:
-                    text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    on_bad(BadRecord(path, number, _not_utf8(error, "line")))
-                    continue
-                yield number, text.rstrip("\r\n")
-    except _damage() as error:
-        on_bad(BadRecord(path, number + 1, f"damaged: {error}", ends_file=True))
-
-
-def _table_records(
-    path: str, delimiter: str, on_bad: Callable[[BadRecord], None]
-) -> Iterator[tuple[int, Record]]:
-    lines = (text + "\n" for _, text in _text_lines(path, on_bad))
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    header: list[str] | None = None
-    try:
-        for row in reader:
-            if header is None:
-                header = row
-            elif len(row) == len(header):
-                yield reader.line_num, dict(zip(header, row, strict=True))
-            elif row:
-                reason = f"{len(row)} cells under {len(header)} headings"
-                on_bad(BadRecord(path, reader.line_num, reason))
-    except csv.Error as error:
-        on_bad(BadRecord(path, reader.line_num, str(error), ends_file=True))
-
-
-def _parquet_records(
-    path: str, on_bad: Callable[[BadRecord], None], columns: Sequence[str]
-) -> Iterator[tuple[int, Record]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        with _SeekableStream(path) as stream:
-            file = pyarrow.parquet.ParquetFile(stream)
-            there_are = [x for x in columns if x in file.schema_arrow.names] or None
-            for batch in file.iter_batches(1024, columns=there_are):
-                for record in _rows(batch):
-                    number += 1
-                    if isinstance(record, UnicodeDecodeError):
-                        on_bad(BadRecord(path, number, _not_utf8(record, "value")))
-                    else:
-                        yield number, record
-    except (pyarrow.ArrowException, OSError, ValueError, tf.errors.OpError) as error:
-        reason = f"damaged: {str(error).splitlines()[0]}"
-        on_bad(BadRecord(path, number + 1, reason, ends_file=True))
-
-
-def _rows(batch: Any) -> Iterator[Record | UnicodeDecodeError]:
-    """Yields the rows of a batch, and an error for each that is not UTF-8."""
-    try:
-        yield from batch.to_pylist()
-        return
-    except UnicodeDecodeError:
-        pass
-    for index in range(batch.num_rows):
-        try:
-            yield batch.slice(index, 1).to_pylist()[0]
-        except UnicodeDecodeError as error:
-            yield error
-
-
-def _not_utf8(error: UnicodeDecodeError, place: str) -> str:
-    byte = error.object[error.start]
-    return f"not UTF-8: byte {byte:#04x} at offset {error.start} of the {place}"
-
-
-def _open(path: str) -> IO[bytes]:
-    raw = cast(IO[bytes], tf.io.gfile.GFile(path, "rb"))
-    if path.lower().endswith(".gz"):
-        return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
-    if path.lower().endswith(".zst"):
-        return io.BufferedReader(_ZstdStream(raw))
-    return raw
-
-
-class _ZstdStream(io.RawIOBase):
-    """The content of a Zstandard file, frame after frame.
-
-    Unlike the library's own reader it tells a file that ends inside a frame.
-    """
-
-    def __init__(self, raw: IO[bytes]):
-        import zstandard
-
-        self._raw = raw
-        self._new_frame = zstandard.ZstdDecompressor().decompressobj
-        self._frame: Any = None
-        self._ready = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            compressed = self._raw.read(_CHUNK)
-            if not compressed:
-                if self._frame is not None:
-                    raise EOFError("the file ends inside a Zstandard frame")
-                return 0
-            self._ready = self._decompress(compressed)
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
-
-    def _decompress(self, compressed: bytes) -> bytes:
-        text = b""
-        while compressed:
-            self._frame = self._frame or self._new_frame()
-            text += self._frame.decompress(compressed)
-            compressed = b""
-            if self._frame.eof:
-                compressed, self._frame = self._frame.unused_data, None
-        return text
-
-
-class _SeekableStream(io.RawIOBase):
-    """A file of TensorFlow's file system layer as Parquet's reader wants it."""
-
-    def __init__(self, path: str):
-        self._file = tf.io.gfile.GFile(path, "rb")
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return int(self._file.tell())
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._file.seek(offset, whence)
-        return self.tell()
-
-    def readinto(self, buffer: Any) -> int:
-        content = self._file.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
-
-
-def _damage() -> tuple[type[BaseException], ...]:
-    import zstandard
-
-    return (
-        OSError,
-        EOFError,
-        zlib.error,
-        zstandard.ZstdError,
-        tf.errors.OpError,
-    )

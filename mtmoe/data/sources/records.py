@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import gin
-import tensorflow as tf
 
-from mtmoe.data.sources.files import BadRecord, Record, read_records, refuse
+from mtmoe.data.sources.bad_record import BadRecord, refuse
+from mtmoe.data.sources.file_names import files_of_pattern
+from mtmoe.data.sources.files import MissingFieldError, Record, read_records
 from mtmoe.data.sources.pairs import PairSource, TextExample
 from mtmoe.errors import EmptySplitError
 
@@ -33,6 +34,7 @@ class RecordSource(PairSource):
       files: file name or pattern by split.
       make_examples: makes examples of a record.
       how_to_get: what to do if a file is missing, for the error's text.
+      quoted: whether cells of a table may stand in double quotes, None: by the ending.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class RecordSource(PairSource):
         files: Mapping[str, str],
         make_examples: MakeExamples,
         how_to_get: str = "",
+        quoted: bool | None = None,
     ):
         """Makes the source; reads nothing.
 
@@ -50,10 +53,13 @@ class RecordSource(PairSource):
             out. A KeyError, TypeError or ValueError it raises is reported with file
             and line.
           how_to_get: where the files come from, and what they must hold.
+          quoted: whether cells of a table may stand in double quotes; if None those of
+            `.csv` may, those of `.tsv` may not.
         """
         super().__init__(self._examples, tuple(files))
         self.files = dict(files)
         self.how_to_get = how_to_get
+        self.quoted = quoted
         self.make_examples = make_examples
         self._read = functools.lru_cache(maxsize=None)(self._read_split)
 
@@ -71,9 +77,11 @@ class RecordSource(PairSource):
     def _read_split(self, split: str, directory: str) -> Sequence[TextExample]:
         examples: list[TextExample] = []
         for path in self._paths(split, directory):
-            for line, record in read_records(path):
+            for line, record in read_records(path, quoted=self.quoted):
                 try:
                     made = self.make_examples(record)
+                except MissingFieldError as error:
+                    refuse(BadRecord(path, line, str(error)))
                 except (KeyError, TypeError, ValueError, IndexError) as error:
                     has = ", ".join(map(repr, record))
                     reason = f"{type(error).__name__} {error}; the record has {has}"
@@ -89,7 +97,7 @@ class RecordSource(PairSource):
 
     def _paths(self, split: str, directory: str) -> list[str]:
         pattern = os.path.join(directory, self.files[split])
-        paths = sorted(tf.io.gfile.glob(pattern))
+        paths = files_of_pattern(pattern)
         if not paths:
             raise EmptySplitError(
                 f"no file {pattern} (split {split!r}; relative names are looked up in "

@@ -11,7 +11,12 @@ import pytest
 import tensorflow as tf
 import zstandard
 
-from mtmoe.data.sources.files import BadRecord, container, read_records
+from mtmoe.data.sources.files import (
+    BadRecord,
+    MissingFieldError,
+    container,
+    read_records,
+)
 from mtmoe.errors import CorpusError
 
 RECORDS = [{"text": "Habari ya dunia", "n": "1"}, {"text": "你好,世界", "n": "2"}]
@@ -24,9 +29,10 @@ def write(path, records=RECORDS) -> str:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), path)
         return str(path)
     if kind in ("csv", "tsv"):
-        mark = "," if kind == "csv" else "\t"
+        mark, quote = (",", '"') if kind == "csv" else ("\t", "")
         rows = [list(records[0]), *(list(r.values()) for r in records)]
-        lines = "".join(mark.join(f'"{c}"' for c in row) + "\r\n" for row in rows)
+        cells = [[f"{quote}{cell}{quote}" for cell in row] for row in rows]
+        lines = "".join(mark.join(row) + "\r\n" for row in cells)
     content = lines.encode("utf-8")
     if path.suffix == ".gz":
         content = gzip.compress(content)
@@ -90,23 +96,6 @@ def test_a_cut_file_gives_what_is_whole_and_says_the_rest_is_lost(tmp_path, name
     assert "damaged" in bad[-1].reason
 
 
-def test_a_row_of_other_width(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text('a,b\n1,2\n3\n"x\ny",4\n', "utf-8")
-    bad: list[BadRecord] = []
-    records = list(read_records(str(path), bad.append))
-    assert records == [(2, {"a": "1", "b": "2"}), (5, {"a": "x\ny", "b": "4"})]
-    assert str(bad[0]).endswith("a.csv:3: 1 cells under 2 headings")
-
-
-def test_an_open_quote_ends_the_file(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text('a,b\n"x"y,2\n', "utf-8")
-    bad: list[BadRecord] = []
-    assert list(read_records(str(path), bad.append)) == []
-    assert bad[0].ends_file
-
-
 @pytest.mark.parametrize("name", ["a.xml", "a", "a.gz", "a.parquet.gz.bak"])
 def test_an_unknown_kind_of_file(name):
     with pytest.raises(CorpusError, match="allowed: .jsonl"):
@@ -116,3 +105,40 @@ def test_an_unknown_kind_of_file(name):
 def test_a_missing_file(tmp_path):
     with pytest.raises(CorpusError, match="does not exist"):
         list(read_records(str(tmp_path / "no.jsonl")))
+
+
+def test_a_field_that_is_not_there_is_named_with_the_nearest(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("Inputs,targets\na,b\n", "utf-8")
+    ((_, record),) = read_records(str(path))
+    assert record.get("inputs") is None and dict(record) == record
+    with pytest.raises(MissingFieldError, match="field 'inputs'; did you mean Inputs"):
+        record["inputs"]
+    with pytest.raises(KeyError):
+        record["inputs"]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ('[\n  {"a": 1},\n  {"a": 2}\n]\n', "a JSON array"),
+        ('\n [{"a": 1}, {"a": 2}]', "a JSON array"),
+        ('{\n  "a": 1\n}\n', "a JSON object over several lines"),
+    ],
+)
+def test_one_json_document_is_no_json_lines(tmp_path, content, what):
+    path = tmp_path / "array.json"
+    path.write_text(content, "utf-8")
+    line = 1 + len(content) - len(content.lstrip("\n"))
+    expected = rf"array\.json:{line}: {what}; .* jq -c .* array\.json > array\.jsonl"
+    with pytest.raises(CorpusError, match=expected):
+        list(read_records(str(path), [].append))
+
+
+def test_json_nested_too_deeply_is_one_bad_record(tmp_path):
+    path = tmp_path / "a.jsonl"
+    deep = "[" * 100_000 + "]" * 100_000
+    path.write_text(f'{{"n": 1}}\n{{"x": {deep}}}\n{{"n": 3}}\n', "utf-8")
+    bad: list[BadRecord] = []
+    assert [r for _, r in read_records(str(path), bad.append)] == [{"n": 1}, {"n": 3}]
+    assert [(record.line, "deep" in record.reason) for record in bad] == [(2, True)]

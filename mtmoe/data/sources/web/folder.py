@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import gin
 import tensorflow as tf
 
+from mtmoe.data.sources.file_names import counts, refuse_copies, unpacked_name
+from mtmoe.data.sources.files import CONTAINERS
 from mtmoe.data.sources.web import prepared
 from mtmoe.data.sources.web.layouts import (
     ENGLISH_C4,
@@ -19,7 +21,7 @@ from mtmoe.data.sources.web.layouts import (
     TFDS,
     Layout,
 )
-from mtmoe.errors import CorpusError, nearest_names
+from mtmoe.errors import CorpusError, UnknownNameError, nearest_names
 from mtmoe.languages import LANGUAGES, language
 
 VARIABLE = "MTMOE_WEB_TEXT"
@@ -27,9 +29,13 @@ DATASETS = ("mc4", "c4")
 SPLITS = ("train", "validation")
 
 _DATA_ENDING = re.compile(
-    r"\.(?:parquet|(?:jsonl|ndjson)(?:\.gz|\.zst)?|json\.(?:gz|zst))$"
+    r"\.(?:parquet|(?:jsonl|ndjson)(?:\.gz|\.zst)?|json\.(?:gz|zst))$", re.IGNORECASE
 )
-_ANY_C4_FILE = re.compile(r"(?:^|/)c4-[A-Za-z-]+\.[^/]*\.json\.gz$")
+_ANY_ENDING = re.compile(
+    rf"\.(?:{'|'.join(CONTAINERS)})(?:\.gz|\.zst)?$", re.IGNORECASE
+)
+_ANY_C4_FILE = re.compile(r"(?:^|/)c4-[a-z-]+\.[^/]*\.json\.gz$", re.IGNORECASE)
+_SPLIT_NAMES = {"valid": "validation", "val": "validation", "dev": "validation"}
 _SHOWN = 5
 
 Files = Mapping[str, tuple[str, ...]]
@@ -65,8 +71,8 @@ class WebTextFolder:
       directory: the folder.
       layout: how its files are named.
       part: which part of the corpus is read, "" if it has no parts.
-      files: files by mC4 code and split.
-      other_codes: the publisher's codes that are no language of mC4's.
+      files: files by language (`mtmoe.languages`) and split: mC4's languages first.
+      other_codes: the publisher's codes that are no language's.
     """
 
     directory: str
@@ -93,7 +99,7 @@ class WebTextFolder:
             f"{self.directory}: {self.title} has no text in {code!r} "
             f"({language(code).name}) here"
             + (f"; nearest: {', '.join(nearest)}" if nearest else "")
-            + f"; languages of mC4 in it: {', '.join(self.files) or 'none'}"
+            + f"; languages in it: {_some(list(self.files), 150) or 'none'}"
             + (
                 f"; other codes: {_some(self.other_codes, 20)}"
                 if self.other_codes
@@ -149,7 +155,10 @@ def _open_folder(directory: str, dataset: str, part: str) -> WebTextFolder:
 
 
 def _file_names(directory: str) -> list[str]:
-    """Returns the names of all files below a folder, relative to it, sorted."""
+    """Returns the names of all files below a folder that count, relative to it, sorted.
+
+    See `file_names` for those that do.
+    """
     if not tf.io.gfile.isdir(directory):
         raise CorpusError(f"{directory} is no folder (${VARIABLE} or gin give it)")
     prefix = directory.rstrip("/") + "/"
@@ -157,7 +166,7 @@ def _file_names(directory: str) -> list[str]:
     for folder, _, files in tf.io.gfile.walk(directory):
         inside = (folder.rstrip("/") + "/").removeprefix(prefix)
         names += [inside + name for name in files]
-    return sorted(name for name in names if not re.search(r"(?:^|/)\.", name))
+    return sorted(name for name in names if counts(name))
 
 
 def _plain_files(names: Iterable[str]) -> dict[str, list[str]]:
@@ -172,17 +181,17 @@ def _refuse_strays(
     directory: str, layout: Layout, names: Iterable[str], matches: Sequence[str]
 ) -> None:
     known = set(matches)
+    ending = _ANY_ENDING if layout is PLAIN else _DATA_ENDING
     strays = [
         name
         for name in names
-        if name not in known
-        and _DATA_ENDING.search(name)
-        and not _ANY_C4_FILE.search(name)
+        if name not in known and ending.search(name) and not _ANY_C4_FILE.search(name)
     ]
     if strays:
         raise CorpusError(
             f"{directory} is mixed: {len(matches)} files are {layout.name} "
-            f"(such as {matches[0]}), {len(strays)} are not: {_some(strays, _SHOWN)}"
+            f"(such as {matches[0]}), {len(strays)} are not: {_some(strays, _SHOWN)}; "
+            "move them elsewhere"
         )
 
 
@@ -191,25 +200,73 @@ def _folder(
 ) -> WebTextFolder:
     matches = [match for name in names if (match := layout.pattern.match(name))]
     part = _chosen_part(directory, layout, matches, part)
+    matches = [match for match in matches if not part or _part(match) == part]
+    _refuse_copies(directory, layout, matches)
     files: dict[str, dict[str, list[str]]] = {}
-    others: dict[str, None] = {}
+    others: dict[str, list[str]] = {}
     for match in matches:
-        groups = match.groupdict()
-        if part and groups.get("part") != part:
-            continue
         code = layout.language(_code(match))
         if code is None:
-            others[_code(match)] = None
+            others.setdefault(_code(match), []).append(match.string)
             continue
-        split = (groups.get("split") or groups.get("stem_split") or "train").lstrip("-")
         by_split = files.setdefault(code, {})
-        by_split.setdefault(split, []).append(f"{directory}/{match.string}")
+        by_split.setdefault(_split(match), []).append(f"{directory}/{match.string}")
+    if layout is PLAIN and others:
+        raise CorpusError(_unknown_languages(directory, others))
+    ours = [entry.code for entry in LANGUAGES if entry.code in files]
     ordered = {
-        entry.code: {split: tuple(paths) for split, paths in files[entry.code].items()}
-        for entry in LANGUAGES
-        if entry.code in files
+        code: {split: tuple(paths) for split, paths in files[code].items()}
+        for code in (*ours, *sorted(files.keys() - set(ours)))
     }
     return WebTextFolder(directory, layout, part, ordered, tuple(others))
+
+
+def _unknown_languages(directory: str, others: Mapping[str, Sequence[str]]) -> str:
+    code, names = next(iter(others.items()))
+    count = sum(map(len, others.values()))
+    more = f" (and {count - 1} more files)" if count > 1 else ""
+    return (
+        f"{directory}/{names[0]}: {_why_unknown(code)}{more}; a plain folder holds "
+        f"{PLAIN.example}: name files by their language, or move them elsewhere"
+    )
+
+
+def _why_unknown(code: str) -> str:
+    try:
+        return f"{language(code).name}"
+    except UnknownNameError as error:
+        return str(error)
+
+
+def _refuse_copies(
+    directory: str, layout: Layout, matches: Sequence[re.Match[str]]
+) -> None:
+    """Refuses one text in two files, and files of two revisions of a language."""
+    totals: dict[tuple[str, str], re.Match[str]] = {}
+    copies = []
+    for match in matches:
+        path = f"{directory}/{match.string}"
+        name = unpacked_name(match.string.rpartition("/")[2]).lower()
+        language_split = (_code(match).lower(), _split(match))
+        copies.append(((*language_split, name), path))
+        first = totals.setdefault(language_split, match)
+        if first.groupdict().get("total") != match.groupdict().get("total"):
+            raise CorpusError(
+                f"{directory}: {first.string} and {match.string} are of two revisions "
+                f"of {layout.name}; give the folder of one"
+            )
+    refuse_copies(copies, "give the folder of one copy or revision")
+
+
+def _split(match: re.Match[str]) -> str:
+    groups = match.groupdict()
+    name = (groups.get("split") or groups.get("stem_split") or "train").lower()
+    name = name.lstrip("-")
+    return _SPLIT_NAMES.get(name, name)
+
+
+def _part(match: re.Match[str]) -> str:
+    return (match.groupdict().get("part") or "").lower()
 
 
 def _code(match: re.Match[str]) -> str:
@@ -221,7 +278,7 @@ def _code(match: re.Match[str]) -> str:
 def _chosen_part(
     directory: str, layout: Layout, matches: Sequence[re.Match[str]], part: str
 ) -> str:
-    parts = sorted({match.groupdict().get("part") or "" for match in matches})
+    parts = sorted(set(map(_part, matches)))
     if part and part not in parts:
         raise CorpusError(
             f"{directory}: {layout.name} has no part {part!r} here; it has "

@@ -22,13 +22,14 @@ class Layout:
     Attributes:
       name: what messages call it.
       example: the name of one file.
-      pattern: what a file's name matches. Groups: `code`, the publisher's code of the
-        language; `split`, if names tell; `part`, if the same text comes in several.
+      pattern: what a file's name matches, in capitals or not. Groups: `code`, the
+        publisher's code of the language; `split`, if names tell; `part`, if the same
+        text comes in several; `total`, of how many files it is one.
       preferred_part: the part that is read where there are several and none is chosen.
       url_key: the field of a record with its URL, "" if there is none.
       has_escaped_newlines: whether a line break stands as a backslash and an n.
-      codes: the publisher's codes that `mtmoe.languages` does not know, or knows as
-        another language: the mC4 code, or None if mC4 does not have the language.
+      codes: the publisher's codes that mean another language to `mtmoe.languages`, and
+        what they mean.
     """
 
     name: str
@@ -37,20 +38,18 @@ class Layout:
     preferred_part: str = ""
     url_key: str = "url"
     has_escaped_newlines: bool = False
-    codes: Mapping[str, str | None] = field(default_factory=dict)
+    codes: Mapping[str, str] = field(default_factory=dict)
 
     def language(self, code: str) -> str | None:
-        """Returns the mC4 code of a publisher's code, None if mC4 has none."""
-        if code in self.codes:
-            return self.codes[code]
+        """Returns our code of the language a publisher's code means, None if none."""
         try:
-            return language(code).code
+            return language(self.codes.get(code, code)).code
         except UnknownNameError:
             return None
 
 
 def _below_any_folder(pattern: str) -> re.Pattern[str]:
-    return re.compile(rf"^(?:.*?/)??{pattern}$")
+    return re.compile(rf"^(?:.*?/)??{pattern}$", re.IGNORECASE)
 
 
 ALLENAI_301 = Layout(
@@ -58,7 +57,7 @@ ALLENAI_301 = Layout(
     "multilingual/c4-sw.tfrecord-00000-of-00032.json.gz",
     _below_any_folder(
         r"c4-(?P<code>[a-z]{2,3}(?:-Latn)?)(?P<split>-validation)?"
-        r"\.tfrecord-\d{5}-of-\d{5}\.json\.gz"
+        r"\.tfrecord-\d{5}-of-(?P<total>\d{5})\.json\.gz"
     ),
 )
 
@@ -88,7 +87,7 @@ CULTURAX = Layout(
     "CulturaX",
     "sw/sw_part_00000.parquet",
     _below_any_folder(r"(?:[^/]+/)?(?P<code>[^/]+)_part_\d{5}\.parquet"),
-    codes={"als": None},
+    codes={"als": "gsw"},
 )
 
 HPLT_1 = Layout(
@@ -105,29 +104,40 @@ HPLT_2 = Layout(
     "HPLT 2.0",
     "swh_Latn/train-00000-of-00003.parquet",
     _below_any_folder(
-        r"(?P<code>[a-z]{3}_[A-Z][a-z]{3})/(?P<split>train)-\d{5}-of-\d{5}\.parquet"
+        r"(?P<code>[a-z]{3}_[a-z]{4})/(?P<split>train)-\d{5}-of-(?P<total>\d{5})"
+        r"\.parquet"
     ),
     url_key="u",
 )
 
-# `Hani` is Chinese in either script; what filters removed lies under `_removed`.
+# A file's name begins with the class of quality of its pages: 10 is the best one.
+HPLT_3 = Layout(
+    "HPLT 3.0",
+    "sorted/swh_Latn/10_1.jsonl.zst",
+    _below_any_folder(r"(?P<code>[a-z]{3}_[a-z]{4})/\d{1,2}_\d+\.jsonl\.zst"),
+    url_key="u",
+)
+
+# What filters removed lies under `_removed`.
 FINEWEB_2 = Layout(
     "FineWeb2",
     "data/swh_Latn/train/000_00000.parquet",
     _below_any_folder(
-        r"(?P<code>[a-z]{3}_[A-Z][a-z]{3}(?:_removed)?)/(?P<split>train|test)"
+        r"(?P<code>[a-z]{3}_[a-z]{4}(?:_removed)?)/(?P<split>train|test)"
         r"/\d{3}_\d{5}\.parquet"
     ),
-    codes={"cmn_Hani": "zh"},
 )
+
+_SPLITS = r"train|validation|valid|val|dev|test"
 
 PLAIN = Layout(
     "a plain folder",
     "sw.jsonl.gz, sw-validation.txt or sw/anything.parquet",
     re.compile(
-        r"^(?:(?P<code>[^/]+)/(?P<split>train|validation)?[^/]*"
-        r"|(?P<stem>[^/.]+?)(?P<stem_split>-train|-validation)?)"
-        r"\.(?:(?:txt|jsonl)(?:\.gz|\.zst)?|parquet)$"
+        rf"^(?:(?P<code>[^/]+)/(?:(?P<split>{_SPLITS})(?![a-z]))?[^/]*"
+        rf"|(?P<stem>[^/.]+?)(?:[-_.](?P<stem_split>{_SPLITS}))?)"
+        r"\.(?:(?:txt|jsonl|ndjson)(?:\.gz|\.zst)?|parquet)$",
+        re.IGNORECASE,
     ),
 )
 
@@ -135,7 +145,9 @@ ENGLISH_C4 = Layout(
     "AllenAI's C4",
     "en/c4-train.00000-of-01024.json.gz",
     re.compile(
-        r"^(?:(?:.*/)?en/)?c4-(?P<split>train|validation)\.\d{5}-of-\d{5}\.json\.gz$"
+        r"^(?:(?:.*/)?en/)?c4-(?P<split>train|validation)"
+        r"\.\d{5}-of-(?P<total>\d{5})\.json\.gz$",
+        re.IGNORECASE,
     ),
 )
 
@@ -155,6 +167,7 @@ MULTILINGUAL: tuple[Layout, ...] = (
     CULTURAX,
     HPLT_1,
     HPLT_2,
+    HPLT_3,
     FINEWEB_2,
 )
 """Published layouts of many languages; PLAIN fits what is left, TFDS has its own."""

@@ -8,13 +8,14 @@ TensorFlow Datasets can build any more, reads like 3.1.0.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from mtmoe.data.sources.files import BadRecord, Record
+from mtmoe.data.sources.bad_record import BadRecord, OnBad
+from mtmoe.data.sources.so_far import ReadSoFar
 from mtmoe.data.sources.web.layouts import TFDS, Layout
 from mtmoe.errors import CorpusError
 
@@ -41,7 +42,7 @@ def versions(directory: str, names: Sequence[str], dataset: str) -> list[str]:
 def files(
     directory: str, folder: str, layout: Layout
 ) -> tuple[dict[str, Mapping[str, tuple[str, ...]]], tuple[str, ...]]:
-    """Returns (files by mC4 code and split, codes of other languages)."""
+    """Returns (files by language and split, codes that are no language's)."""
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     others = []
     for name, split in _builder(directory, folder).info.splits.items():
@@ -59,17 +60,22 @@ def files(
 
 
 def read_prepared(
-    path: str, on_bad: Callable[[BadRecord], None]
-) -> Iterator[tuple[int, Record]]:
+    path: str, on_bad: OnBad, so_far: ReadSoFar | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields (record number from 1, record) of a prepared file.
 
     Args:
       path: the file; the folder it is in has the descriptions.
       on_bad: called with each record that cannot be read.
+      so_far: is told how far the reading has come, where somebody asks.
     """
     directory, _, _ = path.rpartition("/")
-    records = _adapter(_builder(directory, "")).make_tf_data(path)
+    builder = _builder(directory, "")
+    records = _adapter(builder).make_tf_data(path)
     number = 0
+    if so_far is not None:
+        length = max(_stated_length(builder, path), 1)
+        so_far.fraction = lambda: number / length
     try:
         for serialized in records.as_numpy_iterator():
             number += 1
@@ -88,7 +94,16 @@ def read_prepared(
         on_bad(BadRecord(path, line, f"damaged: {said}", ends_file=True))
 
 
-def _record(serialized: bytes) -> Record:
+def _stated_length(builder: Any, path: str) -> int:
+    """Returns how many records a file has by what was written when it was prepared."""
+    for split in builder.info.splits.values():
+        paths = list(map(str, split.filepaths))
+        if path in paths:
+            return int(split.shard_lengths[paths.index(path)])
+    return 0
+
+
+def _record(serialized: bytes) -> dict[str, str]:
     """Returns the texts of an example: C4 has no other features."""
     features = tf.train.Example.FromString(serialized).features.feature
     return {

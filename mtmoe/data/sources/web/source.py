@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from mtmoe.data.cleaning.mc4_filter import LineOwners, Mc4Filter
 from mtmoe.data.sources.files import file_sizes, file_states
+from mtmoe.data.sources.so_far import ReadSoFar
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.folder import (
     SPLITS,
@@ -24,6 +25,8 @@ from mtmoe.data.sources.web.folder import (
     web_text_directory,
     web_text_part,
 )
+from mtmoe.data.sources.web.held_out import MC4_RULE, HeldOut, held_out
+from mtmoe.data.sources.web.layouts import PLAIN
 from mtmoe.data.sources.web.pages import WebPage
 from mtmoe.data.sources.web.problems import (
     BadDataQuota,
@@ -32,6 +35,8 @@ from mtmoe.data.sources.web.problems import (
 )
 from mtmoe.data.sources.web.reading import read_pages
 from mtmoe.errors import EmptySplitError, UnknownNameError
+
+_SURELY_MANY_BYTES = 400_000_000  # of files: more than `held_out` would read
 
 
 @gin.configurable
@@ -51,7 +56,8 @@ class WebTextSource(TextSource):
     The folder is `web_text_directory()`; what layout it has is found out when text is
     first asked for. Documents are streamed, in order of file names and lines, and never
     held together. A layout without validation files gives one page of a thousand as
-    validation text, by mC4's rule, and never in `train`.
+    validation text, by mC4's rule, of a language with few pages a larger share
+    (`held_out`), and never in `train`.
 
     Each file is a part that can be read by itself, and `BadDataQuota` then holds for
     each; with a filter, which compares pages of all files, a split is one part.
@@ -66,15 +72,16 @@ class WebTextSource(TextSource):
         """Makes the source; reads nothing.
 
         Args:
-          language: mC4 code.
+          language: its code in `mtmoe.languages`.
           dataset: `mc4` (text in many languages) or `c4` (English C4).
           clean: how to clean; what gin says in `web_text_cleaning` if None.
         """
-        super().__init__(self._web_documents, SPLITS, language, self._fingerprint)
+        super().__init__(self._web_documents, SPLITS, language, self.content)
         self.reports: dict[str, ReadingReport] = {}
         self._dataset_name = dataset
         self._clean = clean
         self._line_owners = functools.lru_cache(maxsize=1)(self._read_line_owners)
+        self._rule = functools.lru_cache(maxsize=1)(self._held_out)
         self._told: set[tuple[str, ...]] = set()
 
     def folder(self) -> WebTextFolder:
@@ -104,12 +111,7 @@ class WebTextSource(TextSource):
         if not count:
             raise EmptySplitError(
                 f"{folder.directory}: {folder.title} has no text in {self.language!r} "
-                f"for {split!r} ({len(paths)} files"
-                + (
-                    ", one page of a thousand is validation text)"
-                    if is_derived
-                    else ")"
-                )
+                f"for {split!r} ({len(paths)} files{self._cure(folder, is_derived)})"
             )
 
     def num_parts(self, split: str) -> int:
@@ -124,21 +126,39 @@ class WebTextSource(TextSource):
             return self.documents(split)
         return (page.text for page in self._pages(self.folder(), split, [number]))
 
+    def pages_of_file(self, path: str, so_far: ReadSoFar) -> Iterator[WebPage]:
+        """Yields the pages of a file, whatever their split, and not cleaned.
+
+        Args:
+          path: one of the language's files.
+          so_far: is told how far the reading has come.
+
+        Raises:
+          CorpusError: too much that cannot be read.
+        """
+        folder = self.folder()
+        return read_pages([path], folder.layout, self._problem_counter(folder), so_far)
+
     def num_bytes(self, split: str) -> int:
         """Returns the bytes of the files a split is read from, compressed or not."""
         return sum(file_sizes(split_files(self.folder(), self.language, split)[0]))
 
-    def _fingerprint(self) -> str:
-        """Names the files of the language, and how they are read."""
+    def content(self) -> str:
+        """Names the files of the language, and how they are read.
+
+        Raises:
+          CorpusError: no folder, or no text in the language.
+        """
         folder = self.folder()
         files = folder.files_of(self.language)
         states = file_states(
             [path for split in SPLITS for path in files.get(split, ())]
         )
-        facts = "\n".join(
-            [folder.layout.name, self.language, repr(self._filter()), *states]
-        )
-        return f"{len(states)} files, {hashlib.sha256(facts.encode()).hexdigest()}"
+        facts = [folder.layout.name, self.language, repr(self._filter()), *states]
+        rule = self._rule(folder) if "validation" not in files else MC4_RULE
+        if not rule.is_mc4s:
+            facts.append(f"held out up to {rule.last}")
+        return f"{len(states)} files, {_sha256(facts)}"
 
     def _filter(self) -> Mc4Filter | None:
         return self._clean or web_text_cleaning()
@@ -151,8 +171,8 @@ class WebTextSource(TextSource):
         problems = self._problem_counter(folder)
         pages = read_pages([paths[i] for i in order], folder.layout, problems)
         if is_derived:
-            held_out = split == "validation"
-            pages = (page for page in pages if page.is_held_out == held_out)
+            rule, held_out = self._rule(folder), split == "validation"
+            pages = (page for page in pages if (page in rule) == held_out)
         mc4_filter = self._filter()
         cleaning: Counter[str] = Counter()
         if mc4_filter is not None:
@@ -175,6 +195,30 @@ class WebTextSource(TextSource):
             ),
             tuple(paths[i] for i in order),
         )
+
+    def _held_out(self, folder: WebTextFolder) -> HeldOut:
+        """Finds the rule that holds pages of `train` files out."""
+        paths = folder.files_of(self.language).get("train", ())
+        states = file_states(paths)
+        if sum(file_sizes(paths)) > _SURELY_MANY_BYTES:
+            return MC4_RULE
+        problems = self._problem_counter(folder)
+        pages = read_pages(paths, folder.layout, problems)
+        return held_out(pages, _sha256([folder.layout.name, *states]))
+
+    def _cure(self, folder: WebTextFolder, is_derived: bool) -> str:
+        """Says how many pages there are to hold out from, and what to do."""
+        said = ""
+        if is_derived:
+            count = self._rule(folder).num_pages
+            pages = {None: "many different pages", 1: "1 page"}
+            said = f", {pages.get(count, f'{count} different pages')}"
+        if folder.layout is PLAIN:
+            return (
+                f"{said}; put text that is not in the others into "
+                f"{folder.directory}/{self.language}-validation.txt"
+            )
+        return f"{said}; add more of its files"
 
     def num_files(self, split: str) -> int:
         """Returns how many files a split is read from."""
@@ -218,6 +262,10 @@ class WebTextSource(TextSource):
         if report.has_news and paths not in self._told:
             self._told.add(paths)
             print(report, file=sys.stderr)
+
+
+def _sha256(facts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
 def split_files(

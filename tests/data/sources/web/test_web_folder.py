@@ -74,14 +74,16 @@ def test_the_tables_are_mc4s_languages():
 
 
 def test_codes_that_mean_another_language_elsewhere():
-    assert layouts.CULTURAX.language("als") is None, "Alemannic, after OSCAR"
+    assert layouts.CULTURAX.language("als") == "gsw", "Alemannic, after OSCAR"
     assert layouts.HPLT_2.language("als_Latn") == "sq", "Tosk Albanian"
     assert layouts.FINEWEB_2.language("cmn_Hani") == "zh"
-    assert layouts.FINEWEB_2.language("swh_Latn_removed") is None
+    assert layouts.HPLT_3.language("cmn_Hans") == "zh"
     assert layouts.HPLT_1.language("nb") == layouts.PLAIN.language("nob") == "no"
-    assert layouts.MADLAD_400.language("az_RU") is None
-    assert layouts.HPLT_2.language("srp_Latn") is None, "mC4's Serbian is Cyrillic"
-    assert layouts.HPLT_2.language("uzn_Cyrl") is None
+    assert layouts.MADLAD_400.language("az_RU") == "az-Cyrl"
+    assert layouts.HPLT_2.language("srp_Latn") == "sr-Latn", "mC4's Serbian is Cyrillic"
+    assert layouts.HPLT_2.language("uzn_Cyrl") == "uz-Cyrl"
+    for code in ("swh_Latn_removed", "und", "zxx_xx_dtynoise"):
+        assert layouts.FINEWEB_2.language(code) is None
 
 
 def _touch(folder: Path, *names: str) -> None:
@@ -184,3 +186,53 @@ def test_languages_of_a_prepared_folder(tmp_path):
     assert set(folder.files) == {"sw", "iw"} and folder.other_codes == ("und",)
     with pytest.raises(CorpusError, match=r"no text in 'su'.*nearest: sw.*codes: und"):
         folder.files_of("su")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (f"snapshots/aaa/{layouts.MADLAD_400.example}", layouts.MADLAD_400.example),
+        (f"a/{layouts.FINEWEB_2.example}", f"b/{layouts.FINEWEB_2.example}"),
+        (f"a/{layouts.HPLT_2.example}", f"b/{layouts.HPLT_2.example}"),
+        (f"a/{layouts.HPLT_3.example}", f"b/{layouts.HPLT_3.example}"),
+        (f"a/{layouts.CULTURAX.example}", layouts.CULTURAX.example),
+        ("sw.jsonl", "sw.jsonl.gz"),
+        ("SW.txt", "sw.txt.zst"),
+        ("sw/a.jsonl.gz", "sw/a.jsonl"),
+    ],
+)
+def test_two_copies_of_a_file_are_refused_with_both_names(first, second, tmp_path):
+    _touch(tmp_path, first, second)
+    with pytest.raises(CorpusError) as error:
+        open_folder(str(tmp_path))
+    for name in (first, second):
+        assert f"{tmp_path}/{name}" in str(error.value)
+    assert "two copies of one file" in str(error.value)
+
+
+def test_files_of_two_revisions_are_refused(tmp_path):
+    name = "swh_Latn/train-0000{}-of-0000{}.parquet"
+    _touch(tmp_path, name.format(0, 3), name.format(1, 3), name.format(2, 4))
+    with pytest.raises(CorpusError, match="of-00003.*of-00004.parquet are of two rev"):
+        open_folder(str(tmp_path))
+
+
+def test_names_in_capitals_and_files_that_do_not_count(tmp_path):
+    _touch(tmp_path, "SW.TXT", "Hr-Valid.JSONL", "uz_Cyrl/Part.PARQUET", "sw/test.txt")
+    _touch(
+        tmp_path, "README.txt", "._sw.txt", ".DS_Store", "sw.txt~", "__MACOSX/sw.txt"
+    )
+    assert open_folder(str(tmp_path)).files == {
+        "sw": {"train": (f"{tmp_path}/SW.TXT",), "test": (f"{tmp_path}/sw/test.txt",)},
+        "hr": {"validation": (f"{tmp_path}/Hr-Valid.JSONL",)},
+        "uz-Cyrl": {"train": (f"{tmp_path}/uz_Cyrl/Part.PARQUET",)},
+    }
+
+
+def test_a_plain_folder_leaves_no_file_out_in_silence(tmp_path):
+    for number, name in enumerate(
+        ("germn.txt", "stats/a.jsonl", "sw.csv", "a/b/c.txt")
+    ):
+        _touch(tmp_path / str(number), "sw.txt", name)
+        with pytest.raises(CorpusError, match=f"{name}.*(?:name files|move them)"):
+            open_folder(str(tmp_path / str(number)))

@@ -10,7 +10,7 @@ import gin
 import pytest
 import tensorflow as tf
 import web_folders
-from web_folders import ENDINGS, LANGUAGES, LAYOUTS, texts, url
+from web_folders import ENDINGS, LANGUAGES, LAYOUTS, split_texts, texts, url
 
 from mtmoe.data.sources.web.pages import normalized_url, web_page
 from mtmoe.data.sources.web.source import WebTextSource
@@ -39,6 +39,18 @@ def languages_of(name: str) -> tuple[str, ...]:
     return LANGUAGES[:-1] if name in ("CulturaX", "HPLT 1.2") else LANGUAGES
 
 
+def trained(name: str, code: str) -> list[str]:
+    """The training text of a layout."""
+    if name in TFDS_VERSIONS or LAYOUTS[name].validation:
+        return texts(code)
+    return split_texts(code, bool(LAYOUTS[name].url_key))["train"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("MTMOE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def give(monkeypatch):
     return lambda folder: monkeypatch.setenv("MTMOE_WEB_TEXT", str(folder))
@@ -51,9 +63,10 @@ def test_a_layout_gives_its_text_and_what_is_wrong_with_it(name, folders, give, 
         source = WebTextSource(code)
         assert name in source.folder().title or name in TFDS_VERSIONS
         documents = source.documents("train")
-        assert list(documents) == texts(code), code
+        expected = trained(name, code)
+        assert list(documents) == expected, code
         report = source.reports["train"]
-        assert report.problems == PROBLEMS and report.num_documents == 12
+        assert report.problems == PROBLEMS and report.num_documents == len(expected)
         printed = capsys.readouterr().err
         assert printed.strip() == str(report)
         for kind, (example,) in report.examples.items():
@@ -61,7 +74,8 @@ def test_a_layout_gives_its_text_and_what_is_wrong_with_it(name, folders, give, 
         assert ":2: not UTF-8" in report.examples["not UTF-8"][0]
         assert ":1: damaged" in report.examples["damaged"][0]
         assert "{{" not in printed
-    assert source.num_input_examples("train") == 12 and texts(code)[3] in documents
+    assert source.num_input_examples("train") == len(expected)
+    assert expected[3] in documents
     assert capsys.readouterr().err == "", "a report is printed once"
 
 
@@ -80,7 +94,7 @@ def test_documents_are_read_once_to_be_listed(folders, give, monkeypatch):
     source, passes = WebTextSource("sw"), []
     pages = source.pages
     monkeypatch.setattr(source, "pages", lambda split: passes.append(1) or pages(split))
-    assert len(list(source.documents("train"))) == 12 and len(passes) == 1
+    assert len(list(source.documents("train"))) == 11 and len(passes) == 1
 
 
 def test_without_validation_files_mc4s_rule_makes_the_split(tmp_path, give):
@@ -135,8 +149,10 @@ def test_two_codes_of_one_language_are_read_together(tmp_path, give):
         web_folders.write_records(path, [{"text": text, "u": url(code, 1)}])
     give(tmp_path)
     source = WebTextSource("zh")
-    assert list(source.documents("train")) == ["简体", "繁體"]
-    assert source.folder().other_codes == ("gsw_Latn",)
+    both = {split: list(source.documents(split)) for split in ("train", "validation")}
+    assert sorted(both["train"] + both["validation"]) == ["简体", "繁體"]
+    assert len(both["validation"]) == 1
+    assert list(source.folder().files) == ["zh", "gsw"]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -181,8 +197,10 @@ def test_bad_files_and_lines_of_a_plain_folder_are_named(tmp_path, give):
     documents = list(source.documents("train"))
     saved = documents[len(lines) : -1]
     assert documents == [*(line["text"] for line in lines), *saved, "sawa"]
-    trained_on = [line for line in first if not web_page(line).is_held_out]
-    assert 3000 < len(saved) < 8000 and saved == trained_on[: len(saved)]
+    every = [*documents, *source.documents("validation")]
+    assert len(every) == len(set(every))
+    assert 3000 < len(saved) < 8000
+    assert saved == [line for line in first if line in set(saved)]
     report = source.reports["train"]
     assert report.problems == {
         "damaged": 2,
@@ -236,8 +254,6 @@ def test_a_missing_language_lists_what_there_is(folders, give):
     assert "fil, iw, no, sw, zh" in str(error.value)
     with pytest.raises(UnknownNameError, match="did you mean train"):
         list(WebTextSource("sw").documents("trian"))
-    with pytest.raises(CorpusError, match="no text in 'sw' for 'validation'.*thousand"):
-        list(WebTextSource("sw").documents("validation"))
 
 
 def test_other_file_systems_go_through_tensorflow(tmp_path, monkeypatch, folders):
@@ -250,7 +266,7 @@ def test_other_file_systems_go_through_tensorflow(tmp_path, monkeypatch, folders
     assert list(source.documents("train")) == ["habari"]
     assert list(source.documents("validation")) == ["v"]
     gin.bind_parameter("web_text_directory.path", f"file://{folders['HPLT 2.0']}/")
-    assert list(WebTextSource("fil").documents("train")) == texts("fil")
+    assert list(WebTextSource("fil").documents("train")) == split_texts("fil")["train"]
 
 
 def test_plain_seqio_streams_it_in_an_order_of_files_that_the_seed_decides(
@@ -264,9 +280,10 @@ def test_plain_seqio_streams_it_in_an_order_of_files_that_the_seed_decides(
         assert dataset.element_spec["text"].dtype == tf.string
         return [row["text"].decode() for row in dataset.as_numpy_iterator()]
 
-    assert rows(shuffle=False) == texts("iw")
+    expected = split_texts("iw")["train"]
+    assert rows(shuffle=False) == expected
     orders = {tuple(rows(shuffle=True, seed=seed)) for seed in (1, 2, 3, 4, 5)}
-    assert all(sorted(order) == sorted(texts("iw")) for order in orders)
+    assert all(sorted(order) == sorted(expected) for order in orders)
     assert len(orders) == 2, "two of the four files have text"
     assert rows(shuffle=True, seed=4) == rows(shuffle=True, seed=4)
 
@@ -303,3 +320,54 @@ def test_madlads_newlines_and_a_json_line_of_each_kind(tmp_path, give):
     path.write_bytes(gzip.compress(json.dumps({"text": r"yi\ner"}).encode()))
     give(tmp_path)
     assert list(WebTextSource("zh-Latn").documents("train")) == ["yi\ner"]
+
+
+def test_validation_text_is_found_in_a_small_folder_or_the_cure_named(tmp_path, give):
+    lines = [f"mstari {number} wa maandishi" for number in range(40)]
+    (tmp_path / "SW.TXT").write_text("\n".join(lines * 2), "utf-8")
+    (tmp_path / "hr.txt").write_text("jedan redak\njedan redak\n", "utf-8")
+    give(tmp_path)
+    splits = {
+        s: list(WebTextSource("sw").documents(s)) for s in ("train", "validation")
+    }
+    assert len(splits["validation"]) == 8, "a tenth, each page twice"
+    assert set(splits["train"]) | set(splits["validation"]) == set(lines)
+    assert not set(splits["train"]) & set(splits["validation"])
+    assert list(WebTextSource("hr").documents("train")) == ["jedan redak"] * 2
+    cure = (
+        r"no text in 'hr' for 'validation' \(1 files, 1 page; put .*hr-validation\.txt"
+    )
+    with pytest.raises(CorpusError, match=cure):
+        list(WebTextSource("hr").documents("validation"))
+
+
+def test_every_language_of_a_folder_has_its_text(tmp_path, give):
+    codes = {
+        "hrv_Latn": "hr",
+        "srp_Latn": "sr-Latn",
+        "srp_Cyrl": "sr",
+        "quy_Latn": "quy",
+    }
+    for code in codes:
+        pages = [{"text": f"{code} {i}", "url": url(code, i)} for i in range(3)]
+        web_folders.write_records(tmp_path / code / "train/000_00000.parquet", pages)
+    give(tmp_path)
+    for code, ours in codes.items():
+        documents = list(WebTextSource(ours).documents("train"))
+        assert len(documents) == 2 and set(documents) < {
+            f"{code} {i}" for i in range(3)
+        }
+    assert list(WebTextSource("sr").folder().files) == ["sr", "hr", "quy", "sr-Latn"]
+
+
+@pytest.mark.parametrize("name", ["sw.txt", "sw.jsonl.gz"])
+def test_a_file_in_another_encoding_is_refused_whole(name, tmp_path, give):
+    lines = [f"Hati namba {i} kuhusu maji." for i in range(30)]
+    if ".jsonl" in name:
+        lines = [json.dumps({"text": line}) for line in lines]
+    content = "\n".join(lines).encode("utf-16")
+    (tmp_path / name).write_bytes(gzip.compress(content) if ".gz" in name else content)
+    give(tmp_path)
+    for split in ("train", "validation"):
+        with pytest.raises(CorpusError, match=f"{name}: UTF-16 .* iconv -f UTF-16"):
+            list(WebTextSource("sw").documents(split))

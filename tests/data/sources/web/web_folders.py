@@ -18,6 +18,7 @@ import tensorflow as tf
 import zstandard
 
 from mtmoe.data.embedded.corpus import load_corpus
+from mtmoe.data.sources.web.held_out import rule_of
 from mtmoe.data.sources.web.pages import web_page
 
 LANGUAGES = ("sw", "iw", "no", "fil", "zh", "ru-Latn")
@@ -47,6 +48,19 @@ def url(code: str, number: int, held_out: bool = False) -> str:
         if web_page("", address).is_held_out == held_out:
             return address
         attempt += 1
+
+
+def split_texts(code: str, has_urls: bool = True) -> dict[str, list[str]]:
+    """The documents of a language by split, where no files are validation text."""
+    pages = [
+        web_page(text, url(code, i) if has_urls else "")
+        for i, text in enumerate(texts(code))
+    ]
+    rule = rule_of(pages)
+    return {
+        "train": [page.text for page in pages if page not in rule],
+        "validation": [page.text for page in pages if page in rule],
+    }
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,11 @@ LAYOUTS = {
         lambda c, i: f"{c}/train-{i:05d}-of-00004.parquet",
         url_key="u",
         codes=ISO_SCRIPT,
+    ),
+    "HPLT 3.0": Shards(
+        lambda c, i: f"sorted/{c}/{i + 5}_1.jsonl.zst",
+        url_key="u",
+        codes={**ISO_SCRIPT, "zh": "cmn_Hans"},
     ),
     "FineWeb2": Shards(
         lambda c, i: f"data/{c}/train/000_{i:05d}.parquet",
