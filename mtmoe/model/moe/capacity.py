@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import gin
 
-from mtmoe.errors import LayoutError
+from mtmoe.errors import ConfigError, LayoutError
 from mtmoe.ranges import Count, Positive, check_fields
 
 if TYPE_CHECKING:

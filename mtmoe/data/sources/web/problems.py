@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import gin
 
 from mtmoe.data.sources.bad_record import BadRecord
-from mtmoe.errors import ConfigError, CorpusError
+from mtmoe.errors import CorpusError
 from mtmoe.ranges import Fraction, Natural, check_fields
 
 _EXAMPLES = 3
