@@ -9,67 +9,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import seqio
 
+from mtmoe.data.text_bytes import token_kinds, tokens_and_surfaces
 from mtmoe.data.vocabularies import num_sentinels
 from mtmoe.errors import MtmoeError
-
-Int32Array = npt.NDArray[np.int32]
 
 BLANK = re.compile(r"<extra_id_(\d+)>")
 _MARK = "\ue000"  # stands for a blank while the text around it is encoded
 _ANCHOR = "a"  # a token before a span, so that the span's first space is decoded
 
 
-@dataclass(frozen=True)
-class InfillExamples:
-    """Model inputs of sentences with blanks.
-
-    Attributes:
-      inputs: int32 [N, L], EOS at the end, padded with 0.
-      blanks: numbers of each sentence's blanks, in the order of the text.
-    """
-
-    inputs: Int32Array
-    blanks: tuple[tuple[int, ...], ...]
-
-
-def infill_examples(
-    sentences: Sequence[str],
-    vocabulary: seqio.Vocabulary,
-    inputs_length: int,
-    where: str = "line",
-) -> InfillExamples:
-    """Encodes sentences with blanks.
+def blank_tokens(sentence: str, vocabulary: seqio.Vocabulary) -> list[int]:
+    """Encodes a sentence with blanks, without an end mark.
 
     Args:
-      sentences: N texts, each with one blank or more.
+      sentence: a text with one blank or more.
       vocabulary: the model's.
-      inputs_length: L, the longest input with EOS.
-      where: what a sentence's number, from 1, is called in messages, e.g. `in.txt:`.
 
     Raises:
-      MtmoeError: a sentence without a blank, a blank number repeated or out of range, a
-        sentence longer than `inputs_length`, or a private character (U+E000) in it.
+      MtmoeError: no blank, a blank number repeated or out of range, or a private
+        character (U+E000) in the sentence.
     """
-    inputs = np.zeros((len(sentences), inputs_length), np.int32)
-    blanks = []
-    for row, sentence in enumerate(sentences):
-        place = f"{where} {row + 1}"
-        numbers = _blank_numbers(sentence, num_sentinels(vocabulary), place)
-        tokens = [*_encode(sentence, numbers, vocabulary), vocabulary.eos_id]
-        if len(tokens) > inputs_length:
-            raise MtmoeError(
-                f"{place}: the sentence has {len(tokens)} tokens with its end; "
-                f"the model takes at most {inputs_length}"
-            )
-        inputs[row, : len(tokens)] = tokens
-        blanks.append(numbers)
-    return InfillExamples(inputs, tuple(blanks))
+    numbers = _blank_numbers(sentence, num_sentinels(vocabulary))
+    return _encode(sentence, numbers, vocabulary)
 
 
 def predicted_spans(
@@ -97,7 +61,9 @@ def predicted_spans(
             spans.setdefault(vocabulary.vocab_size - 1 - token, current)
         else:
             current.append(token)
-    return {number: _decode(span, vocabulary) for number, span in spans.items()}
+    return {
+        number: decode_behind_text(span, vocabulary) for number, span in spans.items()
+    }
 
 
 def fill_blanks(sentence: str, spans: dict[int, str]) -> str:
@@ -125,22 +91,20 @@ def fill_blanks(sentence: str, spans: dict[int, str]) -> str:
     return "".join([*filled, sentence[end:]])
 
 
-def _blank_numbers(sentence: str, allowed: int, place: str) -> tuple[int, ...]:
+def _blank_numbers(sentence: str, allowed: int) -> tuple[int, ...]:
     numbers = tuple(int(blank[1]) for blank in BLANK.finditer(sentence))
     if not numbers:
-        raise MtmoeError(f"{place}: there is no blank; write one as <extra_id_0>")
+        raise MtmoeError("there is no blank; write one as <extra_id_0>")
     for index, number in enumerate(numbers):
         if number in numbers[:index]:
-            raise MtmoeError(
-                f"{place}: the blank <extra_id_{number}> stands there twice"
-            )
+            raise MtmoeError(f"the blank <extra_id_{number}> stands there twice")
         if number >= allowed:
             raise MtmoeError(
-                f"{place}: there is no blank <extra_id_{number}>; the vocabulary has "
+                f"there is no blank <extra_id_{number}>; the vocabulary has "
                 f"<extra_id_0> to <extra_id_{allowed - 1}>"
             )
     if _MARK in sentence:
-        raise MtmoeError(f"{place}: the private character U+E000 cannot be used")
+        raise MtmoeError("the private character U+E000 cannot be used")
     return numbers
 
 
@@ -148,25 +112,62 @@ def _encode(
     sentence: str, numbers: tuple[int, ...], vocabulary: seqio.Vocabulary
 ) -> list[int]:
     """Encodes with a mark for each blank, then puts sentinels where the marks are."""
-    space, mark = _space_and_mark(vocabulary)
-    tokens = list(vocabulary.encode(BLANK.sub(_MARK, sentence)))
+    space, marked = _with_marks(BLANK.sub(_MARK, sentence), vocabulary)
     encoded: list[int] = []
-    place, blank = 0, 0
-    while place < len(tokens):
-        if tokens[place : place + len(mark)] != mark:
-            encoded.append(tokens[place])
-            place += 1
+    blank = 0
+    for token in marked:
+        if token is not None:
+            encoded.append(token)
             continue
         if encoded and encoded[-1] == space:
             encoded.pop()  # the space before a word is the word's own: the span has it
-        encoded.append(vocabulary.vocab_size - 1 - numbers[blank])
-        place, blank = place + len(mark), blank + 1
+        if blank < len(numbers):
+            encoded.append(vocabulary.vocab_size - 1 - numbers[blank])
+        blank += 1
     if blank != len(numbers):
         raise MtmoeError(
             f"blanks of {sentence!r} cannot be told apart by this vocabulary; "
             "put text between them"
         )
     return encoded
+
+
+def _with_marks(
+    text: str, vocabulary: seqio.Vocabulary
+) -> tuple[int | None, list[int | None]]:
+    """Encodes a text with marks.
+
+    Returns:
+      The token of a lone space before a word, if any, and the tokens of the text, None
+      in the place of each mark.
+    """
+    unk_id = token_kinds(vocabulary).unk_id
+    if unk_id is not None:
+        return _with_unknown_marks(text, vocabulary, unk_id)
+    space, mark = _space_and_mark(vocabulary)
+    tokens = list(vocabulary.encode(text))
+    marked: list[int | None] = []
+    place = 0
+    while place < len(tokens):
+        is_mark = tokens[place : place + len(mark)] == mark
+        marked.append(None if is_mark else tokens[place])
+        place += len(mark) if is_mark else 1
+    return space, marked
+
+
+def _with_unknown_marks(
+    text: str, vocabulary: seqio.Vocabulary, unk_id: int
+) -> tuple[int | None, list[int | None]]:
+    """Does so where the mark is unknown, and one token with what is around it."""
+    mark = list(vocabulary.encode(_MARK))
+    marked: list[int | None] = []
+    for token, surface in tokens_and_surfaces(text, vocabulary):
+        if token != unk_id or _MARK not in surface:
+            marked.append(token)
+            continue
+        for number, part in enumerate(surface.split(_MARK)):
+            marked += [None] * (number > 0) + [unk_id] * bool(part)
+    return mark[0] if len(mark) > 1 else None, marked
 
 
 def _space_and_mark(vocabulary: seqio.Vocabulary) -> tuple[int | None, list[int]]:
@@ -183,7 +184,8 @@ def _space_and_mark(vocabulary: seqio.Vocabulary) -> tuple[int | None, list[int]
     return space, mark[len(mark) - common :]
 
 
-def _decode(span: list[int], vocabulary: seqio.Vocabulary) -> str:
+def decode_behind_text(span: list[int], vocabulary: seqio.Vocabulary) -> str:
+    """Decodes tokens that stand behind others: a space they begin with is kept."""
     anchor = list(vocabulary.encode(_ANCHOR))
     text: str = vocabulary.decode([*anchor, *span])
     return text[len(vocabulary.decode(anchor)) :]

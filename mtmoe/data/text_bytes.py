@@ -112,19 +112,29 @@ def encode_with_bytes(
         yield _with_surfaces(text, vocabulary.tokenizer)
 
 
+def tokens_and_surfaces(
+    text: str, vocabulary: seqio.SentencePieceVocabulary
+) -> list[tuple[int, str]]:
+    """Returns each token of a text with the part of the text it was made of."""
+    pieces = _encoded(text, vocabulary_behind(vocabulary).tokenizer).pieces
+    return [(piece.id, piece.surface) for piece in pieces]
+
+
 def _with_surfaces(text: str, model: Any) -> tuple[Int32Array, Int32Array]:
     """Encodes with the places of a text that its pieces were made of."""
-    from sentencepiece import sentencepiece_pb2
-
-    content = text.encode()
-    encoded = sentencepiece_pb2.SentencePieceText.FromString(
-        model.EncodeAsSerializedProto(text)
-    )
+    encoded = _encoded(text, model)
     tokens = np.array([piece.id for piece in encoded.pieces], np.int32)
     if not tokens.size:
         return tokens, tokens
     begins = [piece.begin for piece in encoded.pieces]
-    return tokens, np.diff([0, *begins[1:], len(content)]).astype(np.int32)
+    return tokens, np.diff([0, *begins[1:], len(text.encode())]).astype(np.int32)
+
+
+def _encoded(text: str, model: Any) -> Any:
+    from sentencepiece import sentencepiece_pb2
+
+    serialized = model.EncodeAsSerializedProto(text)
+    return sentencepiece_pb2.SentencePieceText.FromString(serialized)
 
 
 def _has_bytes(vocabulary: seqio.SentencePieceVocabulary) -> bool:

@@ -1,57 +1,69 @@
-"""Fills the `<extra_id_N>` blanks of a user's sentences.
+"""Answers a user's lines: fills blanks, answers a task's inputs, goes on with a text.
 
-Legend: T targets length.
+Legend: L inputs length, T targets length.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import seqio
+from numpy.typing import NDArray
 
 from mtmoe.checkpoint import store
-from mtmoe.data.infill import BLANK, fill_blanks, infill_examples, predicted_spans
-from mtmoe.errors import CorpusError
+from mtmoe.data.infill import BLANK, decode_behind_text, fill_blanks, predicted_spans
+from mtmoe.data.prompts import ANSWER, BLANKS, Prompt, PromptEncoder
+from mtmoe.data.registry import get_task, tasks_of
+from mtmoe.data.task_rows import task_vocabulary
+from mtmoe.data.vocabularies import vocabulary_fingerprint
+from mtmoe.errors import ConfigError, CorpusError, MtmoeError
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.files import write_together
 from mtmoe.evaluate.generation import Generator
-from mtmoe.evaluate.trained_run import load_trained_run
+from mtmoe.evaluate.trained_run import TrainedRun, load_trained_run
+from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.decoding.strategies import named_strategy
 from mtmoe.train.settings import TrainingRun
 
 
 @dataclasses.dataclass(frozen=True)
-class FilledLine:
-    """One sentence of the user's, and what the model put in its blanks.
+class AnsweredLine:
+    """One line of the user's, and what the model wrote.
 
     Attributes:
       line: number of the line in the input file, from 1.
-      text: the sentence with its blanks filled; a blank the model left out stands as
-        it was.
+      text: the line with its blanks filled (one that the model left out stands as it
+        was), the answer to a task's inputs, or the line and what comes behind it; empty
+        if there is a problem.
       spans: what the model gave for each blank, by its number, in the order of the
-        text; None where it gave nothing.
+        text; None where it gave nothing. Empty for other lines.
+      problem: why the line is not answered, with file and line; "" if it is.
     """
 
     line: int
     text: str
-    spans: Mapping[int, str | None]
+    spans: Mapping[int, str | None] = dataclasses.field(default_factory=dict)
+    problem: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictionRequest:
-    """What to fill in, and how.
+    """What to answer, and how.
 
     Attributes:
       model_dir: a model folder.
-      input_file: one sentence a line.
-      output_file: where to write them filled.
+      input_file: one prompt a line.
+      output_file: where to write the answers, one a line.
       checkpoint: `latest`, `best`, or a step.
       strategy: name of a strategy, see `mtmoe.model.decoding.strategies`.
       strategy_fields: those of its fields that are not to be gin's.
       seed: seed of a random strategy; a line draws the same whatever stands around it.
+      task: the task whose inputs the lines are; by default what the model was trained
+        on decides, see `PromptEncoder`.
     """
 
     model_dir: Path
@@ -61,91 +73,144 @@ class PredictionRequest:
     strategy: str = "greedy"
     strategy_fields: Mapping[str, float] = dataclasses.field(default_factory=dict)
     seed: int = 0
+    task: str | None = None
 
 
-def predict(request: PredictionRequest) -> list[FilledLine]:
-    """Fills the blanks of a file, one sentence a line; empty lines stay.
+def predict(request: PredictionRequest) -> list[AnsweredLine]:
+    """Answers the lines of a file; the output has a line for each, empty ones too.
 
-    Nothing is written unless every line can be filled.
+    A line that cannot be answered is empty there, and its `problem` says why.
 
     Raises:
-      ConfigError: a field of the strategy is out of range.
-      UnknownNameError: there is no such strategy, or it has no such field.
-      CorpusError: the file cannot be read.
-      MtmoeError: a line has no blank, the same blank twice, or is too long for the
-        model; the line is named.
+      ConfigError: a field of the strategy is out of range, or the tasks of the model
+        do not say what a line is to it.
+      UnknownNameError: there is no such strategy, or it has no such field; or no such
+        task.
+      CorpusError: the file cannot be read, or has no text.
       CheckpointError: the model folder or its checkpoint cannot be used.
     """
     trained = load_trained_run(request.model_dir)
     run, vocabulary = trained.settings, trained.vocabulary
     strategy = named_strategy(request.strategy, **request.strategy_fields)
+    encode = PromptEncoder(_tasks(request.task, trained), run.lengths)
     lines = read_lines(request.input_file)
-    inputs_length = run.lengths.get("inputs", run.lengths["targets"])
-    encoded = {
-        number: infill_examples(
-            [text],
-            vocabulary,
-            inputs_length,
-            f"{request.input_file}:{number}, sentence",
-        ).inputs[0]
-        for number, text in lines.items()
-        if text
-    }
+    prompts: dict[int, Prompt] = {}
+    answered: dict[int, AnsweredLine] = {}
+    for number, text in lines.items():
+        try:
+            if isinstance(text, CorpusError):
+                raise text
+            if text:
+                prompts[number] = encode(text)
+        except MtmoeError as error:
+            problem = f"{request.input_file}:{number}: {error}"
+            answered[number] = AnsweredLine(number, "", problem=problem)
     [step] = chosen_steps(request.model_dir, request.checkpoint, run.mixture)
     values = store.load(request.model_dir / "checkpoints", step).values
-    generator = Generator(
-        run,
-        strategy,
-        vocabulary.eos_id,
-        batch_size=_batch_size(run, len(encoded)),
-        seed=request.seed,
-    )
-    generator.load(values, f"step {step} of {request.model_dir}")
-    decoded = generator(
-        np.stack(list(encoded.values())), list(encoded), "filling blanks"
-    )
-    filled = [
-        _filled_line(
-            number, lines[number], predicted_spans(tokens_T.tolist(), vocabulary)
+    for is_prefix in (True, False):
+        chosen = {n: p for n, p in prompts.items() if p.form.is_prefix == is_prefix}
+        if not chosen:
+            continue
+        generator = Generator(
+            _as_trained(run, is_prefix),
+            strategy,
+            vocabulary.eos_id,
+            batch_size=_batch_size(run, len(chosen)),
+            seed=request.seed,
         )
-        for number, tokens_T in zip(encoded, decoded, strict=True)
-    ]
-    by_line = {line.line: line.text for line in filled}
+        generator.load(values, f"step {step} of {request.model_dir}")
+        inputs = _stacked(prompt.tokens for prompt in chosen.values())
+        decoded = generator(inputs, list(chosen), "answering")
+        for (number, prompt), tokens_T in zip(chosen.items(), decoded, strict=True):
+            answered[number] = _answer(number, prompt, tokens_T.tolist(), vocabulary)
+    by_line = {line.line: line.text for line in answered.values()}
     content = "".join(by_line.get(number, "") + "\n" for number in lines)
     output_file = request.output_file
     write_together(output_file.parent, {output_file.name: content})
-    return filled
+    return [answered[number] for number in sorted(answered)]
 
 
-def read_lines(path: Path) -> dict[int, str]:
+def read_lines(path: Path) -> dict[int, str | CorpusError]:
     """Returns text by line number, white space at its ends removed.
 
+    In the place of a line that is not UTF-8 stands the error that says so.
+
     Raises:
-      CorpusError: the file cannot be read, is not UTF-8, or has no text.
+      CorpusError: the file cannot be read, or has no text.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"{path} cannot be read: {error.strerror}") from error
-    lines = {}
+    lines: dict[int, str | CorpusError] = {}
     for number, raw in enumerate(content.splitlines(), start=1):
         try:
             lines[number] = raw.decode("utf-8-sig").strip()
         except UnicodeDecodeError as error:
-            raise CorpusError(
-                f"{path}:{number} is not UTF-8: byte "
-                f"{error.object[error.start]:#04x} at offset {error.start} of the line"
-            ) from error
+            lines[number] = CorpusError(
+                f"not UTF-8: byte {error.object[error.start]:#04x} at offset "
+                f"{error.start} of the line"
+            )
     if not any(lines.values()):
         raise CorpusError(f"{path} has no text")
     return lines
 
 
-def _filled_line(line: int, text: str, spans: dict[int, str]) -> FilledLine:
+def _tasks(name: str | None, trained: TrainedRun) -> Sequence[seqio.Task]:
+    """Returns the tasks that say what a line is.
+
+    Raises:
+      UnknownNameError: there is no task of that name.
+      ConfigError: its vocabulary is not the model's.
+    """
+    if name is None:
+        return tasks_of(trained.settings.mixture)
+    task = get_task(name)
+    vocabulary = task_vocabulary(task, trained.settings.lengths)
+    if vocabulary_fingerprint(vocabulary) != vocabulary_fingerprint(trained.vocabulary):
+        raise ConfigError(
+            f"--task={name}: its vocabulary is not that of the model's tasks"
+        )
+    return [task]
+
+
+def _as_trained(run: TrainingRun, is_prefix: bool) -> TrainingRun:
+    """A decoder alone sees a prompt whole only if it was a prefix in training."""
+    if is_prefix or not isinstance(run.model, DecoderOnly):
+        return run
+    model = dataclasses.replace(run.model, bidirectional_prefix=False)
+    return dataclasses.replace(run, model=model)
+
+
+def _stacked(prompts: Iterable[NDArray[np.int32]]) -> NDArray[np.int32]:
+    rows = list(prompts)
+    longest = max(map(len, rows))
+    return np.stack([np.pad(row, (0, longest - len(row))) for row in rows])
+
+
+def _answer(
+    number: int, prompt: Prompt, tokens: list[int], vocabulary: seqio.Vocabulary
+) -> AnsweredLine:
+    """Reads what was written behind a prompt, up to its end, as one line."""
+    if prompt.form.kind == BLANKS:
+        return _filled_line(number, prompt.text, predicted_spans(tokens, vocabulary))
+    ends = (vocabulary.eos_id, vocabulary.pad_id)
+    end = next((i for i, t in enumerate(tokens) if t in ends), len(tokens))
+    if prompt.form.kind == ANSWER:
+        return AnsweredLine(number, _one_line(vocabulary.decode(tokens[:end])))
+    behind = decode_behind_text(tokens[:end], vocabulary)
+    return AnsweredLine(number, _one_line(prompt.text + behind))
+
+
+def _filled_line(line: int, text: str, spans: dict[int, str]) -> AnsweredLine:
     numbers = [int(blank[1]) for blank in BLANK.finditer(text)]
-    one_line = {number: re.sub(r"[\r\n]+", " ", span) for number, span in spans.items()}
+    one_line = {number: _one_line(span) for number, span in spans.items()}
     shown = {number: one_line.get(number) for number in numbers}
-    return FilledLine(line, fill_blanks(text, one_line), shown)
+    return AnsweredLine(line, fill_blanks(text, one_line), shown)
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[\r\n]+", " ", text)
 
 
 def _batch_size(run: TrainingRun, num_examples: int) -> int:

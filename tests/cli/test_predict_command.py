@@ -9,14 +9,21 @@ FLAGS = ["--model_dir=m", "--input_file=i", "--output_file=o"]
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def more():
+    """Further lines of an answer, to be filled by a test."""
+    return []
+
+
+@pytest.fixture
+def calls(monkeypatch, more):
     asked = []
 
     def predict(request):
         asked.append(request)
         return [
-            predictions.FilledLine(1, "alle sind frei", {0: "sind", 1: None}),
-            predictions.FilledLine(3, "huru", {0: "huru"}),
+            predictions.AnsweredLine(1, "alle sind frei", {0: "sind", 1: None}),
+            predictions.AnsweredLine(3, "huru", {0: "huru"}),
+            *more,
         ]
 
     monkeypatch.setattr(predictions, "predict", predict)
@@ -36,6 +43,14 @@ def test_says_what_it_filled_in(calls, capsys):
         "    <extra_id_0> 'huru'\n"
         "o\n"
     )
+
+
+def test_a_bad_line_makes_the_exit_status(calls, more, capsys):
+    more.append(predictions.AnsweredLine(4, "", problem="i:4: too long"))
+    assert command_line.main(["predict", *FLAGS, "--task=mine"]) == 2
+    assert calls[0].task == "mine"
+    printed = capsys.readouterr()
+    assert printed.err.endswith("i:4: too long\n") and printed.out.endswith("\no\n")
 
 
 def test_flags_of_a_strategy(calls):

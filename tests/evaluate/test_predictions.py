@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mtmoe.errors import CorpusError, MtmoeError, UnknownNameError
+from mtmoe.errors import CorpusError, UnknownNameError
 from mtmoe.evaluate import predictions
 from mtmoe.evaluate.predictions import PredictionRequest, predict, read_lines
 from mtmoe.model.decoding.strategies import Sampling
@@ -15,8 +15,8 @@ def test_bad_files(tmp_path):
     with pytest.raises(CorpusError, match="cannot be read"):
         read_lines(path)
     path.write_bytes(b"ok\nbad \xff\n")
-    with pytest.raises(CorpusError, match=r"blanks.txt:2 is not UTF-8.*offset 4"):
-        read_lines(path)
+    lines = read_lines(path)
+    assert lines[1] == "ok" and "not UTF-8: byte 0xff at offset 4" in str(lines[2])
     path.write_text("\n \n")
     with pytest.raises(CorpusError, match="no text"):
         read_lines(path)
@@ -33,13 +33,26 @@ def test_a_file_is_filled_line_by_line(tiny_model, tmp_path, capsys):
     assert len(lines) == 3 and lines[1] == ""
     assert lines[0].startswith("frei und ") and lines[2].endswith(" haki")
     assert predict(request) == filled  # greedy: the same again
-    assert "filling blanks" in capsys.readouterr().err
+    assert "answering" in capsys.readouterr().err
 
-    target.unlink()
-    source.write_text("fine <extra_id_0>\nnot fine\n")
-    with pytest.raises(MtmoeError, match=r"in.txt:2, .*no blank"):
-        predict(request)
-    assert not target.exists()
+
+def test_a_bad_line_is_named_and_the_others_are_answered(tiny_model, tmp_path):
+    source, target = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_bytes(
+        b"frei <extra_id_0> <extra_id_0>\n<extra_id_0> haki\nbad \xff\n"
+        b"no blank\n" + b"long " * 40 + b"\n"
+    )
+    lines = predict(PredictionRequest(tiny_model, source, target))
+    assert [line.line for line in lines] == [1, 2, 3, 4, 5]
+    problems = [line.problem.removeprefix(str(source)) for line in lines]
+    assert problems[0] == ":1: the blank <extra_id_0> stands there twice"
+    assert problems[2].startswith(":3: not UTF-8: byte 0xff")
+    assert problems[4] == ":5: the line has 202 tokens; the model takes at most 48"
+    assert problems[1] == problems[3] == ""
+    written = target.read_text(encoding="utf-8").split("\n")
+    assert len(written) == 6 and written[0] == written[2] == written[4] == ""
+    assert written[1].endswith(" haki") and written[3].startswith("no blank")
+    assert list(lines[3].spans) == [0]  # the model knows blanks alone: one at the end
 
 
 def test_a_strategy_and_a_seed_are_chosen(tiny_model, tmp_path, monkeypatch):

@@ -21,6 +21,16 @@ LINES = [
 ]
 
 
+_T5 = {
+    "vocab_size": 100,
+    "pad_id": 0,
+    "eos_id": 1,
+    "unk_id": 2,
+    "bos_id": -1,
+    "minloglevel": 2,
+}
+
+
 def own_model() -> bytes:
     """Bytes for rare characters, spaces as they are."""
     settings = SentencePieceSettings(size=340, characters=10_000, coverage=0.98)
@@ -34,12 +44,6 @@ def t5_model(**options: Any) -> bytes:
         sentence_iterator=iter(LINES * 3),
         model_writer=model,
         model_type=options.pop("model_type", "unigram"),
-        vocab_size=100,
-        pad_id=0,
-        eos_id=1,
-        unk_id=2,
-        bos_id=-1,
-        minloglevel=2,
-        **options,
+        **dict(_T5, **options),
     )
     return model.getvalue()

@@ -16,7 +16,11 @@ from mtmoe.errors import CheckpointError, ConfigError, UnknownNameError
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.trained_run import load_trained_run
 from mtmoe.model.encoder_decoder import EncoderDecoder
-from mtmoe.surgery.huggingface.checkpoint_import import MODEL_GIN, VOCABULARY_GIN
+from mtmoe.surgery.huggingface.checkpoint_import import (
+    GENERATION_CONFIG,
+    MODEL_GIN,
+    VOCABULARY_GIN,
+)
 from mtmoe.surgery.huggingface.config import (
     FAMILIES,
     Family,
@@ -95,16 +99,17 @@ def export_checkpoint(
     check_new(output_dir)
     source = _trained(model_dir) if is_trained else _imported(model_dir)
     (step,) = chosen_steps(model_dir, choice, source.mixture)
-    values = store.load(model_dir / "checkpoints", step).values
-    parameters = _parameters(values, rows, step)
+    checkpoint = store.load(model_dir / "checkpoints", step)
+    parameters = _parameters(checkpoint.values, rows, step)
+    ids = generation_config(_eos_id(source, checkpoint))
     tensors: dict[str, Array] = {}
     for row in rows:
         tensors.update(row.give(parameters[row.ours]))
     write_token_tables(family, model.tied_embeddings, tensors)
     no_tokenizer: str | None = "an imported folder without vocabulary.gin names none"
     with new_folder(output_dir) as folder:
-        write_json(folder / CONFIG, config)
-        write_json(folder / "generation_config.json", generation_config())
+        write_json(folder / CONFIG, config | ids)
+        write_json(folder / GENERATION_CONFIG, ids)
         write_tensors(folder, tensors)
         if source.vocabulary is not None:
             no_tokenizer = write_tokenizer(folder, source.vocabulary)
@@ -188,3 +193,11 @@ def _parameters(
             f"exported model takes: {', '.join(unmapped[:5])}"
         )
     return {name: values[name] for name in wanted}
+
+
+def _eos_id(source: _Source, checkpoint: store.Checkpoint) -> int:
+    """Returns the end token: the vocabulary's, or what import found in config.json."""
+    if source.vocabulary is not None:
+        return int(source.vocabulary.eos_id)
+    imported = checkpoint.metadata.get("imported", {})
+    return int(imported.get("eos_token_id", 1))  # T5's, if nobody wrote it down

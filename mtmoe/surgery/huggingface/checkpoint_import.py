@@ -6,11 +6,18 @@ import dataclasses
 from pathlib import Path
 
 from mtmoe.checkpoint import store
+from mtmoe.data.sentencepiece_vocabulary import load_vocabulary
 from mtmoe.data.vocabularies import ExtraIds
 from mtmoe.errors import CheckpointError
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.ranges import check_number
-from mtmoe.surgery.huggingface.config import family_of, gin_text, model_of
+from mtmoe.surgery.huggingface.config import (
+    eos_id_of,
+    family_of,
+    generation_config,
+    gin_text,
+    model_of,
+)
 from mtmoe.surgery.huggingface.files import (
     CONFIG,
     new_folder,
@@ -23,6 +30,7 @@ from mtmoe.surgery.huggingface.tokenizer import MODEL_FILE, extra_ids_of
 
 MODEL_GIN = "model.gin"
 VOCABULARY_GIN = "vocabulary.gin"
+GENERATION_CONFIG = "generation_config.json"
 
 # In old T5 files, and read by nothing: cross-attention has no position bias.
 _UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
@@ -60,6 +68,8 @@ def import_checkpoint(input_dir: Path, output_dir: Path) -> Imported:
     """
     config = read_json(input_dir / CONFIG)
     family = family_of(config)
+    eos_id = eos_id_of(config)
+    _check_ids(input_dir, eos_id)
     tensors = read_tensors(input_dir)
     notes = []
     if tensors.pop(_UNUSED, None) is not None:
@@ -75,31 +85,78 @@ def import_checkpoint(input_dir: Path, output_dir: Path) -> Imported:
             f"made of: {', '.join(sorted(tensors)[:5])}"
         )
     source = f"Imported from a Hugging Face checkpoint of type {family.model_type}."
+    has_vocabulary = (input_dir / MODEL_FILE).is_file()
+    extra_ids = _checked_vocabulary(input_dir, model, eos_id) if has_vocabulary else 0
     with new_folder(output_dir) as folder:
         text = gin_text(model, source)
         (folder / MODEL_GIN).write_text(text, encoding="utf-8")
-        if (input_dir / MODEL_FILE).is_file():
-            _write_vocabulary(input_dir, folder, output_dir)
-        metadata = {"imported": {"model_type": family.model_type}}
+        if has_vocabulary:
+            _write_vocabulary(input_dir, folder, output_dir, extra_ids)
+        imported = {"model_type": family.model_type, "eos_token_id": eos_id}
+        metadata = {"imported": imported}
         store.save(folder / "checkpoints", 0, values, metadata)
     parameters = sum(value.size for value in values.values())
     return Imported(family.model_type, model, parameters, tuple(notes))
 
 
-def _write_vocabulary(input_dir: Path, folder: Path, output_dir: Path) -> None:
+def _check_ids(input_dir: Path, eos_id: int) -> None:
+    """Holds the ids of generation_config.json, if there is one, against config.json's.
+
+    Raises:
+      CheckpointError: they differ.
+    """
+    path = input_dir / GENERATION_CONFIG
+    if not path.is_file():
+        return
+    generation = {"eos_token_id": eos_id} | read_json(path)
+    for name, wanted in generation_config(eos_id).items():
+        got = eos_id_of(generation) if name == "eos_token_id" else generation.get(name)
+        if got not in (wanted, None):
+            raise CheckpointError(
+                f"{path}: {name} is {got!r}, by {CONFIG} it is {wanted}"
+            )
+
+
+def _checked_vocabulary(input_dir: Path, model: EncoderDecoder, eos_id: int) -> int:
+    """Returns the sentinels to add to the SentencePiece model, after a look at it.
+
+    Raises:
+      CheckpointError: its end token is not that of config.json, or it has more tokens
+        than the model.
+      ConfigError: it cannot be used.
+    """
+    path = input_dir / MODEL_FILE
+    settings = input_dir / "tokenizer_config.json"
+    default = read_json(settings).get("extra_ids", 100) if settings.is_file() else 100
+    check_number("tokenizer_config.json: extra_ids", default, ExtraIds)
+    extra_ids = extra_ids_of(path, default)
+    vocabulary = load_vocabulary(str(path), extra_ids)
+    if vocabulary.eos_id != eos_id:
+        raise CheckpointError(
+            f"{input_dir / CONFIG}: eos_token_id is {eos_id}; the end token of {path} "
+            f"is {vocabulary.eos_id}"
+        )
+    if vocabulary.vocab_size > model.vocab_size:
+        raise CheckpointError(
+            f"{path} has {vocabulary.vocab_size} tokens with {extra_ids} sentinels; "
+            f"vocab_size of {input_dir / CONFIG} is {model.vocab_size}"
+        )
+    return extra_ids
+
+
+def _write_vocabulary(
+    input_dir: Path, folder: Path, output_dir: Path, extra_ids: int
+) -> None:
     """Writes the SentencePiece model and the bindings that choose it.
 
     Args:
       input_dir: where the model is.
       folder: where it is written.
       output_dir: what `folder` will be called.
+      extra_ids: number of sentinels to add.
     """
     (folder / MODEL_FILE).write_bytes((input_dir / MODEL_FILE).read_bytes())
-    settings = input_dir / "tokenizer_config.json"
-    default = read_json(settings).get("extra_ids", 100) if settings.is_file() else 100
-    check_number("tokenizer_config.json: extra_ids", default, ExtraIds)
     path = (output_dir / MODEL_FILE).resolve()
-    extra_ids = extra_ids_of(input_dir / MODEL_FILE, default)
     (folder / VOCABULARY_GIN).write_text(
         "# The vocabulary of the imported checkpoint.\n"
         "import mtmoe.data.vocabularies\n\n"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import seqio
 from sentencepiece import sentencepiece_model_pb2
@@ -23,6 +23,15 @@ MODEL_FILE = "spiece.model"
 _SENTINEL = re.compile(r"▁?(<extra_id_\d+>)")
 _SPACE = "▁"  # how SentencePiece writes a space
 _UNIGRAM, _CONTROL = 1, 3  # of SentencePiece's own enumerations
+
+
+class _SpecialIds(NamedTuple):
+    """As SentencePiece finds them in the pieces; what a trainer wrote may differ."""
+
+    pad: int
+    eos: int
+    unk: int
+    bos: int
 
 
 def write_tokenizer(folder: Path, vocabulary: seqio.Vocabulary) -> str | None:
@@ -46,8 +55,10 @@ def write_tokenizer(folder: Path, vocabulary: seqio.Vocabulary) -> str | None:
         return "its SentencePiece model treats spaces as no tokenizer.json can say"
     model_file = Path(vocabulary.sentencepiece_model_file)
     (folder / MODEL_FILE).write_bytes(model_file.read_bytes())
-    write_json(folder / "tokenizer.json", _tokenizer(proto))
-    write_json(folder / "tokenizer_config.json", _tokenizer_config(proto))
+    model = vocabulary.tokenizer
+    ids = _SpecialIds(model.pad_id(), model.eos_id(), model.unk_id(), model.bos_id())
+    write_json(folder / "tokenizer.json", _tokenizer(proto, ids))
+    write_json(folder / "tokenizer_config.json", _tokenizer_config(proto, ids))
     return None
 
 
@@ -63,10 +74,10 @@ def extra_ids_of(model_file: Path, default: int) -> int:
     return 0 if has_sentinels else default
 
 
-def _tokenizer(proto: Any) -> dict[str, Any]:
+def _tokenizer(proto: Any, ids: _SpecialIds) -> dict[str, Any]:
     trains_bytes = proto.trainer_spec.byte_fallback
     prefix = proto.normalizer_spec.add_dummy_prefix
-    end = proto.pieces[proto.trainer_spec.eos_id].piece
+    end = proto.pieces[ids.eos].piece
     decoders = [
         {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "},
         {"type": "ByteFallback"},
@@ -78,7 +89,7 @@ def _tokenizer(proto: Any) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": _added_tokens(proto),
+        "added_tokens": _added_tokens(proto, ids.unk),
         "normalizer": _normalizer(proto.normalizer_spec),
         "pre_tokenizer": {
             "type": "Metaspace",
@@ -86,11 +97,11 @@ def _tokenizer(proto: Any) -> dict[str, Any]:
             "prepend_scheme": "first" if prefix else "never",
             "split": False,
         },
-        "post_processor": _append(end, proto.trainer_spec.eos_id),
+        "post_processor": _append(end, ids.eos),
         "decoder": {"type": "Sequence", "decoders": decoders},
         "model": {
             "type": "Unigram",
-            "unk_id": proto.trainer_spec.unk_id,
+            "unk_id": ids.unk,
             "vocab": [[_name(piece.piece), piece.score] for piece in proto.pieces],
             "byte_fallback": trains_bytes,
         },
@@ -103,12 +114,12 @@ def _name(piece: str) -> str:
     return sentinel[1] if sentinel else piece
 
 
-def _added_tokens(proto: Any) -> list[dict[str, Any]]:
+def _added_tokens(proto: Any, unk_id: int) -> list[dict[str, Any]]:
     """Tokens that are found before text is cut into pieces."""
     tokens = []
     for id_, piece in enumerate(proto.pieces):
         is_sentinel = bool(_SENTINEL.fullmatch(piece.piece))
-        is_control = piece.type == _CONTROL or id_ == proto.trainer_spec.unk_id
+        is_control = piece.type == _CONTROL or id_ == unk_id
         if is_sentinel or is_control:
             tokens.append(
                 {
@@ -151,18 +162,19 @@ def _append(end: str, end_id: int) -> dict[str, Any]:
     }
 
 
-def _tokenizer_config(proto: Any) -> dict[str, Any]:
-    spec = proto.trainer_spec
+def _tokenizer_config(proto: Any, ids: _SpecialIds) -> dict[str, Any]:
     sentinels = [
         match[1]
         for piece in proto.pieces
         if (match := _SENTINEL.fullmatch(piece.piece))
     ]
+    begin = {"bos_token": proto.pieces[ids.bos].piece} if ids.bos >= 0 else {}
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "pad_token": proto.pieces[spec.pad_id].piece,
-        "eos_token": proto.pieces[spec.eos_id].piece,
-        "unk_token": proto.pieces[spec.unk_id].piece,
+        "pad_token": proto.pieces[ids.pad].piece,
+        "eos_token": proto.pieces[ids.eos].piece,
+        "unk_token": proto.pieces[ids.unk].piece,
+        **begin,
         "additional_special_tokens": sentinels[::-1],
         "clean_up_tokenization_spaces": False,
     }

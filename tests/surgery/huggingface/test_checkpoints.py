@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import seqio
 from oracles.model_runner import random_batch, tiny_model, tiny_moe
+from oracles.spiece_models import t5_model
 from oracles.transformers_models import CASES, outputs
 from safetensors.numpy import load_file, save_file
 
@@ -246,3 +247,39 @@ def test_a_vocabulary_comes_along(theirs, tmp_path, spiece_model):
     assert exported.no_tokenizer is None
     assert (tmp_path / "back" / "spiece.model").read_bytes() == spiece_model
     assert (tmp_path / "back" / "tokenizer.json").is_file()
+
+
+def test_the_end_token_goes_in_and_comes_out(theirs, tmp_path):
+    folder, _ = theirs
+    (folder / "generation_config.json").unlink()
+    their_config(folder, eos_token_id=[2])
+    import_checkpoint(folder, tmp_path / "ours")
+    export_checkpoint(tmp_path / "ours", tmp_path / "again")
+    for name in ("config.json", "generation_config.json"):
+        assert json.loads((tmp_path / "again" / name).read_text())["eos_token_id"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "generation", "message"),
+    [
+        ({"eos_token_id": [1, 2]}, None, r"eos_token_id is \[1, 2\]"),
+        ({"eos_token_id": 0}, None, "eos_token_id is 0"),
+        ({"eos_token_id": None}, None, "eos_token_id is None"),
+        ({"eos_token_id": 4000}, None, "eos_token_id is 4000.*below vocab_size"),
+        ({}, {"eos_token_id": 2}, "eos_token_id is 2, by config.json it is 1"),
+        ({}, {"pad_token_id": 3}, "pad_token_id is 3, by config.json it is 0"),
+        ({"eos_token_id": 2}, "spiece", "eos_token_id is 2; the end token of .* is 1"),
+        ({}, "spiece", "has 200 tokens with 100 sentinels; vocab_size of .* is 32"),
+    ],
+)
+def test_special_ids_that_do_not_agree(theirs, tmp_path, changed, generation, message):
+    folder, _ = theirs
+    their_config(folder, **changed)
+    (folder / "generation_config.json").unlink()
+    if generation == "spiece":
+        (folder / "spiece.model").write_bytes(t5_model())
+    elif generation is not None:
+        (folder / "generation_config.json").write_text(json.dumps(generation))
+    with pytest.raises(CheckpointError, match=message):
+        import_checkpoint(folder, tmp_path / "ours")
+    assert [path.name for path in tmp_path.iterdir()] == ["theirs"]

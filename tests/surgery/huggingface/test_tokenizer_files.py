@@ -9,6 +9,7 @@ import seqio
 from oracles.spiece_models import LINES, own_model, t5_model
 from transformers import AutoTokenizer
 
+from mtmoe.data.vocabularies import sentencepiece_vocabulary
 from mtmoe.surgery.huggingface.tokenizer import extra_ids_of, write_tokenizer
 
 TEXTS = [
@@ -79,3 +80,15 @@ def test_what_the_files_cannot_hold_is_said(tmp_path):
         assert reason in write_tokenizer(tmp_path, vocabulary)
         path.unlink()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_special_ids_are_the_vocabularys(tmp_path):
+    path = tmp_path / "eos2.model"
+    path.write_bytes(t5_model(bos_id=1, eos_id=2, unk_id=3))
+    vocabulary = sentencepiece_vocabulary(str(path), extra_ids=100)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    assert write_tokenizer(tmp_path, vocabulary) is None
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer("frei").input_ids == [*vocabulary.encode("frei"), 2]
+    assert (tokenizer.bos_token_id, tokenizer.eos_token_id) == (1, 2)
+    assert (tokenizer.pad_token_id, tokenizer.unk_token_id) == (0, 3)
