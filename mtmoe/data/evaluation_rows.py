@@ -269,7 +269,7 @@ def _sound(documents: Iterable[Int32Array]) -> Iterator[Int32Array]:
 def _spread(count: int, most: float, seed: int, name: str) -> Int64Array:
     if count <= most:
         return np.arange(count)
-    return stretches(count, int(most), fold(seed, name_key(name))[0])
+    return stretches(count, int(most), fold(seed, name_key(name)))
 
 
 def _drawn(count: int, most: int, seed: int) -> Int64Array:
