@@ -1,4 +1,4 @@
-"""Fills the blanks of your sentences, one sentence a line.
+r"""Fills the blanks of your sentences, one sentence a line.
 
     echo 'Alle Menschen sind <extra_id_0> und gleich <extra_id_1>.' > blanks.txt
     mtmoe predict --model_dir=runs/quickstart --input_file=blanks.txt \
