@@ -1,4 +1,4 @@
-"""Writes the tokens of a mixture to disk, once, so that training starts at once.
+r"""Writes the tokens of a mixture to disk, once, so that training starts at once.
 
     mtmoe cache --mixture=embedded.multitask
     mtmoe cache --mixture=embedded.multitask --split=train --output_dir=tokens

@@ -33,7 +33,8 @@ def run(argv: list[str]) -> int:
     """
     if len(argv) > 1 or not (FLAGS.gin_file or FLAGS.model_dir):
         raise MtmoeError(
-            "usage: mtmoe explain --gin_file=F [--gin_param=k=v ...], or --model_dir=DIR"
+            "usage: mtmoe explain --gin_file=F [--gin_param=k=v ...], or "
+            "mtmoe explain --model_dir=DIR"
         )
     import_tensorflow()
     from mtmoe.config.explain import explanation

@@ -1,4 +1,4 @@
-"""Turns a Hugging Face checkpoint of T5, mT5 or Switch Transformers into one of ours.
+r"""Turns a Hugging Face checkpoint of T5, mT5 or Switch Transformers into one of ours.
 
     mtmoe import --input_dir=switch-base-8 --output_dir=imported
     mtmoe train --gin_file=my_run.gin --gin_file=imported/model.gin \

@@ -11,6 +11,7 @@ imported when it is called. Such a module has
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -40,7 +41,25 @@ COMMANDS = {
 # `import` is no name of a module.
 _MODULES = {"import": "import_model", "export": "export_model"}
 USAGE_STATUS = 2
+MACHINE_STATUS = os.EX_IOERR
 INTERRUPTED_STATUS = 128 + signal.SIGINT
+# What no other command line would change: the disk is full, broken or read-only.
+_MACHINE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EROFS,
+        errno.EFBIG,
+        errno.ENFILE,
+        errno.EMFILE,
+        errno.ENOMEM,
+        errno.ESTALE,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ETIMEDOUT,
+    }
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,8 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the command line after the program's name; the process's own by default.
 
     Returns:
-      The exit status: 0, 2 after an error of the user's, 130 after Ctrl-C, or what the
-      subcommand says.
+      The exit status: 0, 2 after an error of the user's, 74 (`EX_IOERR`) where the
+      machine failed, 130 after Ctrl-C, or what the subcommand says. A defect of ours
+      keeps its traceback, and Python's status 1.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -62,15 +82,35 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"mtmoe {__version__}")
             return 0
         return _run_command(arguments)
-    except MtmoeError as error:
-        print(f"mtmoe: {error}", file=sys.stderr)
-        return USAGE_STATUS
     except KeyboardInterrupt:
         print("\nmtmoe: interrupted", file=sys.stderr)
         return INTERRUPTED_STATUS
     except BrokenPipeError:  # `mtmoe ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except MtmoeError as error:
+        print(f"mtmoe: {error}", file=sys.stderr)
+        return _status(error)
+    except OSError as error:
+        print(f"mtmoe: {_in_words(error)}", file=sys.stderr)
+        return _status(error)
+
+
+def _status(error: BaseException) -> int:
+    """Tells a mistake of the user's from a failure of the machine."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _MACHINE:
+            return MACHINE_STATUS
+        cause = cause.__cause__ or cause.__context__
+    return USAGE_STATUS
+
+
+def _in_words(error: OSError) -> str:
+    """Returns what happened to which file, without the number of the error."""
+    files = [str(name) for name in (error.filename, error.filename2) if name]
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{' -> '.join(files)}: {reason}" if files else reason
 
 
 def _overview() -> str:
@@ -81,6 +121,8 @@ def _overview() -> str:
         "usage: mtmoe COMMAND [--flag=value ...]\n\n"
         + "\n".join(lines)
         + "\n\nmtmoe COMMAND --help shows an example and the flags."
+        + "\nExit status: 0 done, 2 a mistake in what was given, 74 the machine failed "
+        "(a full disk),\n1 a defect of mtmoe's; what else a command says."
     )
 
 

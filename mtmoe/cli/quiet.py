@@ -6,6 +6,7 @@ Set TF_CPP_MIN_LOG_LEVEL to see everything.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import sys
@@ -32,11 +33,24 @@ def import_tensorflow() -> None:
     if LOG_LEVEL in os.environ:
         return
     os.environ[LOG_LEVEL] = "2"
-    with _silent():
+    with _silent(), _without_garbage_collection():
         import seqio  # noqa: F401  (it imports further libraries that write)
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Lets imports make their million objects without looking for cycles among them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # what libraries are made of stays
+        if was_enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -5,7 +5,10 @@
 Ctrl-C finishes the step, saves and stops; the same command goes on from there and ends
 with the same weights as a run that was never stopped. The model folder then holds
 config.gin, metrics.jsonl, provenance.json, events.* for TensorBoard, and checkpoints/.
-Exit status: 0 trained, 130 stopped by Ctrl-C, 143 by SIGTERM, 2 a mistake of yours.
+The config is checked first, as `mtmoe check` does it.
+
+Exit status: 0 trained, 130 stopped by Ctrl-C, 143 by SIGTERM, 2 a mistake of yours, 74
+the machine failed (a full disk): the same command goes on once there is room.
 """
 
 from __future__ import annotations

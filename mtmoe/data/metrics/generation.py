@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sacrebleu
-from rouge_score import rouge_scorer
 from sacrebleu.tokenizers import tokenizer_spm
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 
@@ -156,6 +155,8 @@ def _mean_rouge(
     tokenizer: UnicodeWords | None,
 ) -> dict[str, float]:
     check_aligned(targets, predictions)
+    from rouge_score import rouge_scorer  # with nltk: half a second of every command
+
     scorer = rouge_scorer.RougeScorer(list(keys), tokenizer=tokenizer)
     sums = dict.fromkeys(keys, 0.0)
     for target, prediction in zip(targets, predictions, strict=True):
