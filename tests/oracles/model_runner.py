@@ -84,7 +84,7 @@ def tiny_model(**overrides: object) -> EncoderDecoder:
 
 def tiny_moe(
     num_experts: int = 4,
-    group_size: int = 4096,
+    group_size: int | None = 4096,
     router: SwitchRouter | None = None,
     dropout_rate: float = 0.0,
     **capacity: object,

@@ -107,8 +107,9 @@ def test_a_map_for_every_layer_and_grouping(report):
 
 def test_the_same_report_again(report, model_dir, tmp_path):
     write_report(model_dir, tmp_path)
-    for path in report.iterdir():
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+    files = {path.name: path.read_bytes() for path in report.iterdir()}
+    assert {"report.html", "report.md", "summary.json"} <= files.keys()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
 
 
 def test_a_dense_model_has_a_report(model_dir, tmp_path):

@@ -37,10 +37,12 @@ def test_the_right_paragraph_is_the_next_one(code):
 
 def test_held_out_articles_are_not_read_in_training():
     held_out = [p.text[:60] for p in paragraphs("en") if task_split(p.key) != "train"]
+    seen = {0: 0, 3: 0}
     for key, row in KINDS["next_paragraph"].rows("en"):
         reads = [start for start in held_out if start in row["inputs"]]
         assert (len(reads) == 3) == (task_split(key) != "train"), row
-        assert len(reads) in (0, 3)
+        seen[len(reads)] += 1
+    assert min(seen.values()) > 0
 
 
 SOURCE = '''

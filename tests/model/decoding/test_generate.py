@@ -14,6 +14,7 @@ from oracles.model_runner import layout_program, random_batch, tiny_model, tiny_
 
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.program import MeshProgram
 from mtmoe.mesh.random import name_key
 from mtmoe.model.decoder_only import DecoderOnly
@@ -246,25 +247,34 @@ def test_layouts_generate_the_same(mesh_shape, rules, name, strategy):
     np.testing.assert_allclose(scores, wanted_scores, rtol=1e-4)
 
 
+def generate_even(program, strategy):
+    """Generates by a model whose vocabulary two processors can share."""
+    even = tiny_model(vocab_size=8, num_encoder_layers=1, num_decoder_layers=2)
+    return generator(program, strategy, even)(random_batch(vocab=8)["inputs"])
+
+
+@functools.cache
+def even_on_one(strategy):
+    return generate_even(MeshProgram(seed=SEED, jit_compile=False), strategy)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "rules",
-    ["batch:batch;experts:batch", "heads:batch;d_ff:batch;vocab:batch"],
+    "layout",
+    [
+        Layout("batch:2", "batch:batch;experts:batch"),
+        Layout("batch:2", "heads:batch;d_ff:batch;vocab:batch"),
+        Layout(),
+    ],
+    ids=["data_expert", "model", "xla"],
 )
-def test_more_layouts_generate_the_same(rules):
-    even = tiny_model(vocab_size=8, num_encoder_layers=1, num_decoder_layers=2)
-    inputs = random_batch(vocab=8)["inputs"]
+def test_more_layouts_and_the_compiler_generate_the_same(layout):
+    program = MeshProgram(layout, SEED, jit_compile=True)
     for strategy in (SAMPLING, BEAM):
-        results = []
-        for program in (
-            MeshProgram(seed=SEED, jit_compile=False),
-            layout_program("batch:2", rules, seed=SEED),
-            MeshProgram(seed=SEED),
-        ):
-            results.append(generator(program, strategy, model=even)(inputs))
-        for tokens, scores in results[1:]:
-            np.testing.assert_array_equal(tokens, results[0][0])
-            np.testing.assert_allclose(scores, results[0][1], rtol=1e-4)
+        tokens, scores = generate_even(program, strategy)
+        wanted_tokens, wanted_scores = even_on_one(strategy)
+        np.testing.assert_array_equal(tokens, wanted_tokens)
+        np.testing.assert_allclose(scores, wanted_scores, rtol=1e-4)
 
 
 def test_compiled_caches_are_written_in_place():
