@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 from mtmoe.config.in_force import Called, InForce
 from mtmoe.config.registry import find
-from mtmoe.data.task_rows import num_sentinels
-from mtmoe.data.vocabularies import configured_vocabulary, vocabulary_behind
+from mtmoe.data.vocabularies import (
+    configured_vocabulary,
+    num_sentinels,
+    vocabulary_behind,
+)
 
 _FITTED = "embedded_vocabulary"
 _KEPT = ("byte_vocabulary", "sentencepiece_vocabulary")
