@@ -49,6 +49,6 @@ def test_none_takes_nan_infinity_or_a_negative_number(selector, name, value):
 def test_lengths_are_counts(length):
     lengths = {"inputs": 8, "targets": length}
     with pytest.raises(
-        RangeError, match="train.lengths is {.*}; it must be of a whole"
+        RangeError, match="train.lengths is {.*}; it must be for each key a whole"
     ):
         make("train", lengths=lengths)
