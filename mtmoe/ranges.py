@@ -222,12 +222,13 @@ def _allowed_instead(value: Any, annotation: Any) -> str:
     if not parts:
         return ""
     if isinstance(value, Mapping):
-        wanted = [_allowed_instead(member, parts[-1]) for member in value.values()]
+        what, of, members = "key", parts[-1], list(value.values())
     elif isinstance(value, list | tuple):
-        wanted = [_allowed_instead(member, parts[0]) for member in value]
+        what, of, members = "member", parts[0], list(value)
     else:
-        wanted = []
-    return next((f"of {text} each" for text in wanted if text), "")
+        return ""
+    wanted = filter(None, (_allowed_instead(member, of) for member in members))
+    return next((f"for each {what} {text}" for text in wanted), "")
 
 
 def _written(number: float) -> str:

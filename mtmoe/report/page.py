@@ -18,6 +18,7 @@ from mtmoe.report.training_languages import (
     damage_line,
     language_curves,
     language_section,
+    warning_lines,
 )
 from mtmoe.report.wording import (
     DEFINITIONS,
@@ -63,8 +64,8 @@ def html_page(
         tasks_link='<a href="#tasks">Tasks</a>' if supervised else "",
         curves=_curves(folder.training),
         curves_link='<a href="#training-languages">By language</a>' if curves else "",
-        damage=_damage(folder.training),
         warnings=_warnings(folder.evaluation),
+        training_notes=_training_notes(folder.training),
         language_curves=language_section(curves, folder.training),
         data_chart=plots.data_chart(results),
         experts=_experts(folder, results),
@@ -121,17 +122,13 @@ def _curves(training: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _damage(training: Sequence[Mapping[str, Any]]) -> str:
-    line = damage_line(training)
-    return f'<p class="note damage">{escape(line)}</p>' if line else ""
+def _training_notes(training: Sequence[Mapping[str, Any]]) -> str:
+    return _notes([*warning_lines(training), *filter(None, [damage_line(training)])])
 
 
 def _warnings(evaluation: Mapping[str, Any]) -> str:
     """Returns what the evaluation warned of; older ones have no such key."""
-    return "".join(
-        f'<p class="note damage">{escape(line)}</p>'
-        for line in evaluation.get("warnings", ())
-    )
+    return _notes(evaluation.get("warnings", ()))
 
 
 def _experts(folder: ModelFolder, results: Sequence[LanguageResult]) -> str:

@@ -7,9 +7,11 @@ says the same as one that was not: it reads again the lines that are there.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 PATIENCE_STEPS = 100
@@ -20,6 +22,9 @@ PATIENCE_LINES = 3
 
 SMALLEST_MOVE = 0.01
 """Part of the first loss that the loss must have fallen by."""
+
+LARGE_MOVE = 0.1
+"""A fall by this part of it is no chance, however much the lines differ."""
 
 CROWDED = 0.9
 """Part of the tokens whose first choice is one and the same expert."""
@@ -57,7 +62,8 @@ class Alarms:
         self._facts = facts
         self._first: list[float] = []
         self._first_step = 0
-        self._recent: list[tuple[int, float]] = []
+        # Lines of the newest steps, and enough to see how much they differ.
+        self._recent: deque[tuple[int, float]] = deque(maxlen=PATIENCE_STEPS)
         self._rate = math.inf
         self._rose_at = 0
         self._since: dict[str, tuple[int, int]] = {}
@@ -105,29 +111,29 @@ class Alarms:
     def _loss_signs(self, step: int, loss: float) -> dict[str, str]:
         """A loss that stands where it began, after the warm-up.
 
-        The means of the first and of the newest `PATIENCE_STEPS` steps are compared as
-        Welch (1947, "The generalization of Student's problem") compares two samples
-        of different variance, lines being the draws: the loss has moved if it fell by
-        more than two standard errors, and by more than `SMALLEST_MOVE` of itself. The
-        warm-up is over when the rate has not risen for as many steps.
+        The means of the first and of the newest `PATIENCE_STEPS` steps are compared.
+        The loss has moved if it fell by more than `SMALLEST_MOVE` of itself, and by
+        more than three standard errors of the difference, which no more than
+        `LARGE_MOVE` is asked for. The variance of a line is that of the differences
+        between neighbours (von Neumann 1941, "Distribution of the ratio of the mean
+        square successive difference to the variance"), since a trend hardly adds to
+        it. The warm-up is over when the rate has not risen for `PATIENCE_STEPS`.
         """
         if not self._first or step <= PATIENCE_STEPS:
             self._first.append(loss)
             self._first_step = step
-        self._recent = [
-            (at, value) for at, value in self._recent if at > step - PATIENCE_STEPS
-        ] + [(step, loss)]
-        quiet_since = max(self._first_step, self._rose_at)
-        if step - quiet_since < PATIENCE_STEPS:
+        self._recent.append((step, loss))
+        if step - max(self._first_step, self._rose_at) < PATIENCE_STEPS:
             return {}
-        recent = [value for _, value in self._recent]
-        start, now = statistics.fmean(self._first), statistics.fmean(recent)
-        error = math.sqrt(_square_error(self._first) + _square_error(recent))
+        newest = [x for at, x in self._recent if at > step - PATIENCE_STEPS]
+        start, now = statistics.fmean(self._first), statistics.fmean(newest)
+        spread = 3.0 * self._noise() * math.sqrt(1 / len(self._first) + 1 / len(newest))
+        # What was said once is taken back for a clear movement only.
+        least = SMALLEST_MOVE if "loss" not in self._said else LARGE_MOVE
+        wanted = min(max(least * start, spread), LARGE_MOVE * start)
         guess = math.log(self._facts.vocab_size)
-        moved = start - now > max(SMALLEST_MOVE * start, 2.0 * error)
-        if now < (1.0 - SMALLEST_MOVE) * guess and (
-            moved or self._facts.starts_trained
-        ):
+        moved = start - now > wanted or self._facts.starts_trained
+        if moved and now < (1.0 - SMALLEST_MOVE) * guess:
             return {}
         return {
             "loss": f"the loss has not moved: {now:.3f} around step {step:,}, "
@@ -137,6 +143,12 @@ class Alarms:
             "times higher; `mtmoe tasks preview` shows whether the targets can be "
             "told from the inputs"
         }
+
+    def _noise(self) -> float:
+        """The standard deviation of a line's loss; 0 while lines are few."""
+        losses = [loss for _, loss in self._recent]
+        steps = [(b - a) ** 2 for a, b in itertools.pairwise(losses)]
+        return math.sqrt(statistics.fmean(steps) / 2) if len(steps) >= 5 else 0.0
 
     def _router_signs(
         self, layers: Mapping[str, Mapping[str, float]]
@@ -169,10 +181,3 @@ class Alarms:
                     "room in an expert. Raise Capacity.train_factor or "
                     "balance_loss_weight",
                 )
-
-
-def _square_error(values: Sequence[float]) -> float:
-    """The square of the standard error of a mean; 0 where it cannot be estimated."""
-    if len(values) < 2:
-        return 0.0
-    return statistics.variance(values) / len(values)

@@ -143,21 +143,26 @@ def model_of(
     layers = _number(config, "num_layers", None, Count)
     sparse = {(stack, int(layer)) for stack, layer in _router_layers(tensor_names)}
     sizes = ("vocab_size", "d_model", "d_ff", "num_heads", "d_kv")
-    model = EncoderDecoder(
-        **{name: _number(config, name, None, Count) for name in sizes},
-        num_encoder_layers=layers,
-        num_decoder_layers=_number(config, "num_decoder_layers", layers, Count),
-        activation=_ACTIVATIONS[activation],
-        moe=_experts(config) if sparse else None,
-        tied_embeddings=tied,
-        dropout_rate=_dropout_rate(config),
-        relative_position_buckets=_number(
+    fields = {name: _number(config, name, None, Count) for name in sizes} | {
+        "num_decoder_layers": _number(config, "num_decoder_layers", layers, Count),
+        "dropout_rate": _dropout_rate(config),
+        "relative_position_buckets": _number(
             config, "relative_attention_num_buckets", 32, Buckets
         ),
-        relative_position_max_distance=_number(
+        "relative_position_max_distance": _number(
             config, "relative_attention_max_distance", 128, Count
         ),
-    )
+        "moe": _experts(config) if sparse else None,
+    }
+    try:
+        model = EncoderDecoder(
+            num_encoder_layers=layers,
+            activation=_ACTIVATIONS[activation],
+            tied_embeddings=tied,
+            **fields,
+        )
+    except ConfigError as error:  # numbers that do not go together
+        raise CheckpointError(f"config.json: {error}") from error
     return _with_sparse_layers(model, sparse) if sparse else model
 
 
