@@ -105,9 +105,9 @@ Share = Annotated[float, Range(0.0, 1.0, above=True)]
 Between = Annotated[float, Range(0.0, 1.0, above=True, below=True)]
 """Neither none nor all."""
 
-LearningRate = Annotated[float, Range(0.0, 100.0, above=True)]
-"""Base of a learning rate; 1 where the optimizer multiplies by a parameter's scale and
-a schedule divides by the root of the step. Above 100 no run was ever seen to learn."""
+LearningRate = Annotated[float, Range(0.0, 100.0)]
+"""Base of a learning rate: T5's is 1, before a schedule divides by the root of the step
+and the optimizer multiplies by a parameter's scale. 0 leaves the weights alone."""
 
 
 def check_number(name: str, value: object, annotation: Any) -> None:
@@ -185,9 +185,12 @@ def ranged_parameters(configurable: Callable[..., Any]) -> Mapping[str, Any]:
     """Returns the types of those parameters that have a range.
 
     Args:
-      configurable: a function, or a dataclass, whose fields are its parameters.
+      configurable: a function or class; the fields of a dataclass are its parameters.
     """
-    hints = typing.get_type_hints(inspect.unwrap(configurable), include_extras=True)
+    described = configurable
+    if inspect.isclass(configurable) and not dataclasses.is_dataclass(configurable):
+        described = configurable.__init__
+    hints = typing.get_type_hints(inspect.unwrap(described), include_extras=True)
     return {name: hint for name, hint in hints.items() if any(_ranges(hint))}
 
 
@@ -216,13 +219,16 @@ def _allowed_instead(value: Any, annotation: Any) -> str:
         wanted = [_allowed_instead(value, p) for p in parts if p is not type(None)]
         none = " or None" if type(None) in parts else ""
         return "" if "" in wanted else " or ".join(wanted) + none
-    members: Iterable[Any] = ()
+    if not parts:
+        return ""
     if isinstance(value, Mapping):
-        members = value.values()
+        what, of, members = "key", parts[-1], list(value.values())
     elif isinstance(value, list | tuple):
-        members = value
-    wanted = [_allowed_instead(m, part) for m in members for part in parts[-1:]]
-    return next((f"of {text} each" for text in wanted if text), "")
+        what, of, members = "member", parts[0], list(value)
+    else:
+        return ""
+    wanted = filter(None, (_allowed_instead(member, of) for member in members))
+    return next((f"for each {what} {text}" for text in wanted), "")
 
 
 def _written(number: float) -> str:

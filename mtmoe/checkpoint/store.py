@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from mtmoe.checkpoint.finite import check_finite
 from mtmoe.checkpoint.manifest import MANIFEST_NAME, Manifest, file_sha256, versions
 from mtmoe.checkpoint.tensors import read_tensors, write_tensors
 from mtmoe.errors import CheckpointError
@@ -141,10 +142,12 @@ def load(directory: Path | str, step: int) -> Checkpoint:
     """Reads a verified checkpoint.
 
     Raises:
-      CheckpointError: it is absent or damaged.
+      CheckpointError: it is absent or damaged, or a value of it is not finite.
     """
     manifest = verify(directory, step)
-    values = read_tensors(step_folder(directory, step))
+    folder = step_folder(directory, step)
+    values = read_tensors(folder)
+    check_finite(values, str(folder))
     return Checkpoint(step, values, manifest.metadata)
 
 

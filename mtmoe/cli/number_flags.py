@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from absl import flags
@@ -22,11 +23,10 @@ class _RangeParser(flags.ArgumentParser):  # type: ignore[misc]
         Raises:
           ValueError: it is none, or is out of range.
         """
-        convert = int if self._allowed.whole else float
         try:
-            number = convert(argument)
+            number = int(argument) if self._allowed.whole else float(argument)
         except (TypeError, ValueError):
-            number = None
+            number = math.nan
         if number not in self._allowed:
             raise ValueError(f"it must be {self._allowed}")
         return number

@@ -32,7 +32,7 @@ from mtmoe.data.task_rows import FEATURES, Lengths, check_lengths
 from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.errors import ConfigError
 from mtmoe.languages import SEVERAL_LANGUAGES
-from mtmoe.ranges import Count, check_fields, check_number
+from mtmoe.ranges import Count, Positive, Seed, check_fields, check_number
 
 __all__ = ["Batch", "DecoderBatch", "Packing", "TrainingBatches"]
 
@@ -113,6 +113,8 @@ class TrainingBatches:
           CorpusError: an empty task or a token outside the vocabulary.
         """
         check_number("batch_size", batch_size, Count)
+        check_number("seed", seed, Seed)
+        check_number("max_epochs", max_epochs, Positive | None)
         _check_hosts(batch_size, host, num_hosts)
         self._lengths = check_lengths(lengths)
         self._batch_size = batch_size

@@ -39,6 +39,7 @@ from mtmoe.data.prescheduled_manifest import (
 )
 from mtmoe.data.token_cache.storage import Location, join
 from mtmoe.errors import ConfigError, ManifestError
+from mtmoe.ranges import Count, Natural, check_number
 
 STEPS_PER_SET = 1000
 """Steps of a set of files: at most so many are written again after a kill."""
@@ -112,11 +113,8 @@ def write_prescheduled(
       ManifestError: a set of files that was finished is missing or damaged.
     """
     directory = os.fspath(directory)
-    if first_step < 0 or steps < 1:
-        raise ConfigError(
-            f"first_step is {first_step} and steps is {steps}; the first may not be "
-            "negative, the second must be positive"
-        )
+    check_number("first_step", first_step, Natural)
+    check_number("steps", steps, Count)
     manifest = _manifest(batches, first_step, steps, num_files, origin or {})
     found = read_manifest(directory)
     if found is not None:

@@ -38,7 +38,7 @@ class Layout:
         """Checks the three fields against one another."""
         dimensions = [name for name, _ in self._pairs("mesh_shape", self.mesh_shape)]
         for _, size in self._pairs("mesh_shape", self.mesh_shape):
-            if not size.isdigit() or int(size) < 1:
+            if not size.isdecimal() or int(size) < 1:
                 raise LayoutError(
                     f"Layout.mesh_shape {self.mesh_shape!r}: size {size!r} is not a "
                     "positive whole number"

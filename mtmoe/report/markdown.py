@@ -17,6 +17,7 @@ from mtmoe.report.training_languages import (
     language_curves,
     language_rows,
     span_steps,
+    warning_lines,
 )
 from mtmoe.report.wording import (
     DEFINITIONS,
@@ -99,7 +100,7 @@ def markdown_page(
 
 
 def _training(folder: ModelFolder) -> list[str]:
-    """Returns the losses by language, and a line about damaged data, if any."""
+    """Returns the losses by language, warnings, and a line about damaged data."""
     lines = []
     if curves := language_curves(folder.training):
         lines += ["", "## Loss by language during training", ""]
@@ -109,8 +110,8 @@ def _training(folder: ModelFolder) -> list[str]:
             "",
         ]
         lines += _table(CURVE_HEADINGS, language_rows(curves), "llrrrr")
-    if damage := damage_line(folder.training):
-        lines += ["", plain(damage)]
+    for note in (*warning_lines(folder.training), damage_line(folder.training)):
+        lines += ["", plain(note)] if note else []
     return lines
 
 

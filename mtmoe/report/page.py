@@ -18,6 +18,7 @@ from mtmoe.report.training_languages import (
     damage_line,
     language_curves,
     language_section,
+    warning_lines,
 )
 from mtmoe.report.wording import (
     DEFINITIONS,
@@ -62,7 +63,7 @@ def html_page(
         tasks_link='<a href="#tasks">Tasks</a>' if supervised else "",
         curves=_curves(folder.training),
         curves_link='<a href="#training-languages">By language</a>' if curves else "",
-        damage=_damage(folder.training),
+        notes=_notes(folder.training),
         language_curves=language_section(curves, folder.training),
         data_chart=plots.data_chart(results),
         experts=_experts(folder, results),
@@ -115,9 +116,9 @@ def _curves(training: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _damage(training: Sequence[Mapping[str, Any]]) -> str:
-    line = damage_line(training)
-    return f'<p class="note damage">{escape(line)}</p>' if line else ""
+def _notes(training: Sequence[Mapping[str, Any]]) -> str:
+    notes = (*warning_lines(training), damage_line(training))
+    return "\n".join(f'<p class="note">{escape(note)}</p>' for note in notes if note)
 
 
 def _experts(folder: ModelFolder, results: Sequence[LanguageResult]) -> str:

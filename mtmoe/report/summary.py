@@ -10,7 +10,7 @@ from typing import Any
 from mtmoe.report.folder import ModelFolder
 from mtmoe.report.results import LanguageResult, headline_results
 from mtmoe.report.supervised import supervised_groups
-from mtmoe.report.training_languages import language_curves
+from mtmoe.report.training_languages import language_curves, warning_lines
 
 
 def summary(
@@ -56,6 +56,7 @@ def summary(
         },
         "damaged_records": dict(last.get("damaged_records", {})),
         "damaged_rows": dict(last.get("damaged_rows", {})),
+        "training_warnings": list(warning_lines(folder.training)),
         "supervised": [
             dataclasses.asdict(group) for group in supervised_groups(all_results)
         ],

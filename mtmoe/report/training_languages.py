@@ -141,6 +141,15 @@ def damage_line(training: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def warning_lines(training: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Returns what the run warned of, in order, each with its step."""
+    return tuple(
+        f"Step {line['step']:,}: {warning}."
+        for line in training
+        for warning in line.get("warnings", ())
+    )
+
+
 def _counts(by_task: Mapping[str, int]) -> str:
     if not by_task:
         return "0"

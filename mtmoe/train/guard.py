@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mtmoe.checkpoint.finite import not_finite
 from mtmoe.errors import MtmoeError
 
 
@@ -39,12 +40,10 @@ def check_variables(
     Raises:
       NonFiniteError: one has an element that is not finite.
     """
-    for name, value in values.items():
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise NonFiniteError(
-                f"step {step}: variable {name} has an element that is not finite. "
-                + _advice(last_good)
-            )
+    for name, problem in not_finite(values).items():
+        raise NonFiniteError(
+            f"step {step}: variable {name}: {problem}. {_advice(last_good)}"
+        )
 
 
 def _advice(last_good: int) -> str:

@@ -25,6 +25,7 @@ from mtmoe.data.registry import get_task, register
 from mtmoe.data.task_rows import task_vocabulary
 from mtmoe.errors import CheckpointError, ConfigError
 from mtmoe.mesh.program import MeshFunction, MeshProgram
+from mtmoe.train.alarms import Alarms
 from mtmoe.train.guard import check_metrics, check_variables
 from mtmoe.train.metrics import MetricsLog, Window
 from mtmoe.train.model_folder import ModelFolder
@@ -154,6 +155,9 @@ class _Session:
         )
         batches.bad_records.restore(metadata.get("bad_records", {}))
         self.log = MetricsLog(folder.path, self.step)
+        self._alarms = Alarms(run.facts())
+        for line in self.log.lines():
+            self._alarms.note(line)
 
     def run(self, step_function: MeshFunction, stop: StopSignal) -> None:
         """Trains until all steps are done or a signal has come, and saves."""
@@ -209,6 +213,10 @@ class _Session:
             metrics["stage"] = self._batches.stage(self.step - 1)
         if damaged := self._batches.bad_records.counts:
             metrics["damaged_records"] = dict(sorted(damaged.items()))
+        if warnings := self._alarms.note({"step": self.step, **metrics}):
+            metrics["warnings"] = warnings
+            for warning in warnings:
+                self._progress.say(f"mtmoe: warning: {warning}")
         self.log.write(self.step, metrics)
         self._progress.metrics(metrics)
 

@@ -37,6 +37,7 @@ KEYS = (
     "layer_routing",
     "damaged_records",
     "damaged_rows",
+    "warnings",
 )
 _LAST_COUNTS = ("learning_rate",)
 _LOGGED_AS = {"router_log_z_square": "router_z"}
@@ -175,7 +176,8 @@ class MetricsLog:
 
         Args:
           step: steps done.
-          metrics: by name a number, or a mapping of numbers or of such mappings.
+          metrics: by name a number, or a mapping of numbers or of such mappings;
+            `warnings` are sentences.
 
         Raises:
           CheckpointError: the disk is full.
@@ -192,6 +194,11 @@ class MetricsLog:
         with self._events.as_default(step):
             for name, number in _scalars(metrics):
                 tf.summary.scalar(name, number)
+
+    def lines(self) -> Iterator[Mapping[str, Any]]:
+        """Yields the lines that are there, in order."""
+        with open(self._stream.name, encoding="utf-8") as stream:
+            yield from map(json.loads, stream)
 
     def synchronize(self) -> None:
         """Waits until all lines are on the disk, as before a checkpoint."""
@@ -211,7 +218,7 @@ def _scalars(metrics: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         if isinstance(value, Mapping):
             for member, number in _scalars(value):
                 yield f"{name}/{member}", number
-        else:
+        elif name != "warnings":
             yield name, value
 
 

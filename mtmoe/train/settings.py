@@ -15,6 +15,7 @@ from mtmoe.mesh.precision import named_precision
 from mtmoe.model.moe.capacity import capacity_notices
 from mtmoe.model.transformer import Transformer
 from mtmoe.ranges import Count, Positive, Range, Seed, check_fields
+from mtmoe.train.alarms import RunFacts
 from mtmoe.train.optimizers.interface import Optimizer
 from mtmoe.train.step import Schedule, StepMemory, check_microbatches
 
@@ -120,6 +121,16 @@ class TrainingRun:
     def memory(self) -> StepMemory:
         """How a step saves memory."""
         return StepMemory(self.microbatches, self.recompute == "layers")
+
+    def facts(self) -> RunFacts:
+        """What the log's signs of trouble are measured against."""
+        sparse = self.model.moe or self.model.attention_moe
+        return RunFacts(
+            self.steps,
+            self.model.vocab_size,
+            sparse.num_experts if sparse else 0,
+            starts_trained=self.initial_checkpoint is not None,
+        )
 
     def notices(self) -> list[str]:
         """Returns what its user should know before it begins, a sentence each."""

@@ -144,6 +144,7 @@ def test_page_markdown_and_summary_have_it(model_dir, tmp_path):
         "last": curves["sw"].losses[-1],
     }
     assert numbers["damaged_records"] == numbers["damaged_rows"] == {}
+    assert numbers["training_warnings"] == []
     markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
     part = markdown.split("## Loss by language during training")[1]
     assert len(re.findall(r"^\| [A-Z]", part.split("\n## ")[0], re.M)) == 101
@@ -157,6 +158,13 @@ def test_damage_reaches_page_markdown_and_summary(damaged_run, tmp_path):
     numbers = json.loads((tmp_path / "summary.json").read_text())
     assert numbers["damaged_records"] == {"<task>": 3}
     assert numbers["damaged_rows"] == {"<task>": 8}
+    step = numbers["steps"]
+    assert numbers["training_warnings"] == [
+        f"Step {step:,}: the loss has not moved.",
+        f"Step {step:,}: a <router> has collapsed.",
+    ]
+    assert f"Step {step:,}: a &lt;router&gt; has collapsed." in page
+    assert r"a \<router\> has collapsed" in markdown
 
 
 @pytest.fixture
@@ -166,5 +174,6 @@ def damaged_run(model_dir, tmp_path):
     path = folder / "metrics.jsonl"
     *lines, last = path.read_text().splitlines()
     damage = {"damaged_records": {"<task>": 3}, "damaged_rows": {"<task>": 8}}
+    damage |= {"warnings": ["the loss has not moved", "a <router> has collapsed"]}
     path.write_text("\n".join([*lines, json.dumps(json.loads(last) | damage)]))
     return folder

@@ -21,5 +21,5 @@ def test_variables() -> None:
     values = {"count": np.array([1]), "w": np.ones((2, 3), np.float32)}
     check_variables(3, values, 0)
     values["w"][1, 2] = np.nan
-    with pytest.raises(NonFiniteError, match="step 3: variable w .*step 2"):
+    with pytest.raises(NonFiniteError, match="step 3: variable w: 1 of 6 .*step 2"):
         check_variables(3, values, 2)

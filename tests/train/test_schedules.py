@@ -47,21 +47,6 @@ def test_cosine_decay():
     assert got[0] == pytest.approx(0.5) and got[-1] == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize("schedule", [schedules.linear_decay, schedules.cosine_decay])
-@pytest.mark.parametrize(
-    ("total_steps", "final_fraction", "message"),
-    [
-        (0, 0.0, "total_steps must be at least 1, got 0"),
-        (9, 1.5, "from 0 to 1, got 1.5"),
-    ],
-)
-def test_decays_that_make_no_sense_are_refused(
-    schedule, total_steps, final_fraction, message
-):
-    with pytest.raises(ConfigError, match=message):
-        schedule(tf.constant(0), 1.0, total_steps, final_fraction)
-
-
 @pytest.mark.parametrize(("warmup", "cooldown"), [(0, 0), (10, 100), (1, 1000 - 1)])
 def test_linear_warmup_and_cooldown(warmup, cooldown):
     got = values(
@@ -105,17 +90,12 @@ def test_a_warm_up_goes_before_a_cosine():
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("lengths", [(-1, 0), (0, -1), (60, 41)])
+@pytest.mark.parametrize("lengths", [(100, 1), (0, 101), (60, 41)])
 def test_ramps_that_do_not_fit_are_refused(lengths):
     with pytest.raises(ConfigError, match=f"{lengths[0]} and {lengths[1]} of 100"):
         schedules.linear_warmup_and_cooldown(
             tf.constant(0), schedules.constant_learning_rate, 100, *lengths
         )
-
-
-def test_inverse_square_root_needs_a_warmup():
-    with pytest.raises(ConfigError, match="at least 1, got 0"):
-        schedules.inverse_square_root(tf.constant(0), warmup_steps=0)
 
 
 def test_total_steps_is_required():

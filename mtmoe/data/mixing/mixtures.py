@@ -7,7 +7,7 @@ when a rate is asked for, never when the mixture is registered.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
@@ -91,7 +91,8 @@ def register_weighted_mixture(name: str, members: Mapping[str, Any]) -> str:
 
     Raises:
       UnknownNameError: no such member; the message has the nearest names.
-      ConfigError: a mixture's weight is a function, or a weight is negative.
+      ConfigError: a mixture's weight is a function, a weight is out of range, or a task
+        would be in the mixture twice.
     """
     providers = [get_mixture_or_task(member) for member in members]
     for provider, weight in zip(providers, members.values(), strict=True):
@@ -100,12 +101,10 @@ def register_weighted_mixture(name: str, members: Mapping[str, Any]) -> str:
         if not callable(weight):
             weight_of = f"mixture {name!r}: the weight of {provider.name!r}"
             check_number(weight_of, weight, NonNegative)
-    names = _names_once(name, providers)
-    seqio.MixtureRegistry.add(
-        name,
-        list(zip(names, members.values(), strict=True)),
-        source_info=registration_place(),
-    )
+    weights = zip(_names_once(name, providers), members.values(), strict=True)
+    mixture = seqio.Mixture(name, list(weights), source_info=registration_place())
+    check_tasks_once(mixture)
+    seqio.MixtureRegistry.add_provider(name, mixture)
     return name
 
 
@@ -162,6 +161,31 @@ class PolicyRate:
             }
             self._known = policy, sizes, policy.rates(sizes)
         return self._known[2][task.name]
+
+
+def check_tasks_once(mixture: seqio.Mixture) -> None:
+    """Checks that no task is reached in two ways, which SeqIO would add up silently.
+
+    Raises:
+      ConfigError: one is; the message names both ways.
+    """
+    ways: dict[str, str] = {}
+    for task, way in _ways(mixture, ""):
+        if task in ways:
+            raise ConfigError(
+                f"mixture {mixture.name!r} has the task {task!r} twice: in {ways[task]}"
+                f" and in {way}. Give it one place, with the rate it is to have"
+            )
+        ways[task] = way
+
+
+def _ways(mixture: seqio.Mixture, outside: str) -> Iterator[tuple[str, str]]:
+    """Yields each task of a mixture with the way to it, "outer > inner"."""
+    way = f"{outside} > {mixture.name}" if outside else mixture.name
+    for task in mixture._tasks:
+        yield task.name, way
+    for inner in mixture._sub_mixtures:
+        yield from _ways(inner, way)
 
 
 def _names_once(

@@ -17,6 +17,7 @@ from mtmoe.data.task_card import task_card
 from mtmoe.data.task_rows import Lengths, check_lengths
 from mtmoe.errors import ConfigError
 from mtmoe.languages import SEVERAL_LANGUAGES
+from mtmoe.ranges import Count, Positive, check_number
 
 _SHOWN = 8  # members of a mixture, when its weights are told
 
@@ -50,6 +51,7 @@ def mixture_plan(
     lengths = check_lengths(lengths)
     stages = stages_of(name)
     _check_budget(name, tokens, batch_size, steps, len(stages))
+    check_number("max_epochs", max_epochs, Positive)
     ways = [flatten(stage.mixture) for stage in stages]
     facts = {
         task: task_facts(get_task(task), lengths)
@@ -95,11 +97,9 @@ def _check_budget(
 ) -> None:
     if (tokens is None) == (steps is None):
         raise ConfigError("a plan needs a budget: tokens, or steps, and not both")
-    budget = steps if tokens is None else tokens
-    if budget is None or not (math.isfinite(budget) and budget > 0):
-        raise ConfigError(f"the budget is {budget}; it must be above 0")
-    if batch_size is not None and batch_size < 1:
-        raise ConfigError(f"batch_size is {batch_size}; it must be 1 or more")
+    check_number("the budget in tokens", tokens, Positive | None)
+    check_number("the budget in steps", steps, Count | None)
+    check_number("batch_size", batch_size, Count | None)
     if batch_size is None and (steps is not None or num_stages > 1):
         why = "a budget in steps" if steps is not None else f"{name!r} is staged, and"
         raise ConfigError(

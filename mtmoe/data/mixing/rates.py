@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import seqio
 
-from mtmoe.data.mixing.mixtures import submixture_rate_error
+from mtmoe.data.mixing.mixtures import check_tasks_once, submixture_rate_error
 from mtmoe.data.mixing.stages import StagedMixture, staged_error, stages_of
 from mtmoe.data.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError
 
 
 class FlatMember(NamedTuple):
-    """One way on which a mixture reaches a task.
+    """The way on which a mixture reaches a task.
 
     Attributes:
       task: the task's name.
@@ -35,22 +35,21 @@ class FlatMember(NamedTuple):
 def flatten(name: str) -> tuple[FlatMember, ...]:
     """Returns the flattened view of a mixture, through any number of levels.
 
-    A task that is reached in two ways is there twice; its shares add up.
-
     Args:
       name: a registered mixture, or a task, which is then all of it.
 
     Returns:
-      Every way to every task, by task and path; shares sum to 1. Tasks of rate 0 are
-      left out.
+      The way to every task, by task; shares sum to 1. Tasks of rate 0 are left out.
 
     Raises:
       UnknownNameError: nothing is registered under `name`.
-      ConfigError: a rate that cannot be used, or a staged mixture.
+      ConfigError: a rate that cannot be used, a task that is there twice, or a staged
+        mixture.
     """
     provider = get_mixture_or_task(name)
     if isinstance(provider, seqio.Task):
         return (FlatMember(provider.name, 1.0, ()),)
+    check_tasks_once(provider)
     rates = sorted(_flat_rates(provider, ()))
     total = sum(rate for _, _, rate in rates)
     if not total:
@@ -70,14 +69,15 @@ def task_rates(provider: seqio.Task | seqio.Mixture) -> dict[str, float]:
       rate by task name, in SeqIO's order of tasks; tasks of rate 0 are left out.
 
     Raises:
-      ConfigError: a rate that cannot be used, or a staged mixture.
+      ConfigError: a rate that cannot be used, a task that is there twice, or a staged
+        mixture.
     """
     if isinstance(provider, seqio.Task):
         return {provider.name: 1.0}
-    rates = dict.fromkeys((task.name for task in provider.tasks), 0.0)
-    for task, _, rate in _flat_rates(provider, ()):
-        rates[task] += rate
-    return {name: rate for name, rate in rates.items() if rate != 0}
+    check_tasks_once(provider)
+    rates = {task: rate for task, _, rate in _flat_rates(provider, ())}
+    names = [task.name for task in provider.tasks]
+    return {name: rates[name] for name in names if rates[name] != 0}
 
 
 def mean_rates(name: str, steps: int) -> dict[str, float]:

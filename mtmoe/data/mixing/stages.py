@@ -14,6 +14,7 @@ import seqio
 from mtmoe.data.registration import registration_place
 from mtmoe.data.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError
+from mtmoe.ranges import Natural, check_number
 
 
 class Stage(NamedTuple):
@@ -77,6 +78,7 @@ def register_staged_mixture(name: str, stages: Sequence[tuple[int, str]]) -> str
     """
     checked: list[Stage] = []
     for start_step, mixture in stages:
+        check_number(f"staged mixture {name!r}: a stage's step", start_step, Natural)
         provider = get_mixture_or_task(mixture)
         if isinstance(provider, StagedMixture):
             raise ConfigError(

@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import gin
 import tensorflow as tf
 
 from mtmoe.errors import UnknownNameError
 from mtmoe.mesh.random import slice_bits, uniform_from_bits
-from mtmoe.ranges import Count, Natural, NonNegative, Positive, Share, check_fields
+from mtmoe.ranges import Count, Natural, Range, Share, check_fields
 
 IMPOSSIBLE = -1e9
 """Logit, or log-likelihood, of what may not be chosen; finite, so that sums are."""
+
+Softness = Annotated[float, Range(1e-6, 1e3)]
+"""Divided by it logits stay finite, and what is impossible stays so."""
+
+Exponent = Annotated[float, Range(0.0, 10.0)]
+"""Below 0 denominators would fall, and the bound by which a search ends would not hold;
+above 10 those of a thousand tokens leave float32."""
 
 
 @gin.configurable
@@ -43,7 +50,7 @@ class Sampling:
       ConfigError: a number is out of range.
     """
 
-    temperature: Positive = 1.0
+    temperature: Softness = 1.0
     top_k: Natural = 0
     top_p: Share = 1.0
 
@@ -71,11 +78,10 @@ class BeamSearch:
     """
 
     num_beams: Count = 4
-    length_penalty: NonNegative = 0.6
+    length_penalty: Exponent = 0.6
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        # Below 0 denominators would fall, and the bound by which a search ends fail.
         check_fields(self)
 
 

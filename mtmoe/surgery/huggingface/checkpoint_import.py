@@ -6,8 +6,10 @@ import dataclasses
 from pathlib import Path
 
 from mtmoe.checkpoint import store
+from mtmoe.data.vocabularies import ExtraIds
 from mtmoe.errors import CheckpointError
 from mtmoe.model.encoder_decoder import EncoderDecoder
+from mtmoe.ranges import check_number
 from mtmoe.surgery.huggingface.config import family_of, gin_text, model_of
 from mtmoe.surgery.huggingface.files import (
     CONFIG,
@@ -95,6 +97,7 @@ def _write_vocabulary(input_dir: Path, folder: Path, output_dir: Path) -> None:
     (folder / MODEL_FILE).write_bytes((input_dir / MODEL_FILE).read_bytes())
     settings = input_dir / "tokenizer_config.json"
     default = read_json(settings).get("extra_ids", 100) if settings.is_file() else 100
+    check_number("tokenizer_config.json: extra_ids", default, ExtraIds)
     path = (output_dir / MODEL_FILE).resolve()
     extra_ids = extra_ids_of(input_dir / MODEL_FILE, default)
     (folder / VOCABULARY_GIN).write_text(

@@ -13,7 +13,9 @@ from mtmoe.model.moe.capacity import Capacity
 from mtmoe.model.moe.layer import MixtureOfExperts
 from mtmoe.model.moe.routers.switch import SwitchRouter
 from mtmoe.model.normalization import RMSNorm
+from mtmoe.model.positions import Buckets
 from mtmoe.model.stack import Stack
+from mtmoe.ranges import Count, NonNegative, Rate, check_number
 
 # Their capacity is a number of tokens of one sequence, no factor. At inference ours
 # drops nothing; this is more than any sequence has, and costs them nothing.
@@ -129,7 +131,8 @@ def model_of(
       tied: whether the logits share the embedding table.
 
     Raises:
-      CheckpointError: the model has something that ours does not, or a size is missing.
+      CheckpointError: the model has something that ours does not.
+      ConfigError: a number is missing or out of range.
     """
     family = family_of(config)
     _check_fixed(config)
@@ -137,25 +140,29 @@ def model_of(
     if activation not in family.activations:
         where = f"{family.activation_key} in config.json"
         raise UnknownNameError("activation", activation, family.activations, where)
-    layers = _size(config, "num_layers")
+    layers = _number(config, "num_layers", None, Count)
     sparse = {(stack, int(layer)) for stack, layer in _router_layers(tensor_names)}
-    model = EncoderDecoder(
-        vocab_size=_size(config, "vocab_size"),
-        d_model=_size(config, "d_model"),
-        d_ff=_size(config, "d_ff"),
-        num_heads=_size(config, "num_heads"),
-        d_kv=_size(config, "d_kv"),
-        num_encoder_layers=layers,
-        num_decoder_layers=int(config.get("num_decoder_layers") or layers),
-        activation=_ACTIVATIONS[activation],
-        moe=_experts(config) if sparse else None,
-        tied_embeddings=tied,
-        dropout_rate=_dropout_rate(config),
-        relative_position_buckets=int(config.get("relative_attention_num_buckets", 32)),
-        relative_position_max_distance=int(
-            config.get("relative_attention_max_distance", 128)
+    sizes = ("vocab_size", "d_model", "d_ff", "num_heads", "d_kv")
+    fields = {name: _number(config, name, None, Count) for name in sizes} | {
+        "num_decoder_layers": _number(config, "num_decoder_layers", layers, Count),
+        "dropout_rate": _dropout_rate(config),
+        "relative_position_buckets": _number(
+            config, "relative_attention_num_buckets", 32, Buckets
         ),
-    )
+        "relative_position_max_distance": _number(
+            config, "relative_attention_max_distance", 128, Count
+        ),
+        "moe": _experts(config) if sparse else None,
+    }
+    try:
+        model = EncoderDecoder(
+            num_encoder_layers=layers,
+            activation=_ACTIVATIONS[activation],
+            tied_embeddings=tied,
+            **fields,
+        )
+    except ConfigError as error:  # numbers that do not go together
+        raise CheckpointError(f"config.json: {error}") from error
     return _with_sparse_layers(model, sparse) if sparse else model
 
 
@@ -233,10 +240,15 @@ def _bindings(name: str, value: Any, references: Mapping[str, str]) -> list[str]
     return lines
 
 
-def _size(config: Mapping[str, Any], name: str) -> int:
+def _number(config: Mapping[str, Any], name: str, default: Any, allowed: Any) -> Any:
+    """Returns a number of config.json, or `default` where it is null or not there.
+
+    Raises:
+      RangeError: it is none, or out of range.
+    """
     value = config.get(name)
-    if not isinstance(value, int) or value < 1:
-        raise CheckpointError(f"config.json: {name} must be a size, got {value!r}")
+    value = default if value is None else value
+    check_number(f"config.json: {name}", value, allowed)
     return value
 
 
@@ -264,11 +276,13 @@ def _router_layers(tensor_names: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 def _experts(config: Mapping[str, Any]) -> MixtureOfExperts:
     return MixtureOfExperts(
-        num_experts=_size(config, "num_experts"),
+        num_experts=_number(config, "num_experts", None, Count),
         router=SwitchRouter(
-            jitter_epsilon=float(config.get("router_jitter_noise", 0.01)),
-            balance_loss_weight=float(config.get("router_aux_loss_coef", 0.001)),
-            z_loss_weight=float(config.get("router_z_loss_coef", 0.001)),
+            jitter_epsilon=_number(config, "router_jitter_noise", 0.01, Rate),
+            balance_loss_weight=_number(
+                config, "router_aux_loss_coef", 0.001, NonNegative
+            ),
+            z_loss_weight=_number(config, "router_z_loss_coef", 0.001, NonNegative),
         ),
         capacity=Capacity(),
         dropout_rate=_dropout_rate(config),
@@ -276,7 +290,7 @@ def _experts(config: Mapping[str, Any]) -> MixtureOfExperts:
 
 
 def _dropout_rate(config: Mapping[str, Any]) -> float:
-    return float(config.get("dropout_rate", 0.1))
+    return float(_number(config, "dropout_rate", 0.1, Rate))
 
 
 def _with_sparse_layers(

@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from mtmoe.checkpoint.finite import check_finite
 from mtmoe.errors import CheckpointError
 from mtmoe.surgery.huggingface.names import Array
 
@@ -64,7 +65,8 @@ def read_tensors(folder: Path) -> dict[str, Array]:
 
     Raises:
       CheckpointError: there are no safetensors, one of them is damaged, the index and
-        the shards disagree, or a tensor is not of a float type.
+        the shards disagree, or a tensor is not of a float type, or not finite in
+        float32.
     """
     if (folder / WEIGHTS).is_file():
         return dict(_read_file(folder / WEIGHTS))
@@ -144,7 +146,10 @@ def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
                         f"{', '.join(_FLOATS)}. A quantized checkpoint has to be "
                         "written in one of these first."
                     )
-                yield name, file.get_tensor(name).astype(np.float32)
+                with np.errstate(over="ignore"):  # said by the check
+                    tensor = file.get_tensor(name).astype(np.float32)
+                check_finite({name: tensor}, str(path))
+                yield name, tensor
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 

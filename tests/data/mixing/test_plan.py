@@ -152,8 +152,8 @@ def test_a_staged_mixture_is_planned_stage_by_stage(mixed):
     [
         ({}, "tokens, or steps, and not both"),
         ({"tokens": 1e9, "steps": 3, "batch_size": 2}, "not both"),
-        ({"tokens": -1.0}, "budget is -1.0; it must be above 0"),
-        ({"tokens": float("inf")}, "budget is inf"),
+        ({"tokens": -1.0}, "budget in tokens is -1.0; it must be a number above 0"),
+        ({"tokens": float("inf")}, "budget in tokens is inf"),
         ({"steps": 3}, "a budget in steps needs the batch size"),
         ({"tokens": 1e9, "batch_size": 0}, "batch_size is 0"),
     ],

@@ -101,7 +101,7 @@ def test_a_budget_that_no_division_can_spend_is_an_error():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Temperature(1.5), "alpha is 1.5; allowed: 0 to 1"),
+        (lambda: Temperature(1.5), "alpha is 1.5; it must be a number from 0 to 1"),
         (lambda: Temperature(unit="tokns"), "'tokns'.*did you mean tokens"),
         (lambda: ExamplesProportional(0), "maximum is 0"),
         (lambda: ExamplesProportional(unit="pages"), "allowed: examples, characters"),

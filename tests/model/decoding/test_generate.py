@@ -400,7 +400,9 @@ def test_beams_go_on_from_the_prompt(alone):
 
 
 def test_bad_arguments():
-    with pytest.raises(ConfigError, match="max_length must be at least 1, got 0"):
+    with pytest.raises(
+        ConfigError, match="max_length is 0; it must be a whole number from 1"
+    ):
         generation_builder(tiny(), Greedy(), 0, EOS)
     with pytest.raises(ConfigError, match="eos_id must be .* 1 to 6, got 7"):
         generation_builder(tiny(), Greedy(), 4, VOCAB)

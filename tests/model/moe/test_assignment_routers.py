@@ -387,7 +387,7 @@ def test_bad_fields_are_refused(arrays):
         SinkhornRouter(tolerance=0.0)
     with pytest.raises(ConfigError, match="BaseRouter.epsilon"):
         BaseRouter(0.0)
-    with pytest.raises(ConfigError, match="rounds must be at least 1"):
+    with pytest.raises(ConfigError, match="rounds is 0; it must be a whole number"):
         NoTokenLeftBehindRouter(0)
     too_many = {"router": NoTokenLeftBehindRouter(E)}
     with pytest.raises(ConfigError, match="only 3 others to try"):

@@ -115,12 +115,19 @@ def test_sparse_layers_give_the_spacing(encoder, decoder, every):
         (dense_config(layer_norm_epsilon=1e-5), "layer_norm_epsilon is 1e-05"),
         (dense_config(pad_token_id=3), "pad_token_id is 3"),
         (dense_config(decoder_start_token_id=2), "decoder_start_token_id is 2"),
-        (dense_config(d_ff=None), "d_ff must be a size, got None"),
+        (
+            dense_config(d_ff=None),
+            "config.json: d_ff is None; it must be a whole number",
+        ),
+        (
+            dense_config(relative_attention_max_distance=9),
+            "config.json: EncoderDecoder.relative_position_max_distance is 9; it must",
+        ),
         (switch_config(router_bias=True), "router_bias is True"),
     ],
 )
 def test_what_ours_cannot_be_is_refused(config, message):
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises((CheckpointError, ConfigError), match=message):
         model_of(config, [], tied=True)
 
 
