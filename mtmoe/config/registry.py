@@ -101,7 +101,7 @@ def _annotations(function: Callable[..., Any]) -> Mapping[str, Any]:
     types: dict[str, Any] = {}
     for owner in reversed(owners):
         namespace = vars(sys.modules[owner.__module__])
-        for name, annotation in vars(owner).get("__annotations__", {}).items():
+        for name, annotation in inspect.get_annotations(owner).items():
             # One by one: a name that is imported under TYPE_CHECKING alone spoils
             # nothing but its own parameter.
             holder = types_module.SimpleNamespace(__annotations__={name: annotation})

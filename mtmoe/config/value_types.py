@@ -135,7 +135,7 @@ def _reference_matches(annotation: Any, reference: Reference) -> bool:
 
 def _gives(result: Any, annotation: Any) -> bool:
     """Whether what a call returns, by its type, can be of the annotated one."""
-    if annotation in (Any, object, inspect.Parameter.empty):
+    if annotation in (Any, object, inspect.Parameter.empty) or result is Any:
         return True
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:

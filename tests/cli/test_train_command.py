@@ -15,8 +15,8 @@ from mtmoe.cli.main import main
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A folder to work in with the tiny run's gin file."""
     monkeypatch.chdir(tmp_path)
-    dense = "EncoderDecoder.expert_layer_every = 0\n"  # quicker to build
-    Path("tiny.gin").write_text(tiny_training.GIN + dense)
+    dense = tiny_training.GIN.replace("layer_every = 1", "layer_every = 0")
+    Path("tiny.gin").write_text(dense)  # quicker to build
     return "--gin_file=tiny.gin"
 
 
@@ -58,6 +58,40 @@ def test_a_run_another_config_and_the_same_command(
     assert main([*command, *changed]) == 0
     assert store.latest("model/checkpoints") == 4
     assert "train.steps = 4" in Path("model/config.gin").read_text()
+
+
+def test_what_check_refuses_train_refuses_in_the_same_words(
+    tiny: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = [
+        "--gin_param=EncoderDecoder.num_heads=0",
+        "--gin_param=train.mixture='tinny'",
+        "--gin_param=encodr/train.seed=3",
+    ]
+    assert main(["check", tiny, *wrong]) == 2
+    checked = capsys.readouterr().err
+    assert main(["train", tiny, "--model_dir=model", *wrong]) == 2
+    assert capsys.readouterr().err == checked
+    assert all(mistake in checked for mistake in wrong)
+    assert [path.name for path in Path().iterdir()] == ["tiny.gin"]
+
+
+def test_explain_shows_what_is_in_force_and_lists_mistakes_behind(
+    tiny: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.gin").write_text("include 'tiny.gin'\ntrain.steps = 7\n")
+    assert main(["explain", "--gin_file=mine.gin", "--gin_param=train.seed=5"]) == 0
+    shown = capsys.readouterr().out
+    assert (
+        "train.steps = 7\n"
+        "    steps of the whole run.\n"
+        "    set at mine.gin:2; no default\n"
+        "    overrides 12, tiny.gin:11, included at mine.gin:1\n"
+    ) in shown
+    assert "set at --gin_param=train.seed=5; default 0\n" in shown
+    assert main(["explain", tiny, "--gin_param=train.keep=1"]) == 2
+    output = capsys.readouterr()
+    assert "train.keep = 1\n" in output.out and "--gin_param=train.keep=1" in output.err
 
 
 def test_a_binding_without_effect_is_refused(

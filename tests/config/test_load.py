@@ -10,8 +10,9 @@ import gin
 import pytest
 
 from mtmoe.config import load
+from mtmoe.config.effect import idle_bindings, sorted_by_owner
+from mtmoe.config.in_force import InForce
 from mtmoe.config.load import gin_directory, load_config, resolved_bindings
-from mtmoe.config.unused import check_all_used
 from mtmoe.errors import ConfigError
 
 
@@ -41,6 +42,12 @@ class Vehicle:
 def horn(volume: int = 3) -> int:
     """A configurable nobody calls."""
     return volume
+
+
+@gin.configurable(module="config_test")
+def carry(load=None):
+    """A configurable that says nothing of its parameter."""
+    return load
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +107,11 @@ def test_fingerprint_sees_values_not_macros_or_order() -> None:
     a, b, c = (load_config([name]) for name in ("a.gin", "b.gin", "c.gin"))
     assert a.fingerprint == b.fingerprint != c.fingerprint
     assert a.bindings == {"Engine.power": "2", "Engine.fuel": "'x'"}
-    assert a.places["Engine.power"].endswith("a.gin:2")
+    assert [statement.where for statement in a.statements] == [
+        "a.gin:1",
+        "a.gin:2",
+        "a.gin:3",
+    ]
 
 
 def test_shipped_files_are_found_by_their_short_name() -> None:
@@ -150,7 +161,7 @@ def test_a_users_module_in_the_current_folder_is_imported() -> None:
             ["must be given", "Engine.power", "run.gin:1"],
         ),
         ("M = %gin.REQUIRED\nEngine.power = %M", ["--gin_param='M=...'", "run.gin:1"]),
-        ("horn.volume = @Vehicle()", ["Vehicle.engine is not set", "Vehicle.name"]),
+        ("carry.load = @Vehicle()", ["Vehicle.engine is not set", "Vehicle.name"]),
     ],
 )
 def test_every_mistake_is_named_with_its_place(text: str, expected: list[str]) -> None:
@@ -218,16 +229,40 @@ def test_bindings_of_another_version_are_still_read() -> None:
     assert resolved_bindings(text, "x") == {"Gone.size": "3", "Engine.power": "1"}
 
 
+def idle(config: load.Config) -> tuple[list[str], list[str]]:
+    """Returns errors and notices about bindings that nothing has read."""
+    return sorted_by_owner(idle_bindings(InForce(config.statements), ()))
+
+
 def test_what_nobody_read_is_an_error_with_its_place() -> None:
     text = "Engine.power = 2\nbgi/Engine.fuel = 'x'\nhorn.volume = 1\n"
     config = load_config([write("run.gin", text)])
     with gin.config_scope("big"):
         Engine()
-    with pytest.raises(ConfigError) as caught:
-        check_all_used(config)
-    message = str(caught.value)
-    assert "bgi/Engine.fuel" in message and "run.gin:2" in message
-    assert "horn.volume" in message and "Engine.power" not in message
+    errors, notices = idle(config)
+    assert errors == [
+        "bgi/Engine.fuel has no effect: nothing calls Engine in the scope 'bgi'; did "
+        "you mean big? (run.gin:2)",
+        "horn.volume has no effect: nothing in this run calls horn (run.gin:3)",
+    ]
+    assert not notices
+
+
+def test_what_an_included_file_set_and_nobody_read_is_listed() -> None:
+    write("parts.gin", "horn.volume = 1\nEngine.power = 2\n")
+    config = load_config([write("run.gin", "include 'parts.gin'\n")])
+    Engine()
+    errors, (notice,) = idle(config)
+    assert not errors and "horn (1)" in notice and "Engine" not in notice
+
+
+def test_a_binding_that_an_inner_scope_hides_has_no_effect() -> None:
+    text = "Engine.power = 2\nbig/Engine.power = 3\n"
+    config = load_config([write("run.gin", text)])
+    with gin.config_scope("big"):
+        Engine()
+    ((error,), _) = idle(config)
+    assert error.startswith("Engine.power has no effect: every call of Engine has")
 
 
 def test_what_was_read_in_any_scope_is_used() -> None:
@@ -235,4 +270,59 @@ def test_what_was_read_in_any_scope_is_used() -> None:
     with gin.config_scope("a/b"):
         Engine()
     horn()
-    check_all_used(config)
+    assert idle(config) == ([], [])
+
+
+def test_a_config_without_its_idle_bindings_loads_to_the_same() -> None:
+    text = "P = 2\nEngine.power = %P\nhorn.volume = %Q\nQ = 3\n"
+    config = load_config([write("run.gin", text)])
+    Engine()
+    left = config.without(
+        one.key for one in idle_bindings(InForce(config.statements), ())
+    )
+    assert left.bindings == {"Engine.power": "2"}
+    assert "horn" not in left.text and "Q" not in left.text
+    again = load_config([write("flat.gin", left.text)])
+    assert again.fingerprint == left.fingerprint and Engine() == Engine(power=2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Engine.power = 1\nEngine.fuel = 'a'\nEngine.power = 2\n",
+        "Engine.power = 1\nEngine.fuel = 'a'\nconfig_test.Engine.power = 1\n",
+        "Engine:\n  power = 1\nEngine.power = 2\n",
+        "P = 1\nEngine.power = %P\nP = 2\n",
+    ],
+)
+def test_a_key_that_one_file_sets_twice_is_a_mistake(text: str) -> None:
+    message = refused(text)
+    assert "is set twice in run.gin" in message and "run.gin:" in message
+
+
+def test_a_later_file_and_the_same_include_twice_are_no_mistakes() -> None:
+    write("parts.gin", "Engine.power = 1\n")
+    write("run.gin", "include 'parts.gin'\ninclude 'parts.gin'\nEngine.power = 2\n")
+    load_config(["run.gin", write("more.gin", "Engine.power = 3\n")])
+    assert Engine().power == 3
+
+
+def test_mistakes_of_all_files_are_listed_beside_those_of_syntax() -> None:
+    write("broken.gin", "Engine.pwoer = 1\nEngine.fuel = oil\n")
+    message = refused("include 'broken.gin'\ninclude 'gone.gin'\nhorn.volme = 2\n")
+    for part in ("broken.gin:1", "broken.gin:2", "run.gin:2", "gone.gin", "run.gin:3"):
+        assert part in message
+
+
+def test_places_name_the_macro_that_is_wrong() -> None:
+    message = refused("P = 'x'\n\nEngine.cylinders = %P\n")
+    assert "(run.gin:3; %P is set at run.gin:1)" in message
+
+
+def test_a_module_that_fails_is_one_line() -> None:
+    write("my_broken_parts.py", "import gin\nundefined_name\n")
+    message = refused("\nimport my_broken_parts\n")
+    assert message == (
+        "run.gin:2: import my_broken_parts: NameError: name 'undefined_name' is not "
+        "defined, my_broken_parts.py:2"
+    )
