@@ -67,12 +67,11 @@ class EvaluationExamples:
 
 def concatenated(parts: Sequence[EvaluationExamples]) -> EvaluationExamples:
     """Puts examples of the same lengths behind each other; groups stay as they are."""
-    return EvaluationExamples(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("inputs", "targets", "group")
-        )
+    inputs, targets, group = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("inputs", "targets", "group")
     )
+    return EvaluationExamples(inputs, targets, group)
 
 
 def evaluation_examples(
@@ -149,9 +148,10 @@ def _examples_of(
     if isinstance(recipe, TextRecipe):
         examples = _masked(raw, recipe, numbers, lengths, num_noise_samples, seed)
     else:
-        keys = np.zeros(len(numbers), np.uint64)  # nothing of examples is random
-        made = Examples(*raw.features, raw.bad)
+        inputs, targets = raw.features
+        made = Examples(inputs, targets, raw.bad)
         if recipe is not None:
+            keys = np.zeros(len(numbers), np.uint64)  # nothing of examples is random
             made = recipe.make(raw, keys)
         examples = _padded(made, lengths, numbers)
     return dataclasses.replace(examples, coverage=coverage)
