@@ -50,7 +50,7 @@ def training_baselines(
       max_tokens: most tokens of a task that are counted; None: all.
 
     Raises:
-      CorpusError: a task has no training text.
+      CorpusError: a task's training text cannot be read, or none has any.
     """
     counts_V: dict[str, NDArray[np.int64]] = {}
     rates: dict[str, float] = {}

@@ -147,7 +147,9 @@ class Resamples:
         return self.estimates({"": (numerator_E, denominator_E)})[""].interval
 
     def _by_group(self, values_E: Numbers) -> NDArray[np.float64]:
-        return np.bincount(self.index, values_E, self.num_groups)
+        sums_G: NDArray[np.float64] = np.zeros(self.num_groups)
+        np.add.at(sums_G, self.index, values_E)
+        return sums_G
 
 
 def percentiles(
