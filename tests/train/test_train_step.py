@@ -1,10 +1,11 @@
 """Outputs of the training and evaluation steps against the model they are made of."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from oracles.model_runner import (
-    layout_program,
     random_batch,
     run,
     segmented,
@@ -14,6 +15,7 @@ from oracles.model_runner import (
 
 from mtmoe.evaluate.step import evaluation_step_builder
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.program import MeshProgram
 from mtmoe.model.moe.routers.switch import SwitchRouter
 from mtmoe.train.step import train_step_builder
@@ -27,6 +29,9 @@ class GradientDescent:
         return [mtf.assign_sub(variable, grad * rate) for variable, grad in gradients]
 
 
+ONE, TWO = Layout(), Layout("batch:2", "batch:batch;experts:batch")
+
+
 def schedule(step):
     return 0.25 / tf.cast(step + 1, tf.float32)
 
@@ -35,27 +40,43 @@ def small_model(**fields):
     return tiny_model(num_encoder_layers=1, num_decoder_layers=1, **fields)
 
 
-def one_step(model, batch, program=None, num_languages=0, **arguments):
-    """Returns the outputs and the variables before and after one training step."""
-    program = program or MeshProgram(jit_compile=False)
-    batch = segmented(batch)
-    signature = {name: tf.TensorSpec(x.shape, x.dtype) for name, x in batch.items()}
+def roomy_model():
+    """Experts in both layers, which drop nothing and see no noise."""
+    router = SwitchRouter(jitter_epsilon=0.0)
+    moe = tiny_moe(router=router, train_factor=4.0)
+    return small_model(expert_layer_every=1, moe=moe)
+
+
+@functools.cache
+def made_step(model, signature, layout, num_languages, packed, logit_z_loss):
+    """Returns a program, its training step and its initial values, made once."""
+    program = MeshProgram(layout, jit_compile=False)
     build = train_step_builder(
-        model, GradientDescent(), schedule, num_languages, **arguments
+        model, GradientDescent(), schedule, num_languages, packed, logit_z_loss
     )
-    step = program.function(build, signature, "train", training=True)
-    before = program.variables()
+    step = program.function(build, dict(signature), "train", training=True)
+    return program, step, program.variables()
+
+
+def one_step(
+    model, batch, layout=ONE, num_languages=0, packed=False, logit_z_loss=1e-4
+):
+    """Returns the outputs and the variables before and after one training step."""
+    batch = segmented(batch)
+    signature = tuple(
+        (name, tf.TensorSpec(x.shape, x.dtype)) for name, x in batch.items()
+    )
+    program, step, before = made_step(
+        model, signature, layout, num_languages, packed, logit_z_loss
+    )
+    program.assign(before)
     outputs = {name: x.numpy() for name, x in step(1, **batch).items()}
     return outputs, before, program.variables()
 
 
 @pytest.fixture(scope="module")
 def stepped():
-    router = SwitchRouter(jitter_epsilon=0.0)
-    model = small_model(
-        expert_layer_every=1, moe=tiny_moe(router=router, train_factor=4.0)
-    )
-    batch = random_batch()
+    model, batch = roomy_model(), random_batch()
     return model, batch, *one_step(model, batch)
 
 
@@ -195,7 +216,7 @@ def packed_batch():
 
 
 def test_sums_by_language_count_segments_and_never_padding():
-    model = small_model(expert_layer_every=1, moe=tiny_moe(train_factor=4.0))
+    model = roomy_model()
     outputs, _, _ = one_step(model, packed_batch(), num_languages=3, packed=True)
     assert outputs["language_tokens"].tolist() == [2.0, 0.0, 2.0]
     assert outputs["language_loss"][1] == 0.0
@@ -221,12 +242,7 @@ def test_sums_by_language_do_not_depend_on_the_layout():
     model = small_model(expert_layer_every=1, moe=tiny_moe(router=router, group_size=1))
     arguments = {"num_languages": 3, "packed": True}
     one, _, after_one = one_step(model, packed_batch(), **arguments)
-    two, _, after_two = one_step(
-        model,
-        packed_batch(),
-        layout_program("batch:2", "batch:batch;experts:batch"),
-        **arguments,
-    )
+    two, _, after_two = one_step(model, packed_batch(), TWO, **arguments)
     np.testing.assert_array_equal(one["language_experts"], two["language_experts"])
     np.testing.assert_array_equal(one["language_tokens"], two["language_tokens"])
     for name, value in one.items():
@@ -239,10 +255,7 @@ def test_sums_by_language_do_not_depend_on_the_layout():
 
 def test_packing_a_batch_changes_neither_its_loss_nor_its_gradient():
     """Two examples in a row of their own, or both in one: the same step."""
-    model = small_model(
-        expert_layer_every=1,
-        moe=tiny_moe(router=SwitchRouter(jitter_epsilon=0.0), train_factor=4.0),
-    )
+    model = roomy_model()
     packed = packed_batch()
     alone = {name: np.zeros([3, x.shape[1]], x.dtype) for name, x in packed.items()}
     for row, (source, segment) in enumerate([(0, 1), (0, 2), (1, 1)]):
