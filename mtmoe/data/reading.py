@@ -9,6 +9,7 @@ from typing import Any
 import seqio
 
 from mtmoe.data.task_card import task_card
+from mtmoe.data.vocabularies import vocabulary_behind
 from mtmoe.errors import CorpusError, MtmoeError
 
 
@@ -26,7 +27,10 @@ def reading(task: seqio.Task, split: str) -> Iterator[None]:
 
     Raises:
       CorpusError: the source cannot be opened.
+      ConfigError: a vocabulary cannot be used.
     """
+    for feature in task.output_features.values():
+        vocabulary_behind(feature.vocabulary)  # in a graph its error would be lost
     try:
         yield
     except MtmoeError:

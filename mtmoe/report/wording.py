@@ -49,7 +49,7 @@ DEFINITIONS = (
     (
         "Bits per byte",
         "The model's loss summed over text tokens, in bits, divided by the UTF-8 bytes "
-        "those tokens stand for. Comparable across vocabularies; across scripts keep "
+        "of the text behind them. Comparable across vocabularies; across scripts keep "
         "in mind that a letter takes one byte in Latin and two or three in others.",
     ),
     (

@@ -9,6 +9,8 @@ import seqio
 from batch_contents import PAIRS
 from fake_tasks import add_supervised_task, add_text_task, random_documents
 
+from mtmoe.data.sentencepiece_vocabulary import SentencePieceVocabulary
+
 SENTENCES = (
     "All human beings are born free and equal in dignity and rights.",
     "They are endowed with reason and conscience and should act in brotherhood.",
@@ -48,7 +50,7 @@ def small_vocabulary(tmp_path_factory) -> seqio.Vocabulary:
         bos_id=-1,
         minloglevel=2,
     )
-    return seqio.SentencePieceVocabulary(f"{prefix}.model", extra_ids=100)
+    return SentencePieceVocabulary(f"{prefix}.model", extra_ids=100)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from mtmoe.errors import CorpusError, UnknownNameError
 from mtmoe.evaluate import predictions
 from mtmoe.evaluate.predictions import PredictionRequest, predict, read_lines
+from mtmoe.evaluate.trained_run import load_trained_run
 from mtmoe.model.decoding.strategies import Sampling
 
 
@@ -53,6 +54,49 @@ def test_a_bad_line_is_named_and_the_others_are_answered(tiny_model, tmp_path):
     assert len(written) == 6 and written[0] == written[2] == written[4] == ""
     assert written[1].endswith(" haki") and written[3].startswith("no blank")
     assert list(lines[3].spans) == [0]  # the model knows blanks alone: one at the end
+
+
+def test_a_decoder_alone_gets_no_end_mark_behind_a_prompt(
+    tiny_model, tmp_path, monkeypatch
+):
+    model_dir = shutil.copytree(tiny_model, tmp_path / "model")
+    config = (model_dir / "config.gin").read_text()
+    lines = [line for line in config.splitlines() if "coder_layers" not in line]
+    config = "\n".join([*lines, "EncoderDecoder.num_layers = 2"])
+    config = config.replace("EncoderDecoder", "DecoderOnly")
+    lengths = '{"inputs": 48, "targets": 20}'
+    (model_dir / "config.gin").write_text(config.replace(lengths, '{"targets": 48}'))
+    source, target = tmp_path / "in.txt", tmp_path / "out.txt"
+    source.write_text("frei <extra_id_0>\nhaki\n", encoding="utf-8")
+    asked = []
+
+    class Silent:
+        """Stands in for a model that writes nothing."""
+
+        def __init__(self, run, strategy, eos_id, batch_size, seed):
+            asked.append((run.model.bidirectional_prefix, eos_id))
+            self.run = run
+
+        def load(self, values, where):
+            pass
+
+        def __call__(self, inputs, keys, what):
+            asked.append(inputs)
+            return np.zeros([len(inputs), 48], np.int32)
+
+    monkeypatch.setattr(predictions, "Generator", Silent)
+    predict(PredictionRequest(model_dir, source, target))
+    (is_prefix, eos_id), inputs = asked
+    assert is_prefix and eos_id == 1 and not (inputs == 1).any()
+    first_blank = 358  # bytes, and 100 sentinels behind them
+    assert inputs[:, :8].tolist() == [
+        [*(3 + byte for byte in b"frei "), first_blank, 0, 0],
+        [*(3 + byte for byte in b"haki "), first_blank, 0, 0],
+    ]
+    run = load_trained_run(model_dir).settings
+    assert predictions._as_trained(run, is_prefix=True) is run
+    plain = predictions._as_trained(run, is_prefix=False)
+    assert not plain.model.bidirectional_prefix  # each token saw those before it
 
 
 def test_a_strategy_and_a_seed_are_chosen(tiny_model, tmp_path, monkeypatch):

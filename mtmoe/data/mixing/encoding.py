@@ -57,7 +57,7 @@ def language_encoding(code: str) -> Encoding:
 def bytes_per_token(
     vocabulary: seqio.Vocabulary, tokens: npt.NDArray[np.int32]
 ) -> float:
-    """Returns the UTF-8 bytes that a token of text stands for in a list of tokens.
+    """Returns the UTF-8 bytes that a token of text is spelled with in a list of tokens.
 
     Args:
       vocabulary: the tokens' vocabulary.

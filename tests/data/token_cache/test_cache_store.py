@@ -36,7 +36,7 @@ from mtmoe.data.token_cache import store
 from mtmoe.data.token_cache.manifest import MANIFEST_NAME
 from mtmoe.data.token_cache.store import open_split
 from mtmoe.data.token_cache.writer import finish_split, run_job, shard_jobs
-from mtmoe.errors import CorpusError, UnknownNameError
+from mtmoe.errors import CorpusError, ManifestError, UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry")
 
@@ -387,3 +387,20 @@ def test_a_killed_writer_and_processes_that_build_at_once(tmp_path, monkeypatch)
     assert MANIFEST_NAME not in there and not any("facts" in name for name in there)
     _, whole = write(tmp_path / "whole")
     assert {name: resumed[name] for name in whole} == whole
+
+
+def test_tokens_of_a_version_that_took_text_for_sentinels(
+    small_vocabulary, own_cache, clean_registry
+):
+    task = add_text_task("spelled", ["und <extra_id_0> frei"] * 3, small_vocabulary)
+    file = small_vocabulary.sentencepiece_model_file
+    theirs = seqio.SentencePieceVocabulary(file, extra_ids=100)
+    open_split(task, "train")
+    (directory,) = own_cache.glob("tasks/spelled/train-*")
+    (manifest,) = directory.glob("MANIFEST.json")
+    content = json.loads(manifest.read_text())
+    sentinel = int(np.array(theirs.encode(" <extra_id_0>")).max())
+    content["shards"][0]["largest_token"] = sentinel
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(ManifestError, match=f"{directory}.*remove that folder"):
+        open_split(task, "train")

@@ -15,6 +15,7 @@ from mtmoe.data.token_cache.encoding import (
     encode_texts,
     plain_text_key,
 )
+from mtmoe.errors import CorpusError
 
 TEXTS = [*SENTENCES, "", "  two  spaces ", "tab\there", "🙂 and Ωmega <extra_id_1>"]
 
@@ -32,6 +33,18 @@ def test_tokens_are_the_vocabulary_s_however_texts_are_grouped(
     assert {tokens.dtype for tokens in encoded} == {np.dtype(np.int32)}
     joined = document_tokens(TEXTS, vocabulary)
     np.testing.assert_array_equal(joined, np.concatenate(encoded))
+
+
+def test_seqios_own_class_would_read_sentinels_in_text(small_vocabulary):
+    file = small_vocabulary.sentencepiece_model_file
+    theirs = seqio.SentencePieceVocabulary(file, extra_ids=100)
+    same = TEXTS[:-1]
+    for ours, other in zip(
+        encode_texts(same, small_vocabulary), encode_texts(same, theirs), strict=True
+    ):
+        np.testing.assert_array_equal(ours, other)
+    with pytest.raises(CorpusError, match="spells a sentinel.*<extra_id_1>"):
+        list(encode_texts(TEXTS, theirs))
 
 
 def test_no_documents_are_no_tokens_and_padding_is_left_out(
