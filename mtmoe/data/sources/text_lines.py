@@ -18,7 +18,7 @@ from mtmoe.data.sources.so_far import ReadSoFar
 from mtmoe.errors import CorpusError
 
 _CHUNK = 1 << 20
-_COMPRESSED = 1 << 17  # decompressed together
+_COMPRESSED = 1 << 14  # bytes decompressed together
 _HEAD = 1 << 16  # bytes by which a file is judged
 
 
