@@ -32,7 +32,7 @@ COUNTED_LANGUAGE = 1_000_000
 
 _SAMPLED_FILES = 4
 _SAMPLED_CHARACTERS = 250_000  # of a file, and at least
-_SAMPLED_BYTES = 300_000  # of it as it is: it is decompressed in blocks
+_SAMPLED_BYTES = 600_000  # of it as it is: it is decompressed in blocks
 _ENCODED_CHARACTERS = 50_000  # of these
 _ENCODED_TOGETHER = 1000  # pages
 _MOST_STATED_FILES = 5000  # a folder of more is large
