@@ -9,6 +9,7 @@ from pathlib import Path
 
 import seqio
 
+from mtmoe.data.found_tasks import register_all_found
 from mtmoe.data.registry import task_modules_imported
 from mtmoe.data.task_card import FAMILIES, TaskCard, task_card
 from mtmoe.errors import UnknownNameError
@@ -55,11 +56,13 @@ def select_tasks(
 ) -> tuple[seqio.Task, ...]:
     """Returns the registered tasks that are as wanted, in order of name.
 
-    A task with two names is there once, under its own.
+    Those of web text are there if a folder of it is given (`found_tasks`). A task with
+    two names is there once, under its own.
 
     Raises:
       UnknownNameError: no such family, language or metric; with the nearest names.
     """
+    register_all_found()
     names = seqio.TaskRegistry.names()
     tasks = sorted(
         (task for name in names if (task := seqio.TaskRegistry.get(name)).name == name),

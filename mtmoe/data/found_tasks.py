@@ -7,18 +7,22 @@ looks there, and it is called when a name that begins with its prefix is looked 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
-_REGISTER: dict[str, Callable[[], None]] = {}
+from mtmoe.errors import MtmoeError
+
+_REGISTER: dict[str, Callable[[str], None]] = {}
 
 
-def register_when_asked(prefix: str, register: Callable[[], None]) -> None:
+def register_when_asked(prefix: str, register: Callable[[str], None]) -> None:
     """Has a function called whenever `PREFIX` or `PREFIX.anything` is looked up.
 
     Args:
       prefix: the first part of the names, up to a dot.
-      register: registers tasks and mixtures, those that are not registered yet; raises
-        MtmoeError if the user has given no folder, or it cannot be used.
+      register: takes the name, or "" if all tasks are wanted; registers tasks and
+        mixtures, those that are not registered yet. It raises MtmoeError if what the
+        user has given cannot be used, and for a name also if nothing is given.
     """
     _REGISTER[prefix] = register
 
@@ -31,9 +35,17 @@ def register_found(name: str) -> None:
     """
     register = _REGISTER.get(name.partition(".")[0])
     if register is not None:
-        register()
+        register(name)
 
 
-def prefixes() -> tuple[str, ...]:
-    """Returns the prefixes that functions are known for."""
-    return tuple(_REGISTER)
+def register_all_found() -> None:
+    """Registers all there is, for lists; a line on stderr says what cannot be used."""
+    for prefix, register in _REGISTER.items():
+        try:
+            register("")
+        except MtmoeError as error:
+            print(f"mtmoe: tasks {prefix}.* are not listed: {error}", file=sys.stderr)
+
+
+CALLS_REGISTERING = (register_found.__code__, register_all_found.__code__)
+"""Code whose callees register tasks."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import seqio
 
+from mtmoe.data.found_tasks import CALLS_REGISTERING
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.task_card import DescribedTask, TaskCard
 from mtmoe.data.vocabularies import configured_vocabulary
@@ -116,9 +117,14 @@ def register_alias(alias: str, name: str) -> str:
 
 
 def registration_place() -> seqio.dataset_providers.SourceInfo:
-    """Returns file and line of the module-level statement that is registering."""
+    """Returns file and line of the statement that is registering.
+
+    It is at the level of a module, or in a function that `found_tasks` calls.
+    """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "<module>":
+        if frame.f_back and frame.f_back.f_code in CALLS_REGISTERING:
+            break
         frame = frame.f_back
     if frame is None:
         return seqio.dataset_providers.SourceInfo()

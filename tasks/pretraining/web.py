@@ -36,24 +36,38 @@ _of_folder: list[WebTextFolder] = []  # the one that tasks are registered for
 _names: list[str] = []  # of what is registered
 
 
-def register_folder() -> None:
+def register_folder(name: str) -> None:
     """Registers the tasks and mixtures of the user's folder, in place of another's.
+
+    Args:
+      name: what is asked for; "" for whatever there is.
 
     Raises:
       CorpusError: no folder is given, or its layout is not known.
     """
-    folder = open_folder(web_text_directory(), part=web_text_part())
     registered = {*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()}
+    if name in registered.difference(_names):  # a mixture of the user's own
+        return
+    if not web_text_directory():
+        _forget()
+        if not name:
+            return
+    folder = open_folder(web_text_directory(), part=web_text_part())
     if _of_folder == [folder] and registered.issuperset(_names):
         return
-    for name in registered.intersection(_names):
-        for registry in (seqio.TaskRegistry, seqio.MixtureRegistry):
-            if name in registry.names():
-                registry.remove(name)
-    _of_folder[:], _names[:] = [folder], []
+    _forget()
+    _of_folder.append(folder)
     sources = {code: WebTextSource(code) for code in folder.files}
     for ending, objective in OBJECTIVES.items():
         _register(folder, ending, objective, sources)
+
+
+def _forget() -> None:
+    for registry in (seqio.TaskRegistry, seqio.MixtureRegistry):
+        for name in registry.names() & set(_names):
+            registry.remove(name)
+    _of_folder.clear()
+    _names.clear()
 
 
 def _register(

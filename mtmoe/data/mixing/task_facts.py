@@ -35,7 +35,6 @@ from mtmoe.data.task_rows import Lengths
 from mtmoe.data.token_cache.reader import CachedSplit
 from mtmoe.data.token_rows import cut_rows
 from mtmoe.errors import ConfigError, CorpusError, UnknownNameError
-from mtmoe.languages import language
 
 TYPICAL_TOKENS: Mapping[str, tuple[int, int]] = {
     "pretraining": (512, 114),
@@ -265,11 +264,11 @@ def _stated_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts:
 
 
 def _encoding(task: seqio.Task) -> Encoding | None:
-    """Returns how the vocabulary writes a task's language, if that is one of mC4's."""
+    """Returns how the vocabulary writes a task's language; None if nothing tells."""
     code = task_card(task).language
     try:
-        return language_encoding(code) if code and language(code) else None
-    except UnknownNameError:
+        return language_encoding(code) if code else None
+    except (UnknownNameError, ConfigError):  # no language, or no text in its script
         return None
 
 

@@ -31,7 +31,8 @@ COUNTED_LANGUAGE = 1_000_000
 """Bytes of files up to which a language of a larger folder is counted."""
 
 _SAMPLED_FILES = 4
-_SAMPLED_CHARACTERS = 250_000  # of a file
+_SAMPLED_CHARACTERS = 250_000  # of a file, and at least
+_SAMPLED_BYTES = 600_000  # of it as it is: it is decompressed in blocks
 _ENCODED_CHARACTERS = 50_000  # of these
 _ENCODED_TOGETHER = 1000  # pages
 _MOST_STATED_FILES = 5000  # a folder of more is large
@@ -137,7 +138,7 @@ def _estimated(source: WebTextSource, vocabulary: seqio.Vocabulary) -> WebTextSi
     sizes = file_sizes(paths)
     sampled, read = _NOTHING, 0.0
     for number in _evenly(len(paths)):
-        texts, share = _sample(source, paths[number])
+        texts, share = _sample(source, paths[number], sizes[number])
         sampled += _size(texts, list(_first(texts, _ENCODED_CHARACTERS)), vocabulary)
         read += share * sizes[number]
     if not read or not sampled.pages:
@@ -154,14 +155,16 @@ def _evenly(count: int) -> list[int]:
     return sorted({round(i * (count - 1) / last) for i in range(_SAMPLED_FILES)})
 
 
-def _sample(source: WebTextSource, path: str) -> tuple[list[str], float]:
+def _sample(source: WebTextSource, path: str, size: int) -> tuple[list[str], float]:
     """Returns the first pages of a file, and what share of the file they are."""
     so_far, texts, characters = ReadSoFar(), [], 0
     for page in source.pages_of_file(path, so_far):
         texts.append(page.text)
         characters += len(page.text)
         if characters >= _SAMPLED_CHARACTERS:
-            return texts, min(so_far.fraction(), 1.0)
+            share = min(so_far.fraction(), 1.0)
+            if share * size >= _SAMPLED_BYTES:
+                return texts, share
     return texts, 1.0
 
 

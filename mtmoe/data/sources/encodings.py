@@ -49,7 +49,7 @@ def why_not_text(path: str, head: bytes) -> str:
         if head.startswith(signature):
             return f"no text: {what}"
     nuls = head.count(0)
-    if nuls > _TRACE_OF_NULS * len(head):
+    if nuls > max(1, _TRACE_OF_NULS * len(head)):
         encoding = _wide_encoding(head)
         if encoding:
             return f"{encoding} by its NUL bytes, not UTF-8; " + _conversion(

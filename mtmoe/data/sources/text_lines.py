@@ -18,7 +18,7 @@ from mtmoe.data.sources.so_far import ReadSoFar
 from mtmoe.errors import CorpusError
 
 _CHUNK = 1 << 20
-_COMPRESSED = 1 << 17  # decompressed together
+_COMPRESSED = 1 << 14  # bytes decompressed together
 _HEAD = 1 << 16  # bytes by which a file is judged
 
 
@@ -148,7 +148,10 @@ def _opened(path: str, so_far: ReadSoFar | None) -> Iterator[IO[bytes]]:
         if path.lower().endswith(".gz"):
             yield cast(IO[bytes], gzip.GzipFile(fileobj=raw))
         elif path.lower().endswith(".zst"):
-            yield io.BufferedReader(_ZstdStream(raw))
+            zstd = _ZstdStream(raw)
+            if so_far is not None:
+                so_far.fraction = lambda: raw.tell() / size * zstd.share_handed_out
+            yield io.BufferedReader(zstd)
         else:
             yield raw
 
@@ -166,6 +169,12 @@ class _ZstdStream(io.RawIOBase):
         self._new_frame = zstandard.ZstdDecompressor().decompressobj
         self._frame: Any = None
         self._ready = b""
+        self._decompressed = 0
+
+    @property
+    def share_handed_out(self) -> float:
+        """Share of what has been decompressed, in blocks, that has been read."""
+        return 1 - len(self._ready) / max(self._decompressed, 1)
 
     def readable(self) -> bool:
         return True
@@ -178,6 +187,7 @@ class _ZstdStream(io.RawIOBase):
                     raise EOFError("the file ends inside a Zstandard frame")
                 return 0
             self._ready = self._decompress(compressed)
+            self._decompressed += len(self._ready)
         size = min(len(buffer), len(self._ready))
         buffer[:size] = self._ready[:size]
         self._ready = self._ready[size:]

@@ -11,6 +11,7 @@ import seqio
 from fake_tasks import add_text_task, random_documents
 
 from mtmoe.data.batches import TrainingBatches
+from mtmoe.data.mixing import encoding
 from mtmoe.data.mixing.mixtures import register_mixture, register_weighted_mixture
 from mtmoe.data.mixing.plan import NO_LANGUAGE, mixture_plan
 from mtmoe.data.mixing.plan_rows import ESTIMATES
@@ -48,6 +49,11 @@ def bytes_and_little_text(monkeypatch):
         "configured_vocabulary.factory = @byte_vocabulary"
     )
     monkeypatch.setattr("mtmoe.data.mixing.encoding.load_corpus", Corpus)
+    for function in (encoding._encoding, encoding._measure):
+        function.cache_clear()
+    yield
+    for function in (encoding._encoding, encoding._measure):
+        function.cache_clear()
 
 
 @pytest.fixture

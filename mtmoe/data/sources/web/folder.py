@@ -185,7 +185,9 @@ def _refuse_strays(
     strays = [
         name
         for name in names
-        if name not in known and ending.search(name) and not _ANY_C4_FILE.search(name)
+        if name not in known
+        and not _ANY_C4_FILE.search(name)
+        and (ending.search(name) or _is_unpacked(name, layout))
     ]
     if strays:
         raise CorpusError(
@@ -193,6 +195,11 @@ def _refuse_strays(
             f"(such as {matches[0]}), {len(strays)} are not: {_some(strays, _SHOWN)}; "
             "move them elsewhere"
         )
+
+
+def _is_unpacked(name: str, layout: Layout) -> bool:
+    """Whether a file is one of the layout's, but for the packing it lacks."""
+    return any(layout.pattern.match(name + ending) for ending in (".gz", ".zst"))
 
 
 def _folder(

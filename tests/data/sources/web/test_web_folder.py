@@ -135,6 +135,10 @@ def test_a_mixed_folder_is_refused(tmp_path):
     with pytest.raises(CorpusError, match=r"mixed.*a/b/c\.parquet"):
         open_folder(str(tmp_path / "c"))
     example = layouts.ALLENAI_301.example
+    unpacked = example.removesuffix(".gz").replace("c4-sw", "c4-yo")
+    _touch(tmp_path / "f", example, unpacked)
+    with pytest.raises(CorpusError, match=r"mixed.*c4-yo.*-00032\.json; move"):
+        open_folder(str(tmp_path / "f"))
     _touch(tmp_path / "d", example, "multilingual/c4-sw.00000-00001.json.gz")
     with pytest.raises(CorpusError, match="mC4 3.0.1.*and AllenAI's mC4 3.1.0"):
         open_folder(str(tmp_path / "d"))
