@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import seqio
 
+from mtmoe.data.sources.values import text_problem
 from mtmoe.data.task_form import Step
 from mtmoe.data.vocabularies import vocabulary_behind
+from mtmoe.errors import CorpusError
 
 Int32Array = npt.NDArray[np.int32]
 
@@ -29,8 +31,12 @@ def encode_texts(
     Args:
       texts: taken as they are needed, some hundred thousand characters at a time.
       vocabulary: what to encode with.
+
+    Raises:
+      CorpusError: one is no text, or has half a surrogate pair.
     """
     vocabulary = vocabulary_behind(vocabulary)
+    texts = _refusing_others(texts)
     if isinstance(vocabulary, seqio.SentencePieceVocabulary):
         tokenizer = vocabulary.tokenizer
         for together in _groups(texts):
@@ -67,6 +73,14 @@ def plain_text_key(offline: tuple[Step, ...]) -> str | None:
         return None
     key: str | None = rekey.keywords["key_map"].get("targets")
     return key
+
+
+def _refusing_others(texts: Iterable[str]) -> Iterator[str]:
+    for number, text in enumerate(texts, start=1):
+        problem = text_problem(text)
+        if problem:
+            raise CorpusError(f"text {number:,} to encode {problem}; a text is wanted")
+        yield text
 
 
 def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
