@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -41,7 +42,7 @@ def reading(task: seqio.Task, split: str) -> Iterator[None]:
         where = f"task {task.name!r}, split {split!r}"
         if not _raised_in(task.source, error):
             raise UserCodeError(
-                f"{where}: {_failing_step(task, error)}: {described(error)}"
+                f"{where}: {_failing_step(task, split, error)}: {described(error)}"
             ) from error
         origin = task_card(task).origin
         raise CorpusError(
@@ -147,14 +148,35 @@ def _raised_in(source: seqio.DataSource, error: Exception) -> bool:
     return False
 
 
-def _failing_step(task: seqio.Task, error: Exception) -> str:
-    """Names the first of a task's steps that was running, or all of them."""
+def _failing_step(task: seqio.Task, split: str, error: Exception) -> str:
+    """Says which of a task's steps was running, or that one of them was."""
     running = functions_in(error)
     for step in task.preprocessors:
         name = function_name(step)
         if name.partition(" ")[0].rpartition(".")[2] in running:
-            return f"its step {name} fails"
-    return "its steps fail"
+            return f"its step {name} fails" + _no_texts(task, split, step)
+    return "its source or a step of it fails"
+
+
+def _no_texts(task: seqio.Task, split: str, failing: Any) -> str:
+    """Says which of the features that are tokenised are no text, if any are."""
+    if failing is not seqio.preprocessors.tokenize:
+        return ""
+    with contextlib.suppress(Exception):  # it fails, as it did before
+        dataset = task.source.get_dataset(split=split, shuffle=False)
+        for step in itertools.takewhile(lambda x: x is not failing, task.preprocessors):
+            dataset = seqio.add_kwargs_to_transform(
+                step, sequence_length=None, output_features=task.output_features
+            )(dataset)
+        kinds = {
+            name: dataset.element_spec[name].dtype.name
+            for name in task.output_features
+            if name in dataset.element_spec
+        }
+        wrong = [f'"{name}" is {x}' for name, x in kinds.items() if x != "string"]
+        if wrong:
+            return f" ({', '.join(wrong)}; texts are wanted)"
+    return ""
 
 
 def _advice(task: seqio.Task) -> str:
