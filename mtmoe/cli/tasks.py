@@ -54,7 +54,7 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "num_examples",
         None,
-        "preview: how many (3); verify: only the first so many (all; 50 of web text and "
+        "preview: how many (3); verify: only the first (all; 50 of web text and "
         "of what TensorFlow Datasets has)",
         lower_bound=1,
     )

@@ -112,7 +112,7 @@ def verify(*names: str, split: str = "train") -> int:
          "a list in one row, a text in another (huggingface/datasets#3965)"),
         ("surrogate", 2, '"targets" has half a surrogate pair', "half a surrogate pair "
          "in a JSON string"),
-        ("deep", 2, "not JSON: nested too deep", "a record of 100,000 nested lists "
+        ("deep", 2, "not JSON: nested too deeply", "a record of 100,000 nested lists "
          "in a file of one's own (simplejson/simplejson#28, unslothai/unsloth#7465)"),
     ],
 )  # fmt: skip

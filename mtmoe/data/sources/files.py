@@ -110,7 +110,7 @@ def read_records(
             try:
                 record = json.loads(line)
             except RecursionError:
-                on_bad(BadRecord(path, number, "not JSON: nested too deep to be read"))
+                on_bad(BadRecord(path, number, "not JSON: nested too deeply"))
                 continue
             except ValueError as error:
                 on_bad(BadRecord(path, number, f"not JSON: {error}"))

@@ -133,7 +133,7 @@ def test_bad_records_up_to_a_quota_are_left_out_counted_and_told(folder, capsys)
     assert source.place("train", 1) == f"{folder}/a.jsonl:3"
     [line] = capsys.readouterr().err.splitlines()
     assert "3 bad examples are left out: " in line
-    assert "a.jsonl:6: not JSON: nested too deep" in line
+    assert "a.jsonl:6: not JSON: nested too deeply" in line
 
 
 @pytest.mark.parametrize("quota", ["-1", "0.5", "True", "None"])
