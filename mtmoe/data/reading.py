@@ -9,7 +9,9 @@ from typing import Any
 
 import seqio
 
+from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.sources.pairs import PairSource
+from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.values import MadeExampleError
 from mtmoe.data.task_card import task_card
 from mtmoe.data.task_form import task_form
@@ -50,6 +52,15 @@ def reading(task: seqio.Task, split: str) -> Iterator[None]:
             + (f" ({origin})" if origin else "")
             + f": {described(error)}{_advice(task)}"
         ) from error
+
+
+def num_left_out(source: seqio.DataSource, split: str) -> int:
+    """Returns how many bad examples the last reading of a source left out."""
+    if isinstance(source, JoinedSource):
+        return sum(num_left_out(x.source, split) for x in source.parts_of(split))
+    if isinstance(source, PairSource | TextSource):
+        return source.num_left_out(split)
+    return 0
 
 
 def check_features(task: seqio.Task, split: str) -> None:

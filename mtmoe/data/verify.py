@@ -13,10 +13,9 @@ import seqio
 
 from mtmoe.data.metrics.scale import perfect_score
 from mtmoe.data.objectives.language_model import LanguageModel
-from mtmoe.data.reading import examples_in_order
+from mtmoe.data.reading import examples_in_order, num_left_out
 from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.sources.pairs import PairSource
-from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.task_card import task_card
 from mtmoe.data.task_form import check_split, task_form
@@ -108,18 +107,13 @@ def verify_task(
         raise CorpusError(f"task {task.name!r} has no examples in split {split!r}")
     is_whole = limit is None or next(found, None) is None
     scores = seen.scores()
-    source = task.source
     return Verification(
         task=task.name,
         split=split,
         num_examples=seen.count,
         is_whole=is_whole,
         num_available=None if is_whole else _num_available(task, split),
-        num_left_out=(
-            source.num_left_out(split)
-            if isinstance(source, PairSource | TextSource)
-            else 0
-        ),
+        num_left_out=num_left_out(task.source, split),
         inputs_lengths=seen.sizes["inputs"].mean_and_max(),
         targets_lengths=seen.sizes["targets"].mean_and_max(),
         scores=scores,

@@ -6,6 +6,7 @@ import json
 import sys
 
 import gin
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -15,11 +16,14 @@ from hypothesis import strategies as st
 from mtmoe.cli.main import main
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.evaluation_examples import evaluation_examples
+from mtmoe.data.reading import examples_in_order
 from mtmoe.data.registry import get_task
 from mtmoe.data.sources.records import RecordSource
 from mtmoe.data.token_cache.writer import uncached_examples
 from mtmoe.data.verify import verify_task
 from mtmoe.errors import CorpusError, UserCodeError
+from mtmoe.evaluate.bootstrap import Bootstrap
+from mtmoe.evaluate.own_metrics import task_metrics
 
 BYTES = "--gin_param=configured_vocabulary.factory=@byte_vocabulary"
 LENGTHS = {"inputs": 64, "targets": 32}
@@ -196,6 +200,14 @@ def test_what_a_users_function_raises_is_one_line(folder, tried, name, words):
     message = str(caught.value)
     head, tail = words.split("PLACE")
     assert "\n" not in message and f"task 'mine.{name}'" in message
+    if name != "step_raises":  # evaluation says the same
+        task = get_task(f"mine.{name}")
+        records = list(examples_in_order(task, "train", None, trim=False))
+        tokens = np.array([record["targets"] for record in records])
+        resamples = Bootstrap(num_resamples=10).resamples(task.name, np.arange(3))
+        with pytest.raises(UserCodeError) as evaluating:
+            task_metrics(task, records, tokens, None, resamples)
+        assert str(evaluating.value) == message
     assert f"{head}{folder}/mine.py:" in message and tail in message
     tried(
         "values", f"a function of the user's that fails ({name.replace('_', ' ')})",

@@ -20,7 +20,12 @@ import numpy.typing as npt
 import seqio
 
 import mtmoe
-from mtmoe.data.reading import check_features, check_text, reading
+from mtmoe.data.reading import (
+    check_features,
+    check_text,
+    num_left_out,
+    reading,
+)
 from mtmoe.data.registry import get_task
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
@@ -152,7 +157,7 @@ def write_shard(
         )
     told.finish()
     facts = dataclasses.replace(
-        facts, left_out=_num_left_out(task, job.split), empty=told.empty
+        facts, left_out=num_left_out(task.source, job.split), empty=told.empty
     )
     written = {"fingerprint": job.fingerprint, "shard": facts.to_json()}
     write_file(_facts_path(job), json.dumps(written, indent=1).encode("utf-8"))
@@ -273,14 +278,6 @@ class _Told:
         self._tokens += tokens
         if self._examples % _TOLD_EVERY == 0:
             self.finish()
-
-
-def _num_left_out(task: seqio.Task, split: str) -> int:
-    """Returns how many bad examples were left out of what was just read."""
-    source = task.source
-    if isinstance(source, PairSource | TextSource):
-        return source.num_left_out(split)
-    return 0
 
 
 def _num_shards(task: seqio.Task, split: str) -> int:
