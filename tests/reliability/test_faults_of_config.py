@@ -1,4 +1,4 @@
-"""Mistakes in gin files, and compositions that are none, as check and train see them."""
+"""Mistakes in gin files, and compositions that are none, as both commands see them."""
 
 from __future__ import annotations
 
