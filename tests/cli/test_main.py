@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from absl import flags
 
 from mtmoe import __version__
 from mtmoe.cli import main as cli
-from mtmoe.errors import CorpusError
+from mtmoe.errors import CheckpointError, CorpusError
 
 
 @pytest.fixture
@@ -127,6 +128,58 @@ def test_errors_of_the_user_are_one_message(
     command.run = run
     assert cli.main(["grow"]) == status
     assert capsys.readouterr().err == message
+
+
+def test_the_examples_of_every_help_keep_their_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in cli.COMMANDS:
+        assert cli.main([name, "--help"]) == 0
+        docstring = capsys.readouterr().out.partition("\nflags:")[0]
+        for line in docstring.splitlines():
+            assert len(line) <= 88 and " " * 8 not in line.strip(), line
+            assert line.count("mtmoe " + name) <= 1, line
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "message"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "m/a.gin"),
+            74,
+            "m/a.gin: No",
+        ),
+        (
+            OSError(errno.EIO, "Input/output error", "m/b"),
+            74,
+            "m/b: Input/output error",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "c"), 2, "c: Permission"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "d"), 2, "d: No such file"),
+        (OSError("what a library says"), 2, "what a library says"),
+    ],
+)
+def test_failures_of_files_are_one_line(
+    command, raised, status, message, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(argv: list[str]) -> int:
+        raise raised
+
+    command.run = run
+    assert cli.main(["grow"]) == status
+    error = capsys.readouterr().err
+    assert error.startswith(f"mtmoe: {message}") and error.count("\n") == 1
+
+
+def test_a_full_disk_behind_an_error_of_ours_is_told_from_a_mistake(command) -> None:
+    def run(argv: list[str]) -> int:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", "m/a")
+        except OSError as error:
+            raise CheckpointError("m/a could not be written") from error
+
+    command.run = run
+    assert cli.main(["grow"]) == 74
 
 
 def test_errors_of_ours_keep_their_traceback(command) -> None:

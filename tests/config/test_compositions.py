@@ -1,0 +1,89 @@
+"""Every shipped run goes with every shipped model and optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import gin
+import pytest
+
+from mtmoe.checkpoint import store
+from mtmoe.cli.main import main
+from mtmoe.config.load import gin_directory
+from mtmoe.train.check import check_run
+
+ROOT = gin_directory()
+TINY = (
+    "register.task_modules=['tiny_training']",
+    "configured_vocabulary.factory=@byte_vocabulary",
+    "train.batch_size=4",
+    "train.steps=2",
+    "train.jit_compile=False",
+)
+_SHALLOW = {
+    "EncoderDecoder": ("num_encoder_layers=1", "num_decoder_layers=1"),
+    "DecoderOnly": ("num_layers=1",),
+}
+
+
+def _files(folder: str) -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(f"{folder}/*.gin"))
+
+
+@pytest.fixture(autouse=True)
+def _config() -> Iterator[None]:
+    yield
+    gin.clear_config()
+
+
+def _model_class(file: str) -> str:
+    decoders = ("artetxe", "decoder", "glam")
+    return "DecoderOnly" if Path(file).name.startswith(decoders) else "EncoderDecoder"
+
+
+@pytest.mark.parametrize("model", _files("models"))
+def test_every_run_goes_with_every_model(model: str) -> None:
+    name = _model_class(model)
+    shallow = [f"{name}.{line}" for line in _SHALLOW[name]]  # graphs of one layer
+    for run in _files("runs"):
+        checked = check_run([run, model], shallow)
+        assert type(checked.run.model).__name__ == name
+
+
+@pytest.mark.parametrize("optimizer", _files("optimizers"))
+def test_every_run_goes_with_every_optimizer(optimizer: str) -> None:
+    for run in _files("runs"):
+        checked = check_run([run, optimizer])
+        rate = checked.run.schedule(checked.run.steps - 1)
+        assert float(rate) > 0.0
+        assert "has no effect" not in " ".join(checked.notices)
+        assert check_run([optimizer, run]).run.steps == checked.run.steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("files", "mixture", "params"),
+    [
+        (["runs/quickstart.gin"], "tiny", ["EncoderDecoder.moe=None"]),
+        (["runs/quickstart.gin", "models/decoder_tiny.gin"], "tiny", []),
+        (["runs/language_model_quickstart.gin", "models/switch_tiny.gin"], "", []),
+        (["runs/quickstart.gin", "optimizers/adamw_cosine.gin"], "tiny", []),
+    ],
+)
+def test_small_ones_train(
+    files: list[str],
+    mixture: str,
+    params: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mixture = mixture or "tiny.prefix_lm"
+    cooldown = "linear_warmup_and_cooldown.cooldown_steps=0"
+    params = [*TINY, f"train.mixture='{mixture}'", cooldown, *params]
+    flags = [f"--gin_file={name}" for name in files]
+    flags += [f"--gin_param={param}" for param in params]
+    assert main(["check", *flags]) == 0
+    assert main(["train", *flags, "--model_dir=model"]) == 0
+    assert store.latest("model/checkpoints") == 2
