@@ -152,7 +152,7 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
         for directory, files in _evaluations(request.below(here), trained):
             write_together(directory, files)
             written.append(directory)
-    if request.model_dir.is_absolute():
+    if (request.output_dir or request.model_dir).is_absolute():
         return written
     return [_as_given(directory, here) for directory in written]
 
