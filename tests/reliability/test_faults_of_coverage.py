@@ -76,7 +76,7 @@ def test_members_that_cannot_be_scored_leave_the_others_alone(
     assert {
         t["task"] for t in json.loads((report / "summary.json").read_text())["left_out"]
     } == (LEFT_OUT.keys())
-    for given, outcome in (
+    for what, outcome in (
         (
             "a member without a validation split",
             "has no split 'validation'; it has train",
