@@ -86,7 +86,7 @@ def test_members_that_cannot_be_scored_leave_the_others_alone(
         ("a card whose language is no tag", "unknown language"),
     ):
         tried(
-            "coverage", given, f"left out with a line, the others scored: `{outcome}`"
+            "coverage", what, f"left out with a line, the others scored: `{outcome}`"
         )
 
 
