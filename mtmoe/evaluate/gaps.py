@@ -20,6 +20,8 @@ from mtmoe.data.task_card import task_card
 from mtmoe.errors import ConfigError, CorpusError, MtmoeError, UnknownNameError
 from mtmoe.languages import SEVERAL_LANGUAGES, Language, language
 
+TASK, OWN_METRICS = "task", "own metrics"
+
 _SHOWN = 20
 _CURE = (
     "Give a source that split (docs/register_a_task.md, 'Held-out text'), name another "
@@ -29,21 +31,24 @@ _CURE = (
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
-    """A task that an evaluation leaves out.
+    """A task that an evaluation leaves out, or the metrics of its own.
 
     Attributes:
       task: its name; of a text folder `text_dir/` and the file's name.
       language: the language as its card or file name has it; "" if it names none.
       reason: why, in words.
+      what: `TASK` or `OWN_METRICS`.
     """
 
     task: str
     language: str
     reason: str
+    what: str = TASK
 
     def __str__(self) -> str:
         """Returns it as a line."""
-        return f"{self.task}: {self.reason}"
+        whose = "" if self.what == TASK else f", {self.what}"
+        return f"{self.task}{whose}: {self.reason}"
 
 
 def evaluation_gaps(mixture: str, split: str) -> list[str]:
@@ -60,14 +65,18 @@ def evaluation_gaps(mixture: str, split: str) -> list[str]:
       UnknownNameError: no such mixture.
     """
     tasks = tasks_of(mixture)
+    metrics = [gap for task in tasks if (gap := own_metrics_gap(task)) is not None]
+    said = []
+    if metrics:
+        said.append(f"evaluation will not compute:\n  {_listed(metrics)}")
     declared = [t for t in tasks if not isinstance(t.source, seqio.TfdsDataSource)]
     gaps = [gap for task in declared if (gap := gap_of(task, split)) is not None]
     if not gaps:
-        return []
+        return said
     what = f"evaluation will leave out {len(gaps)} of {len(tasks)} tasks of {mixture!r}"
     if len(gaps) == len(tasks):
         what = f"nothing of {mixture!r} can be evaluated"
-    return [f"{what}:\n  {_listed(gaps)}\n{_CURE}"]
+    return [f"{what}:\n  {_listed(gaps)}\n{_CURE}", *said]
 
 
 def gap_of(task: seqio.Task, split: str) -> LeftOut | None:
@@ -91,6 +100,25 @@ def gap_of(task: seqio.Task, split: str) -> LeftOut | None:
     except (ConfigError, UnknownNameError) as error:
         return LeftOut(task.name, code, str(error))
     return None
+
+
+def own_metrics_gap(task: seqio.Task) -> LeftOut | None:
+    """Returns which of a supervised task's own metrics no model here can be given.
+
+    Args:
+      task: a registered task.
+    """
+    card = task_card(task)
+    if card.labels == "self" or not task.predict_with_aux_metric_fns:
+        return None
+    names = [function.__name__ for function in task.predict_with_aux_metric_fns]
+    return LeftOut(
+        task.name,
+        card.language,
+        f"{', '.join(names)} wants aux_values, which no model here gives; give the "
+        "task functions of (targets, predictions) or (targets, scores)",
+        OWN_METRICS,
+    )
 
 
 def language_of(task_name: str) -> Language:

@@ -26,7 +26,7 @@ from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.task_form import EXAMPLES, task_form
 from mtmoe.data.token_rows import padded_sizes
 from mtmoe.data.user_code import metric_values, postprocessed
-from mtmoe.errors import ConfigError, CorpusError, MtmoeError
+from mtmoe.errors import CorpusError, MtmoeError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Resamples
 from mtmoe.evaluate.examples import TaskExamples
 from mtmoe.evaluate.generation import Generator, Ids, TargetScorer
@@ -59,7 +59,6 @@ class OwnMetrics:
           bootstrap: how intervals are drawn.
 
         Raises:
-          ConfigError: a metric wants more than predictions or scores.
           CorpusError: a task cannot be read as its examples were.
         """
         self._tasks = [task for task in tasks if has_own_metrics(task)]
@@ -132,24 +131,11 @@ class OwnMetrics:
 
 
 def has_own_metrics(task: TaskExamples) -> bool:
-    """Whether a task is supervised and has metrics of its own.
-
-    Raises:
-      ConfigError: one of them wants more than predictions or scores.
-    """
+    """Whether a task is supervised and has metrics of predictions or scores."""
     if task.labels == "self":
         return False
     registered = get_task(task.task)
-    if registered.predict_with_aux_metric_fns:
-        names = [
-            function.__name__ for function in registered.predict_with_aux_metric_fns
-        ]
-        raise ConfigError(
-            f"task {task.task!r}: {', '.join(names)} wants aux_values, which no model "
-            "here gives; evaluate with evaluate.own_metrics = False, or give the task "
-            "functions of (targets, predictions) or (targets, scores)"
-        )
-    return bool(registered.metric_fns)
+    return bool(registered.predict_metric_fns or registered.score_metric_fns)
 
 
 def task_metrics(

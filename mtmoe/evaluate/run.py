@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import gin
 
 from mtmoe.checkpoint import store
 from mtmoe.checkpoint.manifest import versions
+from mtmoe.data.registry import get_task
 from mtmoe.data.text_bytes import token_kinds
 from mtmoe.evaluate.baselines import TrainingBaselines, training_baselines
 from mtmoe.evaluate.bootstrap import Bootstrap
@@ -28,7 +29,7 @@ from mtmoe.evaluate.examples import (
     text_objective,
 )
 from mtmoe.evaluate.files import write_together
-from mtmoe.evaluate.gaps import say_left_out
+from mtmoe.evaluate.gaps import LeftOut, own_metrics_gap, say_left_out
 from mtmoe.evaluate.losses import Scorer
 from mtmoe.evaluate.own_metrics import OwnMetrics, has_own_metrics
 from mtmoe.evaluate.records import (
@@ -156,7 +157,7 @@ def evaluate(request: EvaluationRequest) -> list[Path]:
         for directory, files in _evaluations(request.below(here), trained):
             write_together(directory, files)
             written.append(directory)
-    if request.model_dir.is_absolute():
+    if (request.output_dir or request.model_dir).is_absolute():
         return written
     return [_as_given(directory, here) for directory in written]
 
@@ -168,14 +169,17 @@ def _evaluations(
     run, settings = trained.settings, request.settings()
     steps = chosen_steps(request.model_dir, request.checkpoint, run.mixture)
     to_score = _to_score(request, trained, settings)
-    tasks = to_score.tasks
-    say_left_out(to_score.left_out)
+    tasks, left_out = to_score.tasks, list(to_score.left_out)
+    if settings.own_metrics and not request.text_dir:
+        gaps = (own_metrics_gap(get_task(task.task)) for task in tasks)
+        left_out += [gap for gap in gaps if gap is not None]
+    say_left_out(left_out)
     kinds = token_kinds(trained.vocabulary)
     baselines = training_baselines(
         run.mixture, run.steps, run.lengths, kinds.is_text, settings.max_baseline_tokens
     )
     bootstrap = Bootstrap(settings.num_resamples, seed=settings.seed)
-    facts = _facts(request, trained, settings, baselines, to_score)
+    facts = _facts(request, trained, settings, baselines, left_out)
     own = None
     if settings.own_metrics and any(map(has_own_metrics, tasks)):
         own = OwnMetrics(run, settings.strategy, tasks, settings.split, bootstrap)
@@ -238,7 +242,7 @@ def _facts(
     trained: TrainedRun,
     settings: EvaluationSettings,
     baselines: TrainingBaselines,
-    to_score: ToScore,
+    left_out: Sequence[LeftOut],
 ) -> dict[str, Any]:
     """Returns what evaluation.json says that no checkpoint changes."""
     run = trained.settings
@@ -260,7 +264,7 @@ def _facts(
         "versions": versions(),
         "decoding": None,
         "max_tokens": settings.max_tokens,
-        "left_out": [dataclasses.asdict(task) for task in to_score.left_out],
+        "left_out": [dataclasses.asdict(task) for task in left_out],
         "untrained_objective": (
             repr(objective) if request.text_dir and not was_trained else None
         ),

@@ -53,7 +53,8 @@ def _shown(evaluation: Mapping[str, Any]) -> Sequence[Mapping[str, str]]:
 
 def _left_out(task: Mapping[str, str]) -> str:
     language = f" ({task['language']})" if task["language"] else ""
-    return f"{task['task']}{language}, since {task['reason']}"
+    whose = "" if task.get("what", "task") == "task" else f"{task['what']} of "
+    return f"{whose}{task['task']}{language}, since {task['reason']}"
 
 
 def _parts(

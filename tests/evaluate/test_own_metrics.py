@@ -20,10 +20,11 @@ from mtmoe.data.registry import get_task, register
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.task_card import TaskCard
 from mtmoe.data.vocabularies import configured_vocabulary
-from mtmoe.errors import ConfigError, CorpusError
+from mtmoe.errors import CorpusError
 from mtmoe.evaluate import own_metrics as module
 from mtmoe.evaluate.bootstrap import Bootstrap
 from mtmoe.evaluate.examples import Sampling, mixture_examples
+from mtmoe.evaluate.gaps import evaluation_gaps, own_metrics_gap
 from mtmoe.evaluate.generation import Generator
 from mtmoe.evaluate.own_metrics import OwnMetrics, has_own_metrics, task_records
 from mtmoe.evaluate.run import EvaluationRequest, EvaluationSettings, evaluate
@@ -208,15 +209,22 @@ def test_token_0_inside_a_target_is_part_of_it(tasks, monkeypatch):
         task_records(task, "validation")
 
 
-def test_a_metric_that_wants_more_is_refused(tasks):
+def test_a_metric_that_wants_more_is_left_out_alone(tasks):
     def with_aux(targets, predictions, aux_values):
         return {"x": 0.0}
 
+    def plain(targets, predictions):
+        return {"y": 1.0}
+
     source = PairSource(lambda split: metric_tasks.NAMES, ["train", "validation"])
     card = TaskCard("names", "sw", labels="gold")
-    register_task("metrics.aux.sw", source, card, metrics=[with_aux])
-    [task] = mixture_examples(
-        "metrics.aux.sw", "validation", Sampling(LENGTHS, 1, 0)
-    ).tasks
-    with pytest.raises(ConfigError, match="with_aux wants aux_values"):
-        has_own_metrics(task)
+    register_task("metrics.aux.sw", source, card, metrics=[with_aux, plain])
+    register_task("metrics.aux_alone.sw", source, card, metrics=[with_aux])
+    for name, has in (("metrics.aux.sw", True), ("metrics.aux_alone.sw", False)):
+        [task] = mixture_examples(name, "validation", Sampling(LENGTHS, 1, 0)).tasks
+        assert has_own_metrics(task) is has
+        gap = own_metrics_gap(get_task(name))
+        assert gap.what == "own metrics" and "with_aux wants aux_values" in gap.reason
+        [said] = evaluation_gaps(name, "validation")
+        assert f"{name}, own metrics: with_aux wants" in said
+    assert own_metrics_gap(get_task("metrics.name.sw")) is None

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from untrained_run import write_untrained_run
 
 from mtmoe.cli.main import main
+from mtmoe.data.evaluation_examples import evaluation_examples
+from mtmoe.data.evaluation_rows import RowBudget
 from mtmoe.errors import UnknownNameError
+from mtmoe.evaluate.files import finish_writing, write_together
 from mtmoe.evaluate.records import read_metric_rows
+from mtmoe.evaluate.trained_run import load_trained_run
 from mtmoe.languages import language
 
 LEFT_OUT = {
@@ -67,7 +76,7 @@ def test_members_that_cannot_be_scored_leave_the_others_alone(
     assert {
         t["task"] for t in json.loads((report / "summary.json").read_text())["left_out"]
     } == (LEFT_OUT.keys())
-    for given, outcome in (
+    for what, outcome in (
         (
             "a member without a validation split",
             "has no split 'validation'; it has train",
@@ -76,9 +85,7 @@ def test_members_that_cannot_be_scored_leave_the_others_alone(
         ("self-supervised text whose card names no language", "names no language"),
         ("a card whose language is no tag", "unknown language"),
     ):
-        tried(
-            "coverage", given, f"left out with a line, the others scored: `{outcome}`"
-        )
+        tried("coverage", what, f"left out with a line, the others scored: `{outcome}`")
 
 
 def test_the_gaps_are_said_before_training(partly, capsys, tried):
@@ -201,4 +208,58 @@ def test_a_model_is_evaluated_from_any_folder(tmp_path, monkeypatch, capsys, tri
         "coverage",
         "the same when that folder is gone",
         "refused: the module and the folder it was in are named",
+    )
+
+
+def test_any_token_budget_gives_rows_of_the_whole(partly, tried):
+    load_trained_run(partly)
+    lengths = {"inputs": 48, "targets": 20}
+    whole = evaluation_examples("partly.sw", "validation", lengths, 2)
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.integers(1, 6000), st.integers(0, 99))
+    def check(max_tokens, seed):
+        budget = RowBudget(max_tokens, seed=seed)
+        some = evaluation_examples("partly.sw", "validation", lengths, 2, budget=budget)
+        rows = np.unique(some.group)
+        assert some.coverage.num_rows == len(rows)
+        assert some.coverage.num_tokens <= max_tokens or len(rows) == 1
+        assert some.coverage.of_tokens == whole.coverage.of_tokens
+        kept = np.isin(whole.group, rows)
+        np.testing.assert_array_equal(some.inputs, whole.inputs[kept])
+        np.testing.assert_array_equal(some.targets, whole.targets[kept])
+
+    check()
+    tried(
+        "coverage",
+        "50 generated token budgets of a validation text",
+        "never more tokens than that, and the examples that the whole text has too",
+    )
+
+
+def test_a_writer_killed_at_any_rename(tmp_path, monkeypatch, tried):
+    class Killed(BaseException):
+        """Stands for the process ending at once."""
+
+    replace, old = os.replace, {"a.csv": "old", "b.json": "old"}
+    for left in range(4):
+        write_together(tmp_path, old)
+        before = iter(range(left))
+
+        def dies(*paths, before=before):
+            if next(before, None) is None:
+                raise Killed
+            replace(*paths)
+
+        monkeypatch.setattr(os, "replace", dies)
+        with pytest.raises(Killed) if left < 3 else contextlib.nullcontext():
+            write_together(tmp_path, {"a.csv": "new", "b.json": "new"})
+        monkeypatch.setattr(os, "replace", replace)
+        finish_writing(tmp_path)
+        texts = {name: (tmp_path / name).read_text() for name in old}
+        assert set(texts.values()) == {"new" if left else "old"}
+    tried(
+        "runs and checkpoints",
+        "a process killed at any of the renames of an evaluation's files",
+        "all files old or all new for whoever reads them next",
     )
