@@ -98,7 +98,7 @@ DEVELOPMENT = [
     "mypy>=1.10",
     "pytest>=8.0",
     "pytest-cov>=5.0",
-    "pytest-xdist>=3.5",
+    "pytest-xdist>=3.8",
     "ruff>=0.5",
     "setuptools>=77",
 ]

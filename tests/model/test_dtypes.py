@@ -47,15 +47,7 @@ def build(precision):
     program = MeshProgram(precision=precision, jit_compile=False)
     recorded, graphs = Recorded(), []
     inner = train_step_builder(
-        tiny_model(
-            num_encoder_layers=1,
-            num_decoder_layers=1,
-            expert_layer_every=1,
-            tied_embeddings=True,
-        ),
-        recorded,
-        constant_learning_rate,
-        0,
+        tiny_model(tied_embeddings=True), recorded, constant_learning_rate, 0
     )
 
     def outer(context, features):
