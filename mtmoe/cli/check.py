@@ -32,8 +32,16 @@ def run(argv: list[str]) -> int:
         raise MtmoeError("usage: mtmoe check --gin_file=F [--gin_param=k=v ...]")
     import_tensorflow()
     from mtmoe.config.load import load_config
+    from mtmoe.data.registry import register
+    from mtmoe.evaluate.gaps import evaluation_gaps
+    from mtmoe.evaluate.run import EvaluationSettings
+    from mtmoe.train.settings import configured_run
 
     config = load_config(FLAGS.gin_file, FLAGS.gin_param, roots=["train"])
+    run = configured_run()
+    register()
+    for gap in evaluation_gaps(run.mixture, EvaluationSettings().split):
+        print(gap)
     print(f"{len(config.bindings)} bindings, no mistakes")
     print(f"fingerprint {config.fingerprint}")
     return 0

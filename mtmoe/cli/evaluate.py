@@ -3,11 +3,16 @@
     mtmoe evaluate --model_dir=runs/quickstart
     mtmoe evaluate --model_dir=runs/quickstart --checkpoint=all
     mtmoe evaluate --model_dir=runs/quickstart --text_dir=my_texts
+    mtmoe evaluate --model_dir=runs/mine --split=test
     mtmoe evaluate --model_dir=runs/multitask --max_examples=20 --strategy=beam_search
 
 Writes per_language.csv, experts.csv and evaluation.json (docs/outputs.md) to
 evaluation/step_N of the model folder, or to --output_dir. A text folder holds one
 LANG.txt a language, UTF-8, under any usual code: de.txt, he.txt, zho_Hans.txt.
+
+A task that cannot be scored, since it has no such split or no text in it, is left out
+with a line that says why; the others are scored. Of a large split rows spread over it
+are read, up to --max_tokens of each task.
 
 Supervised tasks are scored by their own metrics too (exact match, F1, chrF ...), for
 which their targets are generated; --noown_metrics leaves that out.
@@ -36,8 +41,14 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("text_dir", None, "folder of LANG.txt files to score instead")
     flags.DEFINE_string("output_dir", None, "where to write instead")
+    flags.DEFINE_string(
+        "split", None, "split to evaluate; by default that of config.gin, validation"
+    )
     flags.DEFINE_integer(
         "max_examples", None, "most examples of each supervised task; see config.gin"
+    )
+    flags.DEFINE_integer(
+        "max_tokens", None, "most tokens of each task that are read; see config.gin"
     )
     flags.DEFINE_boolean(
         "own_metrics", None, "whether to compute supervised tasks' own metrics"
@@ -55,8 +66,9 @@ def run(argv: list[str]) -> int:
     """
     if len(argv) > 1 or not FLAGS.model_dir:
         raise MtmoeError("usage: mtmoe evaluate --model_dir=DIR [--checkpoint=latest]")
-    if FLAGS.mixture and FLAGS.text_dir:
-        raise MtmoeError("give --mixture or --text_dir, not both")
+    for other in ("mixture", "split"):
+        if FLAGS[other].value and FLAGS.text_dir:
+            raise MtmoeError(f"give --{other} or --text_dir, not both")
     prepare_runtime()
     from mtmoe.evaluate.run import EvaluationRequest, evaluate
 
@@ -66,7 +78,9 @@ def run(argv: list[str]) -> int:
         checkpoint=FLAGS.checkpoint,
         text_dir=Path(FLAGS.text_dir) if FLAGS.text_dir else None,
         output_dir=Path(FLAGS.output_dir) if FLAGS.output_dir else None,
+        split=FLAGS.split,
         max_examples=FLAGS.max_examples,
+        max_tokens=FLAGS.max_tokens,
         own_metrics=FLAGS.own_metrics,
         strategy=FLAGS.strategy,
     )

@@ -1,9 +1,12 @@
 """Writes a model folder's report: one page that opens offline, and its numbers.
 
     mtmoe report --model_dir=runs/quickstart --output_dir=runs/quickstart/report
+    mtmoe report --model_dir=runs/quickstart --output_dir=my_texts_report \
+        --evaluation=text_dir/my_texts
 
 Writes report.html, report.md, per_language.csv and summary.json (docs/outputs.md), from
-the latest evaluated checkpoint; run `mtmoe evaluate` first.
+the latest evaluated checkpoint; run `mtmoe evaluate` first. --evaluation chooses one of
+another text, mixture or split, by its folder below evaluation/step_N.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ def define_flags() -> None:
     """Defines the flags of `mtmoe report`."""
     flags.DEFINE_string("model_dir", None, "a trained and evaluated model folder")
     flags.DEFINE_string("output_dir", None, "where to write; made when absent")
+    flags.DEFINE_string(
+        "evaluation", "", "text_dir/NAME, mixture/NAME or split/NAME, if not the main"
+    )
 
 
 def run(argv: list[str]) -> int:
@@ -33,5 +39,6 @@ def run(argv: list[str]) -> int:
         raise MtmoeError("usage: mtmoe report --model_dir=DIR --output_dir=DIR")
     from mtmoe.report.write import write_report
 
-    print(write_report(Path(FLAGS.model_dir), Path(FLAGS.output_dir)))
+    model_dir, output_dir = Path(FLAGS.model_dir), Path(FLAGS.output_dir)
+    print(write_report(model_dir, output_dir, FLAGS.evaluation))
     return 0

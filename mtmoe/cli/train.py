@@ -11,6 +11,7 @@ Exit status: 0 trained, 130 stopped by Ctrl-C, 143 by SIGTERM, 2 a mistake of yo
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 from absl import flags
@@ -42,17 +43,26 @@ def run(argv: list[str]) -> int:
     from mtmoe.config.compare import check_same_run
     from mtmoe.config.load import load_config
     from mtmoe.config.unused import check_all_used
+    from mtmoe.evaluate.gaps import evaluation_gaps
+    from mtmoe.evaluate.run import EvaluationSettings
     from mtmoe.train.loop import train
     from mtmoe.train.settings import CHANGEABLE, configured_run
 
     config = load_config(FLAGS.gin_file, FLAGS.gin_param, roots=["train"])
     check_same_run(Path(FLAGS.model_dir), config, CHANGEABLE)
+    run = configured_run()
+
+    def check_built() -> None:
+        check_all_used(config)
+        for gap in evaluation_gaps(run.mixture, EvaluationSettings().split):
+            print(gap, file=sys.stderr)
+
     result = train(
         FLAGS.model_dir,
-        configured_run(),
+        run,
         config_text=config.text,
         command=_command_line(),
-        check_built=lambda: check_all_used(config),
+        check_built=check_built,
     )
     return result.exit_status
 

@@ -68,7 +68,10 @@ class EvaluationExamples:
 
     def rows(self, rows_M: npt.NDArray[np.int64]) -> EvaluationExamples:
         """Returns some of the examples."""
-        return EvaluationExamples(*(getattr(self, name)[rows_M] for name in _ARRAYS))
+        inputs, targets, target_bytes, group = (
+            getattr(self, name)[rows_M] for name in _ARRAYS
+        )
+        return EvaluationExamples(inputs, targets, target_bytes, group)
 
 
 _ARRAYS = ("inputs", "targets", "target_bytes", "group")
@@ -76,9 +79,10 @@ _ARRAYS = ("inputs", "targets", "target_bytes", "group")
 
 def concatenated(parts: Sequence[EvaluationExamples]) -> EvaluationExamples:
     """Puts examples of the same lengths behind each other; groups stay as they are."""
-    return EvaluationExamples(
-        *(np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
+    inputs, targets, target_bytes, group = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
     )
+    return EvaluationExamples(inputs, targets, target_bytes, group)
 
 
 def evaluation_examples(
@@ -173,7 +177,8 @@ def _examples_of(
         examples = _masked(text, recipe, lengths, num_noise_samples, seed)
     else:
         keys = np.zeros(len(numbers), np.uint64)  # nothing of examples is random
-        made, bytes_ = Examples(*raw.features, raw.bad), text.bytes
+        inputs, targets = raw.features
+        made, bytes_ = Examples(inputs, targets, raw.bad), text.bytes
         if recipe is not None:
             made, bytes_ = recipe.make(raw, keys), finished_bytes(recipe, bytes_, raw)
         examples = _padded(made, bytes_, lengths, numbers)

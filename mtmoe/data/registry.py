@@ -78,6 +78,20 @@ def task_modules_imported() -> tuple[str, ...]:
     return tuple(_imported)
 
 
+def module_folders() -> list[str]:
+    """Returns the folders in which imported task modules lie that are not installed."""
+    folders: dict[str, None] = {}
+    for name in _imported:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is None or name.partition(".")[0] == "mtmoe":
+            continue
+        levels = name.count(".") + (1 if Path(file).name == "__init__.py" else 0)
+        folder = Path(file).resolve().parents[levels]
+        if not {"site-packages", "dist-packages"} & set(folder.parts):
+            folders[str(folder)] = None
+    return list(folders)
+
+
 def get_mixture_or_task(name: str) -> seqio.Mixture | seqio.Task:
     """Returns what is registered under a name, a mixture before a task.
 

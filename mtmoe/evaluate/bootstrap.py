@@ -1,6 +1,6 @@
 """Ratios of sums with percentile bootstrap intervals over groups of examples.
 
-Legend: E examples, G groups, R resamples.
+Legend: E examples, G groups, R resamples, B resamples of a block, K columns.
 
 Efron, "Bootstrap Methods: Another Look at the Jackknife", 1979. The unit that is drawn
 again is the group (a text chunk), because several maskings of one chunk depend on each
@@ -11,11 +11,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64] | NDArray[np.int64]
+Ratio = tuple[Numbers, Numbers]
+
+_BLOCK_WEIGHTS = 1 << 21
+"""Most weights that are held at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +37,18 @@ class Interval:
     value: float
     low: float
     high: float
+
+
+class Estimate(NamedTuple):
+    """A ratio of sums, and what the resamples make of it.
+
+    Attributes:
+      interval: the ratio over all examples with its interval.
+      replicates: [R], the ratio over each resample.
+    """
+
+    interval: Interval
+    replicates: NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,58 +73,75 @@ class Bootstrap:
           groups_E: the group of each example, any integers.
         """
         _, index_E = np.unique(groups_E, return_inverse=True)
-        num_groups = int(index_E.max()) + 1 if index_E.size else 0
-        generator = keyed_generator(self.seed, name)
-        weights_RG = generator.multinomial(
-            num_groups,
-            np.full(num_groups, 1.0 / max(num_groups, 1)),
-            self.num_resamples,
+        return Resamples(
+            index=index_E,
+            num_groups=int(index_E.max()) + 1 if index_E.size else 0,
+            num_resamples=self.num_resamples,
+            key=(self.seed, name),
+            confidence=self.confidence,
         )
-        return Resamples(index_E, weights_RG.astype(np.float64), self.confidence)
 
 
 @dataclasses.dataclass(frozen=True)
 class Resamples:
-    """Resamples of one task's groups.
+    """Resamples of one task's groups, drawn in blocks whenever they are needed.
+
+    The draws of a block follow those of the one before, so that they do not depend on
+    the size of blocks, and memory does not depend on the number of groups.
 
     Attributes:
       index: [E], the group of each example, from 0.
-      weights: [R, G], how often each resample drew each group; rows sum to G.
+      num_groups: G, the number of groups.
+      num_resamples: R, the number of resamples.
+      key: seed and name of the generator.
       confidence: mass between the two ends of an interval.
     """
 
     index: NDArray[np.intp]
-    weights: NDArray[np.float64]
+    num_groups: int
+    num_resamples: int
+    key: tuple[int, str]
     confidence: float
 
-    @property
-    def num_groups(self) -> int:
-        """G, the number of groups."""
-        return self.weights.shape[1]
+    def weights(self) -> Iterator[NDArray[np.int64]]:
+        """Yields how often each resample drew each group, [B, G]; rows sum to G."""
+        generator = keyed_generator(*self.key)
+        even_G = np.full(self.num_groups, 1.0 / max(self.num_groups, 1))
+        block = max(1, _BLOCK_WEIGHTS // max(self.num_groups, 1))
+        for first in range(0, self.num_resamples, block):
+            size = min(block, self.num_resamples - first)
+            yield generator.multinomial(self.num_groups, even_G, size)
 
-    def replicates(
-        self, numerator_E: Numbers, denominator_E: Numbers
-    ) -> NDArray[np.float64]:
-        """Returns sum(numerator) / sum(denominator) of every resample, shape [R]."""
-        return (self.weights @ self._by_group(numerator_E)) / (
-            self.weights @ self._by_group(denominator_E)
+    def estimates(self, ratios: Mapping[str, Ratio]) -> dict[str, Estimate]:
+        """Returns sum(numerator) / sum(denominator) by name, all of the same draws.
+
+        Args:
+          ratios: by name a numerator and a denominator, [E] each. Every group's
+            denominator must be positive.
+        """
+        sums_GK = np.stack(
+            [self._by_group(x_E) for ratio in ratios.values() for x_E in ratio], axis=1
         )
+        drawn_RK = np.concatenate(
+            [weights_BG.astype(np.float64) @ sums_GK for weights_BG in self.weights()]
+        )
+        estimates = {}
+        for number, name in enumerate(ratios):
+            over, under = 2 * number, 2 * number + 1
+            replicates_R = drawn_RK[:, over] / drawn_RK[:, under]
+            value = sums_GK[:, over].sum() / sums_GK[:, under].sum()
+            ends = (float("nan"), float("nan"))
+            if self.num_groups > 1:
+                ends = percentiles(replicates_R, self.confidence)
+            estimates[name] = Estimate(Interval(float(value), *ends), replicates_R)
+        return estimates
 
     def ratio(self, numerator_E: Numbers, denominator_E: Numbers) -> Interval:
-        """Returns sum(numerator) / sum(denominator) with its interval.
-
-        Every group's denominator must be positive.
-        """
-        value = float(self._by_group(numerator_E).sum() / denominator_E.sum())
-        if self.num_groups < 2:
-            return Interval(value, float("nan"), float("nan"))
-        low, high = percentiles(
-            self.replicates(numerator_E, denominator_E), self.confidence
-        )
-        return Interval(value, low, high)
+        """Returns one ratio's interval; see `estimates`."""
+        return self.estimates({"": (numerator_E, denominator_E)})[""].interval
 
     def _by_group(self, values_E: Numbers) -> NDArray[np.float64]:
-        sums_G = np.zeros(self.num_groups)
+        sums_G: NDArray[np.float64] = np.zeros(self.num_groups)
         np.add.at(sums_G, self.index, values_E)
         return sums_G
 

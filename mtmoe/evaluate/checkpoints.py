@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mtmoe.checkpoint import store
 from mtmoe.errors import CheckpointError, UnknownNameError
+from mtmoe.evaluate.files import finish_writing
 from mtmoe.evaluate.records import EVALUATION_FILE
 
 CHOICES = ("latest", "best", "all")
@@ -54,7 +55,9 @@ def chosen_steps(model_dir: Path, choice: str, mixture: str) -> list[int]:
 def _best_step(model_dir: Path, there: list[int], mixture: str) -> int:
     scores = {}
     for step in there:
-        path = model_dir / "evaluation" / f"step_{step}" / EVALUATION_FILE
+        directory = model_dir / "evaluation" / f"step_{step}"
+        finish_writing(directory)
+        path = directory / EVALUATION_FILE
         if path.is_file():
             evaluation = json.loads(path.read_text(encoding="utf-8"))
             if evaluation["mixture"] == mixture:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import seqio
-from numpy.typing import NDArray
 
 from mtmoe.data.catalogue import task_group
 from mtmoe.data.evaluation_examples import (
@@ -15,22 +14,22 @@ from mtmoe.data.evaluation_examples import (
     evaluation_examples,
     text_examples,
 )
-from mtmoe.data.mixing.rates import mean_rates
-from mtmoe.data.registry import (
-    get_task,
-    tasks_of,
-)
+from mtmoe.data.evaluation_rows import RowBudget
+from mtmoe.data.objectives.language_model import LanguageModel
+from mtmoe.data.objectives.objective import TokenObjective
+from mtmoe.data.objectives.span_corruption import SpanCorruption
+from mtmoe.data.registry import tasks_of
 from mtmoe.data.task_card import task_card
-from mtmoe.data.task_form import STREAM, TEXT, task_form
-from mtmoe.data.task_rows import Lengths, TextRows, open_task_rows
-from mtmoe.data.token_cache.writer import uncached_examples
-from mtmoe.errors import ConfigError
-from mtmoe.evaluate.headline import headline_tasks
+from mtmoe.data.task_form import task_form
+from mtmoe.data.task_rows import Lengths
+from mtmoe.errors import EmptySplitError
+from mtmoe.evaluate.gaps import LeftOut, gap_of, language_of, nothing_to_score
 from mtmoe.evaluate.text_folder import read_text_folder
-from mtmoe.evaluate.unigram import UnigramBaselines, fit_unigrams
-from mtmoe.languages import SEVERAL_LANGUAGES, Language, language
+from mtmoe.languages import Language
 
-_ROWS_COUNTED_TOGETHER = 4096
+_TOO_SHORT = (
+    "its text is too short to mask a single token of it; give at least a sentence"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +41,19 @@ class Sampling:
       num_noise_samples: maskings of each chunk.
       seed: keys the masks, and the choice of examples.
       max_examples: most examples of a supervised task, chosen by the seed; all if None.
+      max_tokens: most tokens of a task, chosen likewise; all if None.
     """
 
     lengths: Lengths
     num_noise_samples: int
     seed: int
     max_examples: int | None = None
+    max_tokens: int | None = None
+
+    @property
+    def budget(self) -> RowBudget:
+        """How much of a task is read."""
+        return RowBudget(self.max_tokens, self.max_examples, self.seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,137 +77,124 @@ class TaskExamples:
     labels: str
 
 
-def mixture_examples(
-    mixture: str, split: str, sampling: Sampling
-) -> tuple[TaskExamples, ...]:
+class ToScore(NamedTuple):
+    """What an evaluation scores, and what it cannot.
+
+    Attributes:
+      tasks: examples by task, or by file.
+      left_out: what is left out.
+    """
+
+    tasks: tuple[TaskExamples, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def mixture_examples(mixture: str, split: str, sampling: Sampling) -> ToScore:
     """Returns the examples of every task of a mixture, in the mixture's order.
 
+    A task that cannot be scored is left out.
+
     Raises:
-      UnknownNameError: no such mixture or split.
-      ConfigError: a task names no language.
-      CorpusError: a task has no held-out text.
+      UnknownNameError: no such mixture.
+      CorpusError: nothing of it can be scored.
     """
-    return tuple(_task_examples(task, split, sampling) for task in tasks_of(mixture))
+    tasks: list[TaskExamples] = []
+    left_out: list[LeftOut] = []
+    for task in tasks_of(mixture):
+        made = gap_of(task, split) or _task_examples(task, split, sampling)
+        if isinstance(made, LeftOut):
+            left_out.append(made)
+        else:
+            tasks.append(made)
+    if not tasks:
+        raise nothing_to_score(f"split {split!r} of {mixture!r}", left_out)
+    return ToScore(tuple(tasks), tuple(left_out))
 
 
 def folder_examples(
-    directory: Path, trained_mixture: str, sampling: Sampling
-) -> tuple[TaskExamples, ...]:
-    """Returns the examples of every `LANG.txt`, masked as in training.
-
-    Raises:
-      CorpusError: the folder or a file of it cannot be used; see `read_text_folder`.
-      ConfigError: the model was not trained on a task that masks text.
-    """
-    task = tasks_of(trained_mixture)[0]
-    objective = task_form(task).objective
-    if objective is None:
-        raise ConfigError(
-            f"--text_dir needs a model trained to fill in masked text; {task.name!r} "
-            "is of another kind"
-        )
-    return tuple(
-        TaskExamples(
-            f"text_dir/{file.file_name}",
-            file.language,
-            text_examples(
-                [file.text],
-                sampling.lengths,
-                sampling.num_noise_samples,
-                sampling.seed,
-                objective,
-                task.output_features["targets"].vocabulary,
-            ),
-            group="text_dir",
-            family="pretraining",
-            labels="self",
-        )
-        for file in read_text_folder(directory)
-    )
-
-
-def training_baselines(
-    mixture: str, steps: int, lengths: Lengths, is_text_V: NDArray[np.bool_]
-) -> UnigramBaselines:
-    """Fits the unigram baselines on what a mixture trains on, by language.
-
-    They are fitted on its self-supervised tasks, on all tasks if it has none.
+    directory: Path,
+    objective: TokenObjective,
+    vocabulary: seqio.Vocabulary,
+    sampling: Sampling,
+) -> ToScore:
+    """Returns the examples of every `LANG.txt`.
 
     Args:
-      mixture: the mixture the model was trained on.
-      steps: steps of its training, over which a staged mixture's rates are averaged.
-      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
-      is_text_V: tokens that stand for text.
+      directory: the folder.
+      objective: masks the text; see `text_objective`.
+      vocabulary: that of the model.
+      sampling: how text becomes examples.
 
     Raises:
-      CorpusError: a task has no training text.
-      ConfigError: a task names no language.
+      CorpusError: the folder or a file of it cannot be used; see `read_text_folder`; or
+        none has enough text to mask a token of it.
     """
-    counts_V: dict[str, NDArray[np.int64]] = {}
-    rates: dict[str, float] = {}
-    all_rates = mean_rates(mixture, steps)
-    for name in headline_tasks({n: task_card(get_task(n)).labels for n in all_rates}):
-        rate = all_rates[name]
-        code = language_of(name).code
-        counted_V = _target_counts(get_task(name), lengths, len(is_text_V))
-        counts_V[code] = counts_V.get(code, 0) + counted_V
-        rates[code] = rates.get(code, 0.0) + rate
-    return fit_unigrams(counts_V, rates, is_text_V)
+    tasks: list[TaskExamples] = []
+    left_out: list[LeftOut] = []
+    for file in read_text_folder(directory):
+        name = f"text_dir/{file.file_name}"
+        examples = text_examples(
+            [file.text],
+            sampling.lengths,
+            sampling.num_noise_samples,
+            sampling.seed,
+            objective,
+            vocabulary,
+            sampling.budget,
+        )
+        if not examples.target_bytes.any():
+            left_out.append(LeftOut(name, file.language.code, _TOO_SHORT))
+            continue
+        tasks.append(
+            TaskExamples(
+                name,
+                file.language,
+                examples,
+                group="text_dir",
+                family="pretraining",
+                labels="self",
+            )
+        )
+    if not tasks:
+        raise nothing_to_score(f"--text_dir={directory}", left_out)
+    return ToScore(tuple(tasks), tuple(left_out))
 
 
-def language_of(task_name: str) -> Language:
-    """Returns a task's language, `SEVERAL_LANGUAGES` for a supervised task without one.
+def text_objective(mixture: str, takes_inputs: bool) -> tuple[TokenObjective, bool]:
+    """Returns what makes examples of text for a model, and whether it was trained so.
 
-    Raises:
-      ConfigError: a self-supervised task names none.
+    It is the objective of the first task of the mixture that has one. A model trained
+    on supervised tasks alone is asked what an untrained one would be: to fill in spans,
+    or, of a decoder alone, to go on.
+
+    Args:
+      mixture: what the model was trained on.
+      takes_inputs: whether the model has an encoder.
     """
-    card = task_card(get_task(task_name))
-    if card.language:
-        return language(card.language)
-    if card.labels in ("gold", "rule"):
-        return SEVERAL_LANGUAGES
-    raise ConfigError(
-        f"task {task_name!r} names no language, so it has no row in a table of "
-        "languages; give its card or its TextSource a language"
-    )
+    for task in tasks_of(mixture):
+        objective = task_form(task).objective
+        if objective is not None:
+            return objective, True
+    return (SpanCorruption() if takes_inputs else LanguageModel()), False
 
 
-def _target_counts(
-    task: seqio.Task, lengths: Lengths, vocab_size: int
-) -> NDArray[np.int64]:
-    """Counts the tokens of a task's text, or of its examples' targets."""
-    counts_V = np.zeros(vocab_size, np.int64)
-    rows = open_task_rows(task, "train", lengths)
-    if rows is not None:
-        for first in range(0, rows.num_rows, _ROWS_COUNTED_TOGETHER):
-            end = min(first + _ROWS_COUNTED_TOGETHER, rows.num_rows)
-            raw = rows.read(np.arange(first, end))
-            if isinstance(rows, TextRows):
-                tokens = raw.features[0].tokens
-            else:
-                keys = np.zeros(end - first, np.uint64)  # nothing of it is random
-                tokens = rows.recipe.make(raw, keys).targets.tokens
-            counts_V += np.bincount(tokens, minlength=vocab_size)
-    elif task_form(task).kind == STREAM:
-        targets = evaluation_examples(task.name, "train", lengths).targets
-        counts_V += np.bincount(targets[targets != 0], minlength=vocab_size)
-    else:
-        for example in uncached_examples(task, "train"):
-            np.add.at(counts_V, example[-1], 1)
-    return counts_V
-
-
-def _task_examples(task: seqio.Task, split: str, sampling: Sampling) -> TaskExamples:
-    examples = evaluation_examples(
-        task.name,
-        split,
-        sampling.lengths,
-        sampling.num_noise_samples,
-        sampling.seed,
-    )
-    if task_form(task).kind != TEXT and sampling.max_examples is not None:
-        examples = _some(examples, sampling.max_examples, sampling.seed)
+def _task_examples(
+    task: seqio.Task, split: str, sampling: Sampling
+) -> TaskExamples | LeftOut:
     card = task_card(task)
+    try:
+        examples = evaluation_examples(
+            task.name,
+            split,
+            sampling.lengths,
+            sampling.num_noise_samples,
+            sampling.seed,
+            sampling.budget,
+        )
+    except EmptySplitError as error:
+        return LeftOut(task.name, card.language, str(error))
+    if not examples.target_bytes.any():
+        return LeftOut(task.name, card.language, _TOO_SHORT)
     return TaskExamples(
         task.name,
         language_of(task.name),
@@ -210,12 +203,3 @@ def _task_examples(task: seqio.Task, split: str, sampling: Sampling) -> TaskExam
         family=card.family,
         labels=card.labels,
     )
-
-
-def _some(
-    examples: EvaluationExamples, max_examples: int, seed: int
-) -> EvaluationExamples:
-    generator = np.random.Generator(np.random.Philox(key=seed))
-    order = generator.permutation(len(examples.targets))[:max_examples]
-    kept = np.sort(order)
-    return examples.rows(kept)

@@ -73,7 +73,7 @@ class Scorer:
         self._batch_size = run.batch_size
         self._joined_length = None if run.model.takes_inputs else run.lengths["targets"]
         self._step = self._program.function(
-            evaluation_step_builder(run.model),
+            evaluation_step_builder(run.model, packed=run.packing is not None),
             evaluation_features(run.model, run.lengths, run.batch_size),
             name="evaluation_step",
         )

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from mtmoe.data.token_rows import padded_sizes
 from mtmoe.errors import CorpusError
-from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Numbers, percentiles
+from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Ratio, percentiles
 
 if TYPE_CHECKING:  # reports are made without TensorFlow
     from mtmoe.data.evaluation_examples import EvaluationExamples
@@ -178,7 +178,7 @@ def score(
     )
     resamples = bootstrap.resamples(task, sums.group)
     bits_bytes = math.log(2.0) * sums.text_bytes.astype(np.float64)
-    ratios: dict[str, tuple[Numbers, Numbers]] = {
+    ratios: dict[str, Ratio] = {
         "loss": (sums.target_nats, sums.target_tokens),
         "accuracy": (sums.text_hits, sums.text_tokens),
         "bits_per_byte": (sums.text_nats, bits_bytes),
@@ -188,12 +188,10 @@ def score(
     if may_be_unknown:
         ratios["unknown_tokens"] = (sums.unknown_tokens, sums.text_tokens)
         ratios["unknown_bytes"] = (sums.unknown_bytes, sums.text_bytes)
+    estimates = resamples.estimates(ratios)
     return TaskScore(
-        metrics={
-            metric: resamples.ratio(numerator_E, denominator_E)
-            for metric, (numerator_E, denominator_E) in ratios.items()
-        },
-        bits_per_byte_replicates=resamples.replicates(*ratios["bits_per_byte"]),
+        metrics={metric: estimate.interval for metric, estimate in estimates.items()},
+        bits_per_byte_replicates=estimates["bits_per_byte"].replicates,
         num_groups=resamples.num_groups,
         num_examples=int(kept.sum()),
         num_tokens=int(sums.text_tokens.sum()),

@@ -10,6 +10,7 @@ Legend: E examples, L inputs length, T targets length.
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -213,10 +214,14 @@ def task_records(task: TaskExamples, split: str) -> list[Record]:
             for number in numbers
         ]
     else:
-        everything = list(examples_in_order(registered, split, None, trim=False))
-        records = [
-            everything[number] if number < len(everything) else {} for number in numbers
-        ]
+        wanted = set(numbers)
+        in_order = examples_in_order(registered, split, None, trim=False)
+        kept = {
+            number: record
+            for number, record in enumerate(itertools.islice(in_order, max(wanted) + 1))
+            if number in wanted
+        }
+        records = [kept.get(number, {}) for number in numbers]
     for record, targets_T in zip(records, task.examples.targets, strict=True):
         _check_same(task.task, record, targets_T)
     return records

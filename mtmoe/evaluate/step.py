@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -11,7 +13,9 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.lookup import label_cross_entropy
 from mtmoe.mesh.program import Build, Built, Features
 from mtmoe.model.features import Tokens, import_features, import_segmented_features
+from mtmoe.model.moe.layer import PACKED_PRIORITY, ROW_PRIORITY, MixtureOfExperts
 from mtmoe.model.transformer import Transformer
+from mtmoe.train.settings import TrainingRun
 from mtmoe.train.step import step_features
 
 
@@ -35,7 +39,7 @@ def evaluation_features(
     return features
 
 
-def evaluation_step_builder(model: Transformer) -> Build:
+def evaluation_step_builder(model: Transformer, packed: bool = False) -> Build:
     """Makes the build function of an evaluation step, without any auxiliary loss.
 
     Capacity is the model's evaluation capacity, and routing groups are made of
@@ -43,6 +47,8 @@ def evaluation_step_builder(model: Transformer) -> Build:
 
     Args:
       model: the model.
+      packed: whether it was trained on packed rows: which tokens a full expert drops
+        is decided as it was there.
 
     Returns:
       A build function of the features `inputs` and `targets`, int32 [batch, length]; of
@@ -55,6 +61,7 @@ def evaluation_step_builder(model: Transformer) -> Build:
       `dropped_counts`, float32 [batch, layers]. Layers are in the order of
       `model.switch_layer_names()`.
     """
+    model = with_drop_rule(model, packed)
 
     def build(context: GraphContext, features: Features) -> Built:
         inputs: Tokens | None
@@ -81,3 +88,47 @@ def evaluation_step_builder(model: Transformer) -> Build:
         return outputs, []
 
     return build
+
+
+def with_drop_rule(model: Transformer, packed: bool) -> Transformer:
+    """Returns a model whose full experts drop those tokens that they drop in training.
+
+    Where `MixtureOfExperts.priority` is None, the rule follows from the rows: on packed
+    ones the least confident go, on others the last. A row that is scored holds one
+    example however the model was trained, so the rule is made explicit here.
+
+    Args:
+      model: the model.
+      packed: whether it was trained on packed rows.
+    """
+
+    def explicit(moe: MixtureOfExperts | None) -> MixtureOfExperts | None:
+        if moe is None or moe.priority is not None or not packed:
+            return moe
+        return dataclasses.replace(moe, priority=PACKED_PRIORITY)
+
+    return dataclasses.replace(
+        model, moe=explicit(model.moe), attention_moe=explicit(model.attention_moe)
+    )
+
+
+def routing_facts(run: TrainingRun) -> dict[str, Any] | None:
+    """Returns how full experts drop tokens here and dropped them in training.
+
+    Args:
+      run: the run as it was trained.
+
+    Returns:
+      None for a model without experts; else `packed_in_training`, `priority`,
+      `train_factor` and `evaluation_factor`.
+    """
+    moe = run.model.moe or run.model.attention_moe
+    if moe is None:
+        return None
+    packed = run.packing is not None
+    return {
+        "packed_in_training": packed,
+        "priority": moe.priority or (PACKED_PRIORITY if packed else ROW_PRIORITY),
+        "train_factor": moe.capacity.train_factor,
+        "evaluation_factor": moe.capacity.evaluation_factor,
+    }

@@ -156,7 +156,15 @@ def summary_facts(
                 "group": task.group,
                 "family": task.family,
                 "labels": task.labels,
+                **_coverage(task),
             }
             for task, output in zip(tasks, outputs, strict=True)
         },
     }
+
+
+def _coverage(task: TaskExamples) -> dict[str, int | None]:
+    coverage = task.examples.coverage
+    if coverage is None:
+        return {}
+    return {"tokens_read": coverage.num_tokens, "tokens_in_split": coverage.of_tokens}

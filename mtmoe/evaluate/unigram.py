@@ -48,7 +48,7 @@ def fit_unigrams(
     rates: Mapping[str, float],
     is_text_V: NDArray[np.bool_],
 ) -> UnigramBaselines:
-    """Fits both baselines.
+    """Fits both baselines; a language without training text has none of its own.
 
     Args:
       counts_V: training tokens of each language, by id.
@@ -57,16 +57,17 @@ def fit_unigrams(
       is_text_V: tokens that stand for text, an unknown one too where there may be any.
 
     Raises:
-      CorpusError: a language of the mixture has no training text.
+      CorpusError: no language of the mixture has training text.
     """
     text_counts_V = {
-        name: np.where(is_text_V, counts, 0).astype(np.float64)
+        name: text_V
         for name, counts in counts_V.items()
+        if (text_V := np.where(is_text_V, counts, 0).astype(np.float64)).any()
     }
-    empty = [name for name, counts in text_counts_V.items() if not counts.any()]
-    if empty:
+    if not text_counts_V:
         raise CorpusError(
-            "no training text to fit the unigram baseline on, for " + ", ".join(empty)
+            "no training text to fit the unigram baselines on, in any of "
+            + ", ".join(counts_V)
         )
     uniform_V = is_text_V / is_text_V.sum()
     mixture_V = _mixture_wide(text_counts_V, rates, uniform_V)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mtmoe.errors import CheckpointError
+from mtmoe.evaluate.files import finish_writing
 from mtmoe.evaluate.records import (
     EVALUATION_FILE,
     EXPERTS_FILE,
@@ -54,8 +55,13 @@ class ModelFolder:
     config: str
 
 
-def read_model_folder(model_dir: Path) -> ModelFolder:
+def read_model_folder(model_dir: Path, evaluation: str = "") -> ModelFolder:
     """Reads a model folder, with the evaluation of its latest evaluated step.
+
+    Args:
+      model_dir: a model folder.
+      evaluation: which of a step's evaluations: "" for that of the training mixture,
+        else the folder below it, `text_dir/NAME`, `mixture/NAME` or `split/NAME`.
 
     Raises:
       CheckpointError: the folder or a file of it is absent or damaged; the message
@@ -68,35 +74,61 @@ def read_model_folder(model_dir: Path) -> ModelFolder:
         )
     train = f"mtmoe train --gin_file=FILE --model_dir={model_dir}"
     evaluate = f"mtmoe evaluate --model_dir={model_dir}"
-    steps = evaluated_steps(model_dir)
+    steps = evaluated_steps(model_dir, evaluation)
     if not steps:
-        raise CheckpointError(
-            f"{model_dir} has no finished evaluation; make one with: {evaluate}"
-        )
-    evaluation = model_dir / "evaluation" / f"step_{steps[-1]}"
-    per_language = _existing(evaluation / PER_LANGUAGE_FILE, evaluate)
+        raise CheckpointError(_no_evaluation(model_dir, evaluation, evaluate))
+    folder = model_dir / "evaluation" / f"step_{steps[-1]}" / evaluation
+    finish_writing(folder)
+    per_language = _existing(folder / PER_LANGUAGE_FILE, evaluate)
     return ModelFolder(
         name=model_dir.resolve().name,
         step=steps[-1],
         evaluated_steps=steps,
         metric_rows=read_metric_rows(per_language),
         per_language_csv=per_language.read_bytes().decode("utf-8"),
-        expert_rows=read_expert_rows(_existing(evaluation / EXPERTS_FILE, evaluate)),
-        evaluation=_read_json(evaluation / EVALUATION_FILE, evaluate),
+        expert_rows=read_expert_rows(_existing(folder / EXPERTS_FILE, evaluate)),
+        evaluation=_read_json(folder / EVALUATION_FILE, evaluate),
         training=_read_training(_existing(model_dir / "metrics.jsonl", train), train),
         provenance=_read_json(model_dir / "provenance.json", train),
         config=_existing(model_dir / "config.gin", train).read_text(encoding="utf-8"),
     )
 
 
-def evaluated_steps(model_dir: Path) -> tuple[int, ...]:
-    """Returns the steps whose evaluation is finished, ascending."""
+def evaluated_steps(model_dir: Path, evaluation: str = "") -> tuple[int, ...]:
+    """Returns the steps whose evaluation is finished, ascending.
+
+    Args:
+      model_dir: a model folder.
+      evaluation: which of a step's evaluations; see `read_model_folder`.
+    """
     found = []
     for path in (model_dir / "evaluation").glob("step_*"):
         match = re.fullmatch(r"step_(\d+)", path.name)
-        if match and (path / EVALUATION_FILE).is_file():
+        if match and (path / evaluation / EVALUATION_FILE).is_file():
             found.append(int(match.group(1)))
     return tuple(sorted(found))
+
+
+def other_evaluations(model_dir: Path) -> tuple[str, ...]:
+    """Returns the evaluations of any step that are not of the training mixture."""
+    finished = (model_dir / "evaluation").glob(f"step_*/*/**/{EVALUATION_FILE}")
+    names = {
+        path.parent.relative_to(model_dir / "evaluation").parts[1:] for path in finished
+    }
+    return tuple(sorted("/".join(name) for name in names))
+
+
+def _no_evaluation(model_dir: Path, evaluation: str, command: str) -> str:
+    what = f"no finished evaluation {evaluation}" if evaluation else "no finished one"
+    there = other_evaluations(model_dir)
+    if there:
+        return (
+            f"{model_dir} has {what}"
+            + ("" if evaluation else " of its training mixture")
+            + f"; it has {', '.join(there)}: report one of them with, for instance, "
+            f"--evaluation={there[0]}, or make the other with: {command}"
+        )
+    return f"{model_dir} has no finished evaluation; make one with: {command}"
 
 
 def _existing(path: Path, command: str) -> Path:

@@ -85,12 +85,16 @@ def _bits(result: LanguageResult) -> str:
 
 
 def _graphic(result: LanguageResult, highest: float) -> str:
-    gain = result.bits_per_byte.value - result.language_unigram_bits_per_byte
+    gain = 0.0
+    if not math.isnan(result.language_unigram_bits_per_byte):
+        gain = result.bits_per_byte.value - result.language_unigram_bits_per_byte
     graphic = plots.strip(result, highest)
     return f'<td class="graphic" data-sort="{gain:.6f}">{graphic}</td>'
 
 
 def _baseline(value: float, below: bool) -> str:
+    if math.isnan(value):
+        return _number(None, "–")
     style = "beaten" if below else "unbeaten"
     word = "the model needs fewer bits" if below else "the model needs no fewer bits"
     return (

@@ -23,6 +23,7 @@ from mtmoe.report.wording import (
     cards,
     compact,
     context_line,
+    number_or_dash,
     percent,
     script_name,
     verdict,
@@ -40,6 +41,8 @@ def markdown_page(
     """Returns the text of report.md."""
     lines = [f"# {plain(folder.name)}: mtmoe language report", ""]
     lines += [plain(verdict(summary)), "", plain(context_line(summary)), ""]
+    lines += [f"* {plain(note)}" for note in summary["notes"]]
+    lines += [""] if summary["notes"] else []
     lines += _table(
         ("number", "what", ""),
         [
@@ -131,8 +134,8 @@ def _language(result: LanguageResult) -> tuple[str, ...]:
         result.family,
         f"{bits.value:.3f}",
         "" if math.isnan(bits.low) else f"{bits.low:.3f}–{bits.high:.3f}",
-        f"{result.language_unigram_bits_per_byte:.3f}",
-        f"{result.mixture_unigram_bits_per_byte:.3f}",
+        number_or_dash(result.language_unigram_bits_per_byte, 3),
+        number_or_dash(result.mixture_unigram_bits_per_byte, 3),
         percent(result.accuracy, 1),
         percent(result.share, 2),
         "–" if result.epochs is None else f"{result.epochs:.1f}",

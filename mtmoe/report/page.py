@@ -51,6 +51,7 @@ def html_page(
         heading=escape(folder.name),
         verdict=escape(verdict(summary)),
         context=escape(context_line(summary)),
+        notes=_notes(summary["notes"]),
         cards="\n".join(_card(card) for card in cards(summary)),
         legend=_legend(),
         overview=plots.overview(results),
@@ -76,6 +77,10 @@ def html_page(
 def _template(name: str) -> str:
     folder = importlib.resources.files("mtmoe.report").joinpath("templates")
     return folder.joinpath(name).read_text(encoding="utf-8")
+
+
+def _notes(notes: Sequence[str]) -> str:
+    return "".join(f'<p class="note">{escape(note)}</p>\n' for note in notes)
 
 
 def _card(card: Card) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from mtmoe.report import svg
 from mtmoe.report.results import LanguageResult
+from mtmoe.report.wording import number_or_dash, percent
 
 _LEFT = 46.0
 _COLUMN = 11.0
@@ -80,17 +81,12 @@ def strip(result: LanguageResult, highest: float) -> str:
     """
     x = svg.Scale(0.0, highest, 6.0, _STRIP_WIDTH - 6.0)
     middle = _STRIP_HEIGHT / 2
-    body = [
-        svg.line(x.start, middle, x.end, middle, "rail"),
-        _diamond(x(result.mixture_unigram_bits_per_byte), middle),
-        svg.line(
-            x(result.language_unigram_bits_per_byte),
-            middle - 6,
-            x(result.language_unigram_bits_per_byte),
-            middle + 6,
-            "own",
-        ),
-    ]
+    body = [svg.line(x.start, middle, x.end, middle, "rail")]
+    if not math.isnan(result.mixture_unigram_bits_per_byte):
+        body.append(_diamond(x(result.mixture_unigram_bits_per_byte), middle))
+    if not math.isnan(result.language_unigram_bits_per_byte):
+        own = x(result.language_unigram_bits_per_byte)
+        body.append(svg.line(own, middle - 6, own, middle + 6, "own"))
     if not math.isnan(result.bits_per_byte.low):
         body.append(
             svg.line(
@@ -115,8 +111,8 @@ def describe(result: LanguageResult) -> str:
     )
     return (
         f"{result.name}: {interval.value:.2f} bits per byte{between}; own unigram "
-        f"{result.language_unigram_bits_per_byte:.2f}, mixture unigram "
-        f"{result.mixture_unigram_bits_per_byte:.2f}"
+        f"{number_or_dash(result.language_unigram_bits_per_byte, 2)}, mixture unigram "
+        f"{number_or_dash(result.mixture_unigram_bits_per_byte, 2)}"
     )
 
 
@@ -128,9 +124,11 @@ def overview(results: Sequence[LanguageResult]) -> str:
     body = columns.axes(y)
     for i, result in enumerate(ordered):
         x = columns.middle(i)
-        own = y(result.language_unigram_bits_per_byte)
-        body.append(_diamond(x, y(result.mixture_unigram_bits_per_byte)))
-        body.append(svg.line(x - 4.5, own, x + 4.5, own, "own"))
+        if not math.isnan(result.mixture_unigram_bits_per_byte):
+            body.append(_diamond(x, y(result.mixture_unigram_bits_per_byte)))
+        if not math.isnan(result.language_unigram_bits_per_byte):
+            own = y(result.language_unigram_bits_per_byte)
+            body.append(svg.line(x - 4.5, own, x + 4.5, own, "own"))
         if not math.isnan(result.bits_per_byte.low):
             body.append(
                 svg.line(
@@ -157,10 +155,13 @@ def data_chart(results: Sequence[LanguageResult]) -> str:
     body.append(svg.text(0, 14, "Share of training examples, %", "panel-title"))
     body.append(svg.text(0, 210, "Epochs over its text", "panel-title"))
     for i, result in enumerate(ordered):
-        tip = (
-            f"{result.name}: {100 * (result.share or 0.0):.2f} % of the examples, "
-            f"{result.epochs or 0.0:.1f} epochs"
-        )
+        tip = f"{result.name}: not a task of the training mixture"
+        if result.share is not None:
+            epochs_seen = "–" if result.epochs is None else f"{result.epochs:.1f}"
+            tip = (
+                f"{result.name}: {percent(result.share, 2)} of the examples, "
+                f"{epochs_seen} epochs"
+            )
         body += [share.tooltip(i, tip), epochs.tooltip(i, tip)]
     return epochs.drawing(body, "Share of training data and epochs by language")
 
@@ -168,13 +169,15 @@ def data_chart(results: Sequence[LanguageResult]) -> str:
 def highest_bits(results: Sequence[LanguageResult]) -> float:
     """Returns the upper end of the common scale for bits per byte."""
     return 1.03 * max(
-        max(
+        bits
+        for result in results
+        for bits in (
             result.bits_per_byte.value,
             result.mixture_unigram_bits_per_byte,
             result.language_unigram_bits_per_byte,
-            0.0 if math.isnan(result.bits_per_byte.high) else result.bits_per_byte.high,
+            result.bits_per_byte.high,
         )
-        for result in results
+        if not math.isnan(bits)
     )
 
 

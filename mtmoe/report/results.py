@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtmoe.errors import CheckpointError
+from mtmoe.errors import CheckpointError, UnknownNameError
 from mtmoe.evaluate.bootstrap import Interval
 from mtmoe.evaluate.headline import headline_tasks
 from mtmoe.evaluate.metrics import METRICS, OWN_METRIC
@@ -124,6 +124,14 @@ def _result(
             if metric.startswith(OWN_METRIC)
         },
     )
+
+
+def language_name(code: str) -> str:
+    """Returns the English name of a language that was trained on; else its own code."""
+    try:
+        return row_language(code).name
+    except UnknownNameError:  # trained on all the same: a card may have any tag
+        return code
 
 
 def headline_results(results: Sequence[LanguageResult]) -> list[LanguageResult]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mtmoe.report.folder import ModelFolder
+from mtmoe.report.notes import notes
 from mtmoe.report.results import LanguageResult, headline_results
 from mtmoe.report.supervised import supervised_groups
 from mtmoe.report.training_languages import language_curves
@@ -24,6 +25,9 @@ def summary(
         "model_dir": folder.name,
         "mixture": folder.evaluation["mixture"],
         "split": folder.evaluation["split"],
+        "text_dir": folder.evaluation.get("text_dir"),
+        "left_out": list(folder.evaluation.get("left_out", ())),
+        "notes": notes(folder.evaluation, all_results),
         "evaluated_step": folder.step,
         "evaluated_steps": list(folder.evaluated_steps),
         "languages": len({result.language for result in results}),
@@ -76,13 +80,17 @@ def training_tokens(training: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _language_entry(result: LanguageResult) -> dict[str, Any]:
-    entry = dataclasses.asdict(result)
+    entry = {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in dataclasses.asdict(result).items()
+    }
     entry["bits_per_byte"] = result.bits_per_byte.value
     low, high = result.bits_per_byte.low, result.bits_per_byte.high
     entry["bits_per_byte_interval"] = None if math.isnan(low) else [low, high]
     return entry
 
 
-def _mean(values: Iterable[float]) -> float:
-    listed = list(values)
-    return sum(listed) / len(listed)
+def _mean(values: Iterable[float]) -> float | None:
+    """Returns the mean of those that are numbers; None without any."""
+    listed = [value for value in values if not math.isnan(value)]
+    return sum(listed) / len(listed) if listed else None

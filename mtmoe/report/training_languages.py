@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtmoe.languages import row_language
 from mtmoe.report import svg
+from mtmoe.report.results import language_name
 from mtmoe.report.svg import escape
 from mtmoe.report.wording import percent
 
@@ -66,7 +66,7 @@ def language_curves(training: Sequence[Mapping[str, Any]]) -> tuple[LanguageCurv
         curves.append(
             LanguageCurve(
                 code,
-                row_language(code).name,
+                language_name(code),
                 tuple(by_step),
                 tuple(by_step.values()),
                 _last(loads, code),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,9 +139,11 @@ def context_line(summary: Mapping[str, Any]) -> str:
     """Returns what was evaluated, in one line."""
     steps = summary["evaluated_steps"]
     chosen = "" if len(steps) == 1 else f" (the latest of {len(steps)} evaluated)"
+    what = f"Mixture {summary['mixture']}, split {summary['split']}"
+    if summary["text_dir"] is not None:
+        what = f"Text folder {summary['text_dir']}"
     return (
-        f"Mixture {summary['mixture']}, split {summary['split']}, "
-        f"checkpoint of step {summary['evaluated_step']:,}{chosen}, "
+        f"{what}, checkpoint of step {summary['evaluated_step']:,}{chosen}, "
         f"seed {summary['seed']}."
     )
 
@@ -162,13 +165,15 @@ def cards(summary: Mapping[str, Any]) -> tuple[Card, ...]:
             str(summary["languages_below_mixture_unigram"]),
             of_languages,
             "below the mixture unigram",
-            f"its mean is {summary['mean_mixture_unigram_bits_per_byte']:.3f}",
+            "its mean is "
+            + number_or_dash(summary["mean_mixture_unigram_bits_per_byte"], 3),
         ),
         Card(
             str(summary["languages_below_language_unigram"]),
             of_languages,
             "below their own unigram",
-            f"its mean is {summary['mean_language_unigram_bits_per_byte']:.3f}",
+            "its mean is "
+            + number_or_dash(summary["mean_language_unigram_bits_per_byte"], 3),
         ),
         Card(
             percent(summary["dropped_fraction"], 2),
@@ -195,6 +200,11 @@ def cards(summary: Mapping[str, Any]) -> tuple[Card, ...]:
             f"{compact(summary['tokens_per_second'])} tokens a second",
         ),
     )
+
+
+def number_or_dash(value: float | None, digits: int) -> str:
+    """Returns 0.123 as "0.12", a dash where there is no number (None or NaN)."""
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def script_name(code: str) -> str:

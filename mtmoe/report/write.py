@@ -14,12 +14,13 @@ from mtmoe.report.summary import summary
 from mtmoe.report.supervised import supervised_groups
 
 
-def write_report(model_dir: Path, output_dir: Path) -> Path:
+def write_report(model_dir: Path, output_dir: Path, evaluation: str = "") -> Path:
     """Writes report.html, report.md, per_language.csv and summary.json.
 
     Args:
       model_dir: a trained and evaluated model folder.
       output_dir: made when absent; files of an earlier report are replaced.
+      evaluation: which of a step's evaluations; see `read_model_folder`.
 
     Returns:
       The path of report.html.
@@ -28,7 +29,7 @@ def write_report(model_dir: Path, output_dir: Path) -> Path:
       CheckpointError: a file of the model folder is missing or damaged; the message
         names the command that makes it.
     """
-    folder = read_model_folder(model_dir)
+    folder = read_model_folder(model_dir, evaluation)
     all_results = language_results(folder)
     numbers = summary(folder, all_results)
     results = headline_results(all_results)

@@ -12,11 +12,13 @@ from typing import Any
 from mtmoe.checkpoint.manifest import versions
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.embedded.corpus import load_corpus
-from mtmoe.data.registry import get_task
+from mtmoe.data.registry import get_task, module_folders
 from mtmoe.data.task_rows import task_vocabulary
 from mtmoe.data.vocabularies import vocabulary_fingerprint
 
 PROVENANCE_NAME = "provenance.json"
+FOLDER = "folder"
+MODULE_FOLDERS = "module_folders"
 _EMBEDDED = "embedded."
 _BATCHES_VERSION = 2  # counts up when the same data and seed give other batches
 
@@ -104,6 +106,8 @@ def provenance_text(
         "content": data.content,
         "command": command,
         "host": {"cores": os.cpu_count()},
+        FOLDER: os.getcwd(),
+        MODULE_FOLDERS: module_folders(),
         "seed": seed,
         "parameters": parameters,
         "mixture": {

@@ -1,9 +1,17 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtmoe.evaluate import bootstrap
 from mtmoe.evaluate.bootstrap import Bootstrap, keyed_generator
+
+
+def all_weights(resamples):
+    """The weights of all resamples, [R, G]."""
+    return np.concatenate(list(resamples.weights()))
 
 
 def test_interval_is_the_percentile_of_ratios_of_drawn_groups():
@@ -15,11 +23,12 @@ def test_interval_is_the_percentile_of_ratios_of_drawn_groups():
     interval = resamples.ratio(numerator, denominator)
 
     oracle = []
-    for weights in resamples.weights:
+    for weights in all_weights(resamples):
         drawn = np.repeat(np.arange(9), weights.astype(int))
         rows = np.concatenate([np.flatnonzero(groups == group) for group in drawn])
         oracle.append(numerator[rows].sum() / denominator[rows].sum())
-    np.testing.assert_allclose(resamples.replicates(numerator, denominator), oracle)
+    estimate = resamples.estimates({"x": (numerator, denominator)})["x"]
+    np.testing.assert_allclose(estimate.replicates, oracle)
     assert interval.value == pytest.approx(numerator.sum() / denominator.sum())
     assert [interval.low, interval.high] == pytest.approx(
         np.percentile(oracle, [2.5, 97.5])
@@ -62,13 +71,15 @@ def test_one_group_has_no_interval():
 
 def test_draws_are_keyed_by_seed_and_task():
     groups = np.arange(20)
-    first = Bootstrap(5, seed=1).resamples("a", groups).weights
-    assert np.array_equal(first, Bootstrap(5, seed=1).resamples("a", groups).weights)
-    assert not np.array_equal(
-        first, Bootstrap(5, seed=1).resamples("b", groups).weights
+    first = all_weights(Bootstrap(5, seed=1).resamples("a", groups))
+    assert np.array_equal(
+        first, all_weights(Bootstrap(5, seed=1).resamples("a", groups))
     )
     assert not np.array_equal(
-        first, Bootstrap(5, seed=2).resamples("a", groups).weights
+        first, all_weights(Bootstrap(5, seed=1).resamples("b", groups))
+    )
+    assert not np.array_equal(
+        first, all_weights(Bootstrap(5, seed=2).resamples("a", groups))
     )
     # The stream is fixed: a change here changes every published interval.
     assert keyed_generator(0, "embedded.span_corruption.de").integers(
@@ -81,6 +92,31 @@ def test_draws_are_keyed_by_seed_and_task():
 def test_every_resample_draws_as_many_groups_as_there_are(groups, seed):
     groups = [*groups, 7]
     resamples = Bootstrap(50, seed=seed).resamples("t", np.array(groups))
-    assert (resamples.weights.sum(axis=1) == len(set(groups))).all()
+    assert (all_weights(resamples).sum(axis=1) == len(set(groups))).all()
     interval = resamples.ratio(np.full(len(groups), 2.0), np.ones(len(groups)))
     assert (interval.low, interval.value, interval.high) == pytest.approx((2, 2, 2))
+
+
+def test_draws_do_not_depend_on_the_size_of_blocks(monkeypatch):
+    resamples = Bootstrap(50, seed=4).resamples("t", np.arange(30))
+    whole = all_weights(resamples)
+    values = np.random.default_rng(3).gamma(2.0, size=30)
+    interval = resamples.ratio(values, np.ones(30))
+    monkeypatch.setattr(bootstrap, "_BLOCK_WEIGHTS", 7 * 30)
+    assert [len(block) for block in resamples.weights()] == [7] * 7 + [1]
+    np.testing.assert_array_equal(all_weights(resamples), whole)
+    again = resamples.ratio(values, np.ones(30))
+    assert again.value == interval.value
+    assert (again.low, again.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_memory_is_bounded_whatever_the_number_of_groups():
+    groups = np.arange(1 << 18)  # a thousand resamples of them at once: 2 GB
+    values = np.random.default_rng(5).gamma(2.0, size=len(groups))
+    resamples = Bootstrap(12).resamples("t", groups)
+    tracemalloc.start()
+    interval = resamples.ratio(values, np.ones(len(groups)))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert interval.low < interval.value < interval.high
+    assert most < 64 * 2**20

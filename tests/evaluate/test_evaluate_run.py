@@ -78,7 +78,7 @@ def test_numbers_are_those_of_the_model(evaluated):
     )
     assign_weights(program, store.load(evaluated / "checkpoints", 10).values, "")
     sizes = token_bytes(trained.vocabulary)
-    tasks = mixture_examples("three", "validation", Sampling(run.lengths, 4, 0))
+    tasks = mixture_examples("three", "validation", Sampling(run.lengths, 4, 0)).tasks
     inputs = np.concatenate([task.examples.inputs for task in tasks])
     targets = np.concatenate([task.examples.targets for task in tasks])
     names = [task.task for task in tasks for _ in task.examples.inputs]

@@ -1,10 +1,12 @@
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
 from mtmoe.errors import MtmoeError
-from mtmoe.evaluate.files import write_together
+from mtmoe.evaluate.files import PENDING_NAME, finish_writing, write_together
 
 
 def test_writes_all_and_makes_the_folder(tmp_path):
@@ -39,3 +41,46 @@ def test_a_file_in_the_way_is_named(tmp_path):
     with pytest.raises(MtmoeError, match="report"):
         write_together(tmp_path / "report", {"x": "new"})
     assert (tmp_path / "report").read_text() == "mine"
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from mtmoe.evaluate.files import write_together
+left, replace = int(sys.argv[2]), os.replace
+def dies(*paths):
+    global left
+    if not left:
+        os._exit(9)
+    left -= 1
+    replace(*paths)
+os.replace = dies
+write_together(Path(sys.argv[1]), {"x": "new", "y": "new", "z": "new"})
+"""
+
+
+@pytest.mark.parametrize("renames", range(5))
+def test_a_killed_process_leaves_all_files_old_or_all_new(tmp_path, renames):
+    write_together(tmp_path, {"x": "old", "y": "old"})
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(renames)]
+    killed = subprocess.run(command, check=False)
+    assert killed.returncode == (9 if renames < 4 else 0)
+    finish_writing(tmp_path)
+    there = [name for name in "xyz" if (tmp_path / name).exists()]
+    texts = {name: (tmp_path / name).read_text() for name in there}
+    if renames:  # the first puts the list of the files in its place, which decides
+        assert texts == {"x": "new", "y": "new", "z": "new"}
+    else:
+        assert texts == {"x": "old", "y": "old"}
+    assert not (tmp_path / PENDING_NAME).exists()
+    write_together(tmp_path, {"x": "newer"})
+    assert (tmp_path / "x").read_text() == "newer"
+
+
+def test_a_folder_that_has_the_name_of_a_file_leaves_the_others_alone(tmp_path):
+    write_together(tmp_path, {"x": "old"})
+    (tmp_path / "y").mkdir()
+    with pytest.raises(MtmoeError, match="y: there is a folder"):
+        write_together(tmp_path, {"x": "new", "y": "new"})
+    assert (tmp_path / "x").read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["x", "y"]

@@ -38,7 +38,9 @@ LENGTHS = {"inputs": 48, "targets": 20}
 def tasks(tiny_model):
     load_config(model_dir=tiny_model, roots=["train"])
     register([metric_tasks.__name__])
-    found = mixture_examples("with_metrics", "validation", Sampling(LENGTHS, 1, 0))
+    found = mixture_examples(
+        "with_metrics", "validation", Sampling(LENGTHS, 1, 0)
+    ).tasks
     return {task.task: task for task in found}
 
 
@@ -213,6 +215,8 @@ def test_a_metric_that_wants_more_is_refused(tasks):
     source = PairSource(lambda split: metric_tasks.NAMES, ["train", "validation"])
     card = TaskCard("names", "sw", labels="gold")
     register_task("metrics.aux.sw", source, card, metrics=[with_aux])
-    [task] = mixture_examples("metrics.aux.sw", "validation", Sampling(LENGTHS, 1, 0))
+    [task] = mixture_examples(
+        "metrics.aux.sw", "validation", Sampling(LENGTHS, 1, 0)
+    ).tasks
     with pytest.raises(ConfigError, match="with_aux wants aux_values"):
         has_own_metrics(task)

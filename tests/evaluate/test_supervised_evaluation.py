@@ -12,14 +12,12 @@ from three_and_tasks import NUM_EXAMPLES
 
 from mtmoe.config.load import load_config
 from mtmoe.data.registry import register
-from mtmoe.data.vocabularies import configured_vocabulary, token_bytes
+from mtmoe.data.text_bytes import token_kinds
+from mtmoe.data.vocabularies import configured_vocabulary
 from mtmoe.errors import ConfigError
-from mtmoe.evaluate.examples import (
-    Sampling,
-    language_of,
-    mixture_examples,
-    training_baselines,
-)
+from mtmoe.evaluate.baselines import training_baselines
+from mtmoe.evaluate.examples import Sampling, mixture_examples
+from mtmoe.evaluate.gaps import language_of
 from mtmoe.evaluate.records import read_metric_rows
 from mtmoe.evaluate.run import EvaluationRequest, evaluate
 
@@ -33,9 +31,9 @@ def configured(tiny_model):
 
 
 def test_baselines_are_those_of_the_text(configured):
-    sizes_V = token_bytes(configured_vocabulary())
-    alone = training_baselines("three", 10, LENGTHS, sizes_V)
-    together = training_baselines("three_and_tasks", 10, LENGTHS, sizes_V)
+    is_text_V = token_kinds(configured_vocabulary()).is_text
+    alone = training_baselines("three", 10, LENGTHS, is_text_V).models
+    together = training_baselines("three_and_tasks", 10, LENGTHS, is_text_V).models
     np.testing.assert_allclose(together.mixture, alone.mixture, rtol=1e-12)
     assert set(together.languages) == set(alone.languages) == {"de", "sw", "iw"}
     for code, nats_V in alone.languages.items():
@@ -45,7 +43,7 @@ def test_baselines_are_those_of_the_text(configured):
 def test_some_examples_of_each_supervised_task(configured):
     def sizes(max_examples):
         sampling = Sampling(LENGTHS, 2, 0, max_examples)
-        tasks = mixture_examples("three_and_tasks", "validation", sampling)
+        tasks = mixture_examples("three_and_tasks", "validation", sampling).tasks
         return {task.task: task for task in tasks}
 
     all_of_them, some = sizes(None), sizes(7)

@@ -7,7 +7,6 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from mtmoe.errors import UnknownNameError
 from mtmoe.report.folder import read_model_folder
 from mtmoe.report.training_languages import (
     SPANS,
@@ -84,9 +83,9 @@ def test_a_run_without_losses_by_language_has_no_section():
     assert damage_line(training) == ""
 
 
-def test_a_code_of_no_language_is_an_error():
-    with pytest.raises(UnknownNameError, match="xx-none"):
-        language_curves([line(10, {"xx-none": 1.0})])
+def test_a_code_of_no_language_is_its_own_name():
+    [curve] = language_curves([line(10, {"xx-none": 1.0})])
+    assert curve.name == curve.code == "xx-none"
 
 
 def test_section_draws_each_language_on_one_scale():

@@ -101,6 +101,8 @@ def test_what_a_run_leaves(whole: Path) -> None:
     assert [line["step"] for line in logged(whole)] == [4, 8, 12]
     provenance = json.loads((whole / "provenance.json").read_text())
     assert provenance["command"] == "mtmoe train"
+    assert provenance["folder"] == os.getcwd()
+    assert str(Path(tiny_training.__file__).parent) in provenance["module_folders"]
     assert provenance["parameters"] > 0 and provenance["host"]["cores"] > 0
     assert set(provenance["mixture"]) == {"tiny.a", "tiny.b"}
     # 12 steps of 4 rows, of half a thousand rows each or so

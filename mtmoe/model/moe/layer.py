@@ -57,6 +57,10 @@ from mtmoe.model.moe.routers.interface import (
 from mtmoe.model.moe.routers.switch import SwitchRouter
 from mtmoe.model.moe.statistics import LayerRouting, TokenRouting, layer_routing
 
+ROW_PRIORITY: Priority = "position"
+PACKED_PRIORITY: Priority = "confidence"
+"""Whose a full expert's slots are by default, on rows of one example and packed."""
+
 ROOMY_GROUP = 4096
 """Positions of a group where a large one costs nothing."""
 
@@ -256,7 +260,7 @@ class MixtureOfExpertsLayer:
         slots = config.capacity.slots(group.size, config.num_experts, context.training)
         priority = config.priority
         if priority is None:
-            priority = "position" if tokens.segments is None else "confidence"
+            priority = ROW_PRIORITY if tokens.segments is None else PACKED_PRIORITY
         shape = mtf.Shape([groups, group])
         return RouterInput(
             x=mtf.reshape(x, shape + d_model),

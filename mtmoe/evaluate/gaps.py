@@ -1,0 +1,131 @@
+"""What an evaluation leaves out, and why: asked before training and said afterwards.
+
+A member of a mixture that cannot be scored does not keep the others from being scored:
+it is left out, with a line that says why, and stands in evaluation.json and the report.
+Only what its registration says is asked here; that a split is empty shows when it is
+read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterable, Sequence
+
+import seqio
+
+from mtmoe.data.reading import reading
+from mtmoe.data.registry import get_task, tasks_of
+from mtmoe.data.task_card import task_card
+from mtmoe.errors import ConfigError, CorpusError, MtmoeError, UnknownNameError
+from mtmoe.languages import SEVERAL_LANGUAGES, Language, language
+
+_SHOWN = 20
+_CURE = (
+    "Give a source that split (docs/register_a_task.md, 'Held-out text'), name another "
+    "one with --split, or score text of your own with --text_dir"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LeftOut:
+    """A task that an evaluation leaves out.
+
+    Attributes:
+      task: its name; of a text folder `text_dir/` and the file's name.
+      language: the language as its card or file name has it; "" if it names none.
+      reason: why, in words.
+    """
+
+    task: str
+    language: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Returns it as a line."""
+        return f"{self.task}: {self.reason}"
+
+
+def evaluation_gaps(mixture: str, split: str) -> list[str]:
+    """Returns what an evaluation of a mixture will leave out, a sentence each.
+
+    Reads no data: whether a split that a source declares is empty shows later.
+
+    Args:
+      mixture: a registered mixture or task.
+      split: the split that is evaluated, `evaluate.split`.
+
+    Raises:
+      UnknownNameError: no such mixture.
+    """
+    tasks = tasks_of(mixture)
+    gaps = [gap for task in tasks if (gap := gap_of(task, split)) is not None]
+    if not gaps:
+        return []
+    what = f"evaluation will leave out {len(gaps)} of {len(tasks)} tasks of {mixture!r}"
+    if len(gaps) == len(tasks):
+        what = f"nothing of {mixture!r} can be evaluated"
+    return [f"{what}:\n  {_listed(gaps)}\n{_CURE}"]
+
+
+def gap_of(task: seqio.Task, split: str) -> LeftOut | None:
+    """Returns why a task cannot be scored, as far as its registration says.
+
+    Args:
+      task: a registered task.
+      split: the split that is evaluated.
+    """
+    code = task_card(task).language
+    try:
+        with reading(task, split):
+            splits = tuple(task.splits)
+    except CorpusError as error:
+        return LeftOut(task.name, code, str(error))
+    if split not in splits:
+        has = ", ".join(splits) or "none"
+        return LeftOut(task.name, code, f"it has no split {split!r}; it has {has}")
+    try:
+        language_of(task.name)
+    except (ConfigError, UnknownNameError) as error:
+        return LeftOut(task.name, code, str(error))
+    return None
+
+
+def language_of(task_name: str) -> Language:
+    """Returns a task's language, `SEVERAL_LANGUAGES` for a supervised task without one.
+
+    Raises:
+      ConfigError: a self-supervised task names none.
+      UnknownNameError: its card names none that is known.
+    """
+    card = task_card(get_task(task_name))
+    if card.language:
+        return language(card.language)
+    if card.labels in ("gold", "rule"):
+        return SEVERAL_LANGUAGES
+    raise ConfigError(
+        f"task {task_name!r} names no language, so it has no row in a table of "
+        "languages; give its card or its TextSource a language"
+    )
+
+
+def say_left_out(left_out: Sequence[LeftOut]) -> None:
+    """Says on standard error what is left out of an evaluation, a line each."""
+    if left_out:
+        print(f"left out of the evaluation:\n  {_listed(left_out)}", file=sys.stderr)
+
+
+def nothing_to_score(what: str, left_out: Sequence[LeftOut]) -> MtmoeError:
+    """Returns the error that nothing is left to be scored.
+
+    Args:
+      what: what was to be evaluated, in words.
+      left_out: all of it, with the reasons.
+    """
+    return CorpusError(f"{what} has nothing to score:\n  {_listed(left_out)}\n{_CURE}")
+
+
+def _listed(left_out: Iterable[LeftOut]) -> str:
+    lines = [str(gap) for gap in left_out]
+    more = len(lines) - _SHOWN
+    return "\n  ".join(lines[:_SHOWN] + ([f"and {more} more"] if more > 0 else []))
