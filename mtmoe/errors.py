@@ -99,6 +99,10 @@ class DamagedDataError(MtmoeError):
     """More damaged records in a task than its quota."""
 
 
+class UserCodeError(MtmoeError):
+    """A function of the user's that raised something, or gave what cannot be used."""
+
+
 class UnnamedContentError(ConfigError):
     """A source or step of which nobody can tell when its content changes."""
 

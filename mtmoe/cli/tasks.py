@@ -7,8 +7,9 @@
     mtmoe tasks preview embedded.span_corruption --packed    # rows of a training batch
     mtmoe tasks verify my_task --task_module=my_tasks
 
-`--task_module` adds a module of yours (docs/register_a_task.md). `verify` exits with
-status 1 if something is wrong; without a name it checks every task of the module.
+`--task_module` adds a module of yours (docs/register_a_task.md). `verify` reads every
+example of what is on this machine and exits with status 1 if something is wrong;
+without a name it checks every task of the module.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import csv
 import dataclasses
 import io
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 ACTIONS = ("list", "show", "preview", "verify")
 FAILED_STATUS = 1
+_PREVIEWED = 3
+_TOLD_EVERY = 10.0  # seconds
 
 
 def define_flags() -> None:
@@ -47,7 +51,13 @@ def define_flags() -> None:
     flags.DEFINE_string("labels", "", "list: only gold, rule or self(-supervised)")
     flags.DEFINE_enum("format", "table", ["table", "names", "csv"], "list: how")
     flags.DEFINE_string("split", "", "preview, verify: the split; the first by default")
-    flags.DEFINE_integer("num_examples", 3, "preview: how many", lower_bound=1)
+    flags.DEFINE_integer(
+        "num_examples",
+        None,
+        "preview: how many (3); verify: only the first (all; 50 of web text and "
+        "of what TensorFlow Datasets has)",
+        lower_bound=1,
+    )
     flags.DEFINE_boolean("packed", False, "preview: rows of the first packed batch")
     flags.DEFINE_integer(
         "inputs", 512, "preview, verify: length of inputs; 0: a decoder alone"
@@ -208,12 +218,13 @@ def _preview(name: str) -> int:
 
     lengths = _lengths()
     split = FLAGS.split or _first_split(get_mixture_or_task(name))
+    count = FLAGS.num_examples or _PREVIEWED
     if FLAGS.packed:
-        rows = preview_packed(name, split, FLAGS.num_examples, lengths)
+        rows = preview_packed(name, split, count, lengths)
         for number, row in enumerate(rows):
             _print_packed(number, row, lengths)
         return 0
-    for example in preview_examples(name, split, FLAGS.num_examples, lengths):
+    for example in preview_examples(name, split, count, lengths):
         _print_example(example)
     return 0
 
@@ -248,25 +259,40 @@ def _cut(pieces: tuple[str, ...]) -> str:
 
 
 def _verify(names: list[str]) -> int:
+    """Checks tasks, one after the other; a task that fails stops no other."""
     from mtmoe.data.registry import get_task
-    from mtmoe.data.verify import verify_task
 
-    lengths = _lengths()
     failed = 0
-    for name in names or _tasks_of_own_modules():
-        task = get_task(name)
-        splits = [FLAGS.split] if FLAGS.split else list(task.splits)
-        for split in splits:
-            try:
-                verification = verify_task(task, split, lengths=lengths)
-            except MtmoeError as error:
-                print(f"FAIL {name} {split}: {error}")
-                failed += 1
-                continue
-            failed += bool(verification.problems)
-            _print_verification(verification)
+    for task in [get_task(name) for name in names or _tasks_of_own_modules()]:
+        for split in [FLAGS.split] if FLAGS.split else list(task.splits):
+            failed += not _is_sound(task, split)
             sys.stdout.flush()
     return FAILED_STATUS if failed else 0
+
+
+def _is_sound(task: seqio.Task, split: str) -> bool:
+    """Checks a split and prints what came of it."""
+    from mtmoe.data.user_code import described
+    from mtmoe.data.verify import verify_task
+
+    told = time.monotonic()
+
+    def tell(count: int) -> None:
+        nonlocal told
+        if time.monotonic() - told > _TOLD_EVERY:
+            told = time.monotonic()
+            print(f"{task.name} {split}: {count:,} examples so far", file=sys.stderr)
+
+    try:
+        found = verify_task(task, split, FLAGS.num_examples, _lengths(), tell)
+    except MtmoeError as error:
+        print(f"FAIL {task.name} {split}: {error}")
+        return False
+    except Exception as error:  # of any kind: the next task is looked at all the same
+        print(f"FAIL {task.name} {split}: {described(error)}")
+        return False
+    _print_verification(found)
+    return not found.problems
 
 
 def _tasks_of_own_modules() -> list[str]:
@@ -286,11 +312,23 @@ def _tasks_of_own_modules() -> list[str]:
 def _print_verification(found: Verification) -> None:
     verdict = "FAIL" if found.problems else "ok  "
     inputs, targets = found.inputs_lengths, found.targets_lengths
+    if found.is_whole:
+        count = f"{found.num_examples:,} examples"
+    elif found.num_available is None:
+        count = f"the first {found.num_examples:,} examples"
+    else:
+        count = f"{found.num_examples:,} of {found.num_available:,} examples"
+    if found.num_left_out:
+        count += f" ({found.num_left_out:,} bad ones left out)"
+    scored = ""
+    if found.scores and found.num_scored < found.num_examples:
+        scored = f" (metrics of the first {found.num_scored:,})"
     print(
-        f"{verdict} {found.task} {found.split}: {found.num_examples} examples, "
+        f"{verdict} {found.task} {found.split}: {count}, "
         f"inputs {inputs[0]:.0f} tokens (at most {inputs[1]}), "
         f"targets {targets[0]:.0f} (at most {targets[1]})"
         + "".join(f", {name} {value:g}" for name, value in found.scores.items())
+        + scored
     )
     for problem in found.problems:
         print(f"     {problem}")

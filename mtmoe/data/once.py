@@ -19,7 +19,8 @@ class Once(Generic[K, V]):
         """Begins empty.
 
         Args:
-          kept: how many values stay, those last asked for; None: all.
+          kept: how many values stay, those last asked for; None: all. One that is being
+            made stays until it is there, so that nothing is made twice at a time.
         """
         self._kept = kept
         self._values: OrderedDict[K, Future[V]] = OrderedDict()
@@ -36,14 +37,24 @@ class Once(Generic[K, V]):
             if value is None:
                 value = self._values[key] = Future()
             self._values.move_to_end(key)
-            if self._kept is not None and len(self._values) > self._kept:
-                self._values.popitem(last=False)
+            self._drop_oldest()
         if made_here:
             try:
                 value.set_result(make())
+                with self._lock:
+                    self._drop_oldest()
             except BaseException as error:
                 with self._lock:
                     if self._values.get(key) is value:
                         del self._values[key]
                 value.set_exception(error)
         return value.result()
+
+    def _drop_oldest(self) -> None:
+        """Drops values that are there, until no more than `kept` are held."""
+        if self._kept is None:
+            return
+        surplus = len(self._values) - self._kept
+        there = (key for key, value in self._values.items() if value.done())
+        for key in [key for _, key in zip(range(surplus), there, strict=False)]:
+            del self._values[key]

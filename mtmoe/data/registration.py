@@ -18,7 +18,9 @@ import seqio
 
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.task_card import DescribedTask, TaskCard
+from mtmoe.data.user_code import function_name
 from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.errors import ConfigError
 
 Step = Callable[..., Any]
 
@@ -88,7 +90,12 @@ def register_task(
 
     Returns:
       The name.
+
+    Raises:
+      ConfigError: the card names metrics and there are none, or something that should
+        be called is no function.
     """
+    _check_functions(name, card, preprocessors, postprocess, metrics)
     return _register(
         name,
         source,
@@ -123,6 +130,34 @@ def registration_place() -> seqio.dataset_providers.SourceInfo:
     if frame is None:
         return seqio.dataset_providers.SourceInfo()
     return seqio.dataset_providers.SourceInfo(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _check_functions(
+    name: str,
+    card: TaskCard,
+    preprocessors: Sequence[Step],
+    postprocess: Callable[..., Any] | None,
+    metrics: Sequence[Step],
+) -> None:
+    """Compares the functions of a task with what they should be, and with its card."""
+    for what, functions in (("preprocessors", preprocessors), ("metrics", metrics)):
+        if callable(functions) or isinstance(functions, str):
+            raise ConfigError(
+                f"task {name!r}: {what} is {function_name(functions)}; a list of "
+                f"functions is wanted: [{function_name(functions).partition(' ')[0]}]"
+            )
+        for function in functions:
+            if not callable(function):
+                raise ConfigError(
+                    f"task {name!r}: {what} has {function!r}, which is no function"
+                )
+    if postprocess is not None and not callable(postprocess):
+        raise ConfigError(f"task {name!r}: postprocess is {postprocess!r}, no function")
+    if card.metrics and not metrics:
+        raise ConfigError(
+            f"task {name!r}: its card names the metrics {', '.join(card.metrics)}, but "
+            "it has no metric functions"
+        )
 
 
 def _register(

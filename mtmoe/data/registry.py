@@ -11,7 +11,8 @@ import gin
 import seqio
 
 from mtmoe.data.task_card import task_card
-from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.data.user_code import described, raised_at
+from mtmoe.errors import ConfigError, MtmoeError, UnknownNameError
 
 EMBEDDED_TASK_MODULES = ("mtmoe.tasks.embedded.span_corruption",)
 
@@ -56,7 +57,8 @@ def register(task_modules: Sequence[str] = EMBEDDED_TASK_MODULES) -> None:
       task_modules: dotted names of modules.
 
     Raises:
-      ConfigError: a module that does not exist, or that is no sequence of names.
+      ConfigError: a module that does not exist or cannot be imported, or no sequence of
+        names.
     """
     if isinstance(task_modules, str):
         raise ConfigError(
@@ -143,8 +145,18 @@ def _import_task_module(name: str) -> None:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name + ".").startswith(error.name + "."):
-            raise
+            raise _cannot_import(name, error) from error
         raise ConfigError(
             f"task module {name!r} (register.task_modules) does not exist: "
             f"no module {error.name!r} is installed or in {Path.cwd()}"
         ) from error
+    except Exception as error:  # a module of the user's may raise anything
+        raise _cannot_import(name, error) from error
+
+
+def _cannot_import(name: str, error: Exception) -> ConfigError:
+    what = described(error)
+    if isinstance(error, MtmoeError):  # says itself what is wrong, but not where
+        place = raised_at(error)
+        what = f"{error} ({place})" if place else str(error)
+    return ConfigError(f"task module {name!r} cannot be imported: {what}")

@@ -19,7 +19,7 @@ import seqio
 import tensorflow as tf
 
 from mtmoe.data.keys import fold, name_key
-from mtmoe.data.reading import reading
+from mtmoe.data.reading import check_text, reading
 from mtmoe.data.task_form import check_split, task_form
 from mtmoe.data.token_rows import TokenRows, join_rows
 from mtmoe.errors import ConfigError, CorpusError, EmptySplitError
@@ -174,11 +174,13 @@ class StreamedTask:
                 num_epochs=1,
                 try_in_mem_cache=False,
             )
-            kept = [name for name in FEATURES if name in dataset.element_spec]
+            wanted = [*FEATURES, *(f"{name}_pretokenized" for name in FEATURES)]
+            kept = [name for name in wanted if name in dataset.element_spec]
             dataset = dataset.map(lambda row: {name: row[name] for name in kept})
             dataset = dataset.prefetch(_LOOK_AHEAD).with_options(options)
             empty = True
-            for row in dataset.as_numpy_iterator():
+            for made, row in enumerate(dataset.as_numpy_iterator(), start=1):
+                check_text(self.task, self._split, made, row)
                 inputs, targets = (
                     np.asarray(row.get(name, ()), np.int32) for name in FEATURES
                 )

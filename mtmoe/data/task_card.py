@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import seqio
 
 from mtmoe.data.sources.text import TextSource
+from mtmoe.errors import ConfigError, nearest_names
 
 FAMILIES = {
     "pretraining": "self-supervised objectives over plain text",
@@ -70,13 +72,30 @@ class TaskCard:
     note: str = ""
 
     def __post_init__(self) -> None:
-        """Checks the words that others select by."""
-        if self.family not in FAMILIES:
-            raise ValueError(f"family {self.family!r} is none of {', '.join(FAMILIES)}")
-        if self.labels not in ("", "gold", "rule", "self"):
-            raise ValueError(f"labels are {self.labels!r}")
-        if self.verified not in ("", "run", "layout", "mocked"):
-            raise ValueError(f"verified is {self.verified!r}")
+        """Checks the words that others select by.
+
+        Raises:
+          ConfigError: one is not among those that are allowed, which are listed.
+        """
+        _check_word("family", self.family, FAMILIES)
+        _check_word("labels", self.labels, ("", "gold", "rule", "self"))
+        _check_word("verified", self.verified, ("", "run", "layout", "mocked"))
+        if isinstance(self.metrics, str):
+            raise ConfigError(
+                f"a task's card has metrics={self.metrics!r}; a tuple of names is "
+                f"wanted: ({self.metrics!r},)"
+            )
+
+
+def _check_word(field: str, word: str, allowed: Collection[str]) -> None:
+    if word in allowed:
+        return
+    nearest = nearest_names(str(word), allowed)
+    raise ConfigError(
+        f"a task's card has {field}={word!r}"
+        + (f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ";")
+        + f" allowed: {', '.join(map(repr, allowed))}"
+    )
 
 
 class DescribedTask(seqio.Task):  # type: ignore[misc]

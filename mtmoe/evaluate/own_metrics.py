@@ -25,6 +25,7 @@ from mtmoe.data.registry import get_task
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.task_form import EXAMPLES, task_form
 from mtmoe.data.token_rows import padded_sizes
+from mtmoe.data.user_code import metric_values, postprocessed
 from mtmoe.errors import ConfigError, CorpusError, MtmoeError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Resamples
 from mtmoe.evaluate.examples import TaskExamples
@@ -35,8 +36,6 @@ from mtmoe.train.settings import TrainingRun
 
 Record = Mapping[str, Any]
 """An example as a task's pipeline gives it: tokens, text and whatever else there is."""
-
-_REFUSALS = (ArithmeticError, IndexError, LookupError, TypeError, ValueError)
 
 
 class OwnMetrics:
@@ -171,27 +170,27 @@ def task_metrics(
 
     Returns:
       By name with `OWN_METRIC`; no interval where a metric is no mean over examples.
+
+    Raises:
+      UserCodeError: a metric or the postprocessor raised something, or a metric gave no
+        dict of names and numbers.
     """
     vocabulary = task.output_features["targets"].vocabulary
     targets = [
-        task.postprocess_fn(
-            _target_text(record, vocabulary), example=record, is_target=True
-        )
+        postprocessed(task, _target_text(record, vocabulary), record, is_target=True)
         for record in records
     ]
     metrics: dict[str, Interval] = {}
     if tokens_ET is not None:
         predictions = [
-            task.postprocess_fn(
-                vocabulary.decode(tokens_T), example=record, is_target=False
-            )
+            postprocessed(task, vocabulary.decode(tokens_T), record, is_target=False)
             for tokens_T, record in zip(tokens_ET.tolist(), records, strict=True)
         ]
         for function in task.predict_metric_fns:
-            metrics |= _values(function, targets, predictions, resamples)
+            metrics |= _values(task, function, targets, predictions, resamples)
     if scores_E is not None:
         for function in task.score_metric_fns:
-            metrics |= _values(function, targets, scores_E.tolist(), resamples)
+            metrics |= _values(task, function, targets, scores_E.tolist(), resamples)
     return metrics
 
 
@@ -262,14 +261,15 @@ def _target_text(record: Record, vocabulary: seqio.Vocabulary) -> str:
 
 
 def _values(
+    task: seqio.Task,
     function: Callable[..., Mapping[str, Any]],
     targets: Sequence[Any],
     answers: Sequence[Any],
     resamples: Resamples,
 ) -> dict[str, Interval]:
     """Calls a metric function, on all examples and on each alone."""
-    overall = _numbers(function(targets, answers))
-    alone = _one_by_one(function, targets, answers)
+    overall = metric_values(task.name, function, targets, answers)
+    alone = _one_by_one(task.name, function, targets, answers)
     values = {}
     for name, value in overall.items():
         by_example_E = np.array([numbers.get(name, math.nan) for numbers in alone])
@@ -284,6 +284,7 @@ def _values(
 
 
 def _one_by_one(
+    task: str,
     function: Callable[..., Mapping[str, Any]],
     targets: Sequence[Any],
     answers: Sequence[Any],
@@ -293,22 +294,11 @@ def _one_by_one(
         warnings.simplefilter("ignore")  # undefined for one example: no mean then
         try:
             return [
-                _numbers(function([target], [answer]))
+                metric_values(task, function, [target], [answer])
                 for target, answer in zip(targets, answers, strict=True)
             ]
-        except (MtmoeError, *_REFUSALS):
+        except MtmoeError:
             return []
-
-
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers among a metric function's values; SeqIO wraps some."""
-    unwrapped = {name: getattr(value, "value", value) for name, value in values.items()}
-    return {
-        name: float(value)
-        for name, value in unwrapped.items()
-        if isinstance(value, int | float | np.number)
-        or (isinstance(value, np.ndarray) and value.ndim == 0)
-    }
 
 
 def _measured(tasks: Sequence[TaskExamples]) -> dict[str, int]:

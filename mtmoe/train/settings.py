@@ -34,6 +34,7 @@ CHANGEABLE = (
     "token_cache.directories",
     "token_cache.build_up_to_examples",
     "bad_records.quota",
+    "bad_examples.quota",
 )
 
 

@@ -75,7 +75,7 @@ def test_verify_tells_what_is_wrong_and_where(users_folder, capsys):
     assert main(arguments) == 1
     output = capsys.readouterr().out
     assert "ok   my_sentiment train" in output
-    assert f"FAIL my_sentiment validation: {path.name}:2: KeyError 'mood'" in output
+    assert f"FAIL my_sentiment validation: {path.name}:2: KeyError: 'mood'" in output
 
 
 def test_verify_shows_each_problem(users_folder, capsys):

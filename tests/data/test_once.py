@@ -41,3 +41,27 @@ def test_only_the_values_last_asked_for_are_kept():
     once.get(2, lambda: [2])
     assert once.get(0, list) is zero
     assert once.get(1, list) is not one
+
+
+def test_a_value_that_is_being_made_is_not_dropped_and_made_again():
+    once: Once[int, list[int]] = Once(kept=1)
+    made, begun, may_end = [], threading.Event(), threading.Event()
+
+    def slow() -> list[int]:
+        made.append(0)
+        begun.set()
+        assert may_end.wait(10)
+        return [0]
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(once.get, 0, slow)
+        assert begun.wait(10)
+        once.get(1, lambda: [1])
+        once.get(2, lambda: [2])
+        second = pool.submit(once.get, 0, slow)
+        may_end.set()
+        assert first.result() is second.result()
+    assert made == [0]
+    assert once.get(0, list) == [0]
+    once.get(3, lambda: [3])
+    assert once.get(0, list) == []

@@ -48,13 +48,35 @@ def test_a_module_of_the_current_folder_registers(here):
     register(["users_tasks"])
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "TaskCard('closed_qa')",
+            "did you mean 'closed_book_qa'.*allowed: 'pretraining'",
+        ),
+        ("TaskCard('nli', labels='golden')", "labels='golden'.*'gold'"),
+        ("TaskCard('nli', metrics='accuracy')", r"a tuple of names .*\('accuracy',\)"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def f(:", "SyntaxError: "),
+    ],
+)
+def test_what_a_module_raises_is_one_line_with_its_place(here, line, words):
+    text = f"from mtmoe.data.task_card import TaskCard\n\n{line}\n"
+    (here / "wrong_tasks.py").write_text(text)
+    with pytest.raises(ConfigError, match=words) as caught:
+        register(["wrong_tasks"])
+    assert f"({here}/wrong_tasks.py:3)" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_missing_module_and_a_broken_one_are_told_apart(here):
     with pytest.raises(ConfigError, match="'no_such_tasks'.*does not exist"):
         register(["no_such_tasks"])
     with pytest.raises(ConfigError, match="no module 'mtmoe.tasks.nowhere'"):
         register(["mtmoe.tasks.nowhere.at_all"])
     (here / "broken_tasks.py").write_text("import a_package_nobody_has")
-    with pytest.raises(ModuleNotFoundError, match="a_package_nobody_has"):
+    with pytest.raises(ConfigError, match=r"nobody_has' \(.*broken_tasks.py:1\)$"):
         register(["broken_tasks"])
     with pytest.raises(ConfigError, match="a list is needed"):
         register("broken_tasks")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 
 import pytest
+import seqio
+import tensorflow as tf
 from t5.evaluation import metrics
 
 from mtmoe.data.objectives.span_corruption import SpanCorruption
@@ -14,7 +16,7 @@ from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.task_card import TaskCard
 from mtmoe.data.verify import verify_task
-from mtmoe.errors import CorpusError, UnknownNameError
+from mtmoe.errors import CorpusError, UnknownNameError, UserCodeError
 
 pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry", "bytes_configured")
 
@@ -40,7 +42,7 @@ def test_a_sound_task():
 
 def test_empty_targets():
     [problem] = verify_task(add([*GOOD, ("nne", "")]), "train").problems
-    assert problem == "targets are empty in 1 of 4 examples, first in number 3"
+    assert problem == "targets are empty in 1 of 4 examples, first in example 4"
 
 
 def test_targets_that_would_be_cut():
@@ -80,6 +82,76 @@ def test_no_examples_and_no_such_split():
         verify_task(add([]), "train")
     with pytest.raises(UnknownNameError, match="did you mean train"):
         verify_task(get_task("verified"), "trian")
+
+
+def test_all_examples_are_read_and_a_smaller_number_is_said():
+    many = [(f"neno {i}", "" if i == 1200 else f"{i}") for i in range(1300)]
+    told = []
+    found = verify_task(add(many), "train", on_progress=told.append)
+    assert found.num_examples == 1300 and found.is_whole and found.num_scored == 1000
+    assert found.problems == (
+        "targets are empty in 1 of 1,300 examples, first in example 1,201",
+    )
+    assert told == [500, 1000]
+    some = verify_task(get_task("verified"), "train", num_examples=50)
+    assert (some.num_examples, some.num_available, some.is_whole) == (50, 1300, False)
+    assert some.problems == ()
+    exactly = verify_task(get_task("verified"), "train", num_examples=1300)
+    assert exactly.is_whole
+
+
+def test_a_source_of_another_machine_is_sampled():
+    source = seqio.TfdsDataSource("glue/cola:2.0.0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(source, "get_dataset", lambda **_: _texts(60))
+        patch.setattr(source, "num_input_examples", lambda split: 8551)
+        register_task("verified", source, CARD, metrics=[metrics.accuracy])
+        found = verify_task(get_task("verified"), "train")
+    assert (found.num_examples, found.num_available) == (50, 8551)
+
+
+def _texts(count):
+    texts = [f"neno {i}" for i in range(count)]
+    return tf.data.Dataset.from_tensor_slices({"inputs": texts, "targets": texts})
+
+
+def test_blank_text_is_empty_whatever_tokens_it_has():
+    [problem] = verify_task(add([*GOOD, (" ", "x")]), "train").problems
+    assert problem == "inputs are empty in 1 of 4 examples, first in example 4"
+
+
+def test_a_metric_that_the_card_does_not_name():
+    source = PairSource(lambda split: [{"inputs": "moja", "targets": "one"}], ["train"])
+    card = TaskCard("other", metrics=("acuracy",))
+    register_task("verified", source, card, metrics=[metrics.accuracy])
+    [problem] = verify_task(get_task("verified"), "train").problems
+    assert problem == (
+        "the metrics give accuracy, which the card does not name; it names acuracy "
+        "(is acuracy misspelt?)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (3, "gave 3 of type int"),
+        ({"accuracy": None}, "gave 'accuracy' as None of type NoneType"),
+        ({"accuracy": "high"}, "gave 'accuracy' as 'high' of type str"),
+        ({5: 1.0}, "names a value 5 of type int"),
+    ],
+)
+def test_a_metric_that_gives_no_numbers(given, words):
+    def metric(targets, predictions):
+        return given
+
+    with pytest.raises(UserCodeError) as caught:
+        verify_task(add(GOOD, metric), "train")
+    line = metric.__code__.co_firstlineno
+    assert (
+        f"metric test_a_metric_that_gives_no_numbers.metric ({__file__}:{line}) "
+        in (str(caught.value))
+    )
+    assert words in str(caught.value)
 
 
 def test_registering_notes_the_statement():

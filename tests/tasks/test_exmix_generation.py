@@ -317,7 +317,7 @@ def test_all_other_files_as_published_are_verified(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize(
     "name, record, reason",
     [
-        ("newsquizqa", {"question": "Who?", "answer": "Anna"}, "KeyError 'article'"),
+        ("newsquizqa", {"question": "Who?", "answer": "Anna"}, "KeyError: 'article'"),
         ("cogs", {"sentence": " ", "logical_form": "x"}, "is empty"),
         ("styleptb_1", {"transfer": "t", "source": "s", "target": ""}, "target is em"),
         ("dialoglue_hwu64", {"text": "hi", "category": "_"}, "category is empty"),

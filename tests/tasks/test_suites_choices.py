@@ -233,7 +233,7 @@ def test_a_field_of_another_name_is_named_with_file_and_line(suite, tmp_path):
     line = 1 if path.suffix != ".tsv" else 2
     with pytest.raises(CorpusError) as error:
         task.source.examples(list(task.splits)[-1])
-    assert f"{path}:{line}: KeyError '{field}'" in str(error.value)
+    assert f"{path}:{line}: KeyError: '{field}'" in str(error.value)
     assert f"'{field}_'" in str(error.value)
 
 

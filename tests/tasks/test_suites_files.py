@@ -162,7 +162,7 @@ def test_a_field_of_another_name_is_named_with_file_and_line(
     write_records(tmp_path / file, renamed_everywhere(records, field))
     with pytest.raises(CorpusError) as error:
         get_task(name).source.examples("test")
-    assert f"{tmp_path / file}:{line}: KeyError '{field}'" in str(error.value)
+    assert f"{tmp_path / file}:{line}: KeyError: '{field}'" in str(error.value)
 
 
 def test_every_language_has_its_own_file(tmp_path):

@@ -66,7 +66,7 @@ def test_the_hubs_table(tmp_path):
         "inputs": "translate Swahili to English: Kijiji kililala.",
         "targets": "The village slept.",
     }
-    with pytest.raises(CorpusError, match=r"0000.parquet:1: KeyError 'sentence_deu_"):
+    with pytest.raises(CorpusError, match=r"0000.parquet:1: KeyError: 'sentence_deu_"):
         get_task("flores200.en.de").source.examples("test")
 
 

@@ -109,6 +109,9 @@ def read_records(
                 continue
             try:
                 record = json.loads(line)
+            except RecursionError:
+                on_bad(BadRecord(path, number, "not JSON: nested too deeply"))
+                continue
             except ValueError as error:
                 on_bad(BadRecord(path, number, f"not JSON: {error}"))
                 continue

@@ -1,4 +1,8 @@
-"""Damaged records: skipped and counted by task, up to a quota."""
+"""Damaged records: skipped and counted by task, up to a quota.
+
+Bad examples that were left out when a task was cached are counted with them, but have a
+quota of their own (`bad_examples.quota`).
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,7 @@ class BadRecords:
             )
         self.quota = quota
         self._places: dict[str, set[str]] = {}
+        self._left_out: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def note(self, task: str, error: DamagedRecordError) -> None:
@@ -58,11 +63,20 @@ class BadRecords:
                 "folder, the cache is made again"
             ) from error
 
+    def note_left_out(self, task: str, count: int) -> None:
+        """Counts the bad examples that are not in a task's cache."""
+        if count:
+            with self._lock:
+                self._left_out[task] = count
+
     @property
     def counts(self) -> dict[str, int]:
-        """Distinct damaged records by task, tasks without any left out."""
+        """Damaged records and bad examples by task, tasks without any left out."""
         with self._lock:
-            return {task: len(places) for task, places in self._places.items()}
+            return {
+                task: len(self._places.get(task, ())) + self._left_out.get(task, 0)
+                for task in dict.fromkeys([*self._places, *self._left_out])
+            }
 
     def state(self) -> dict[str, list[str]]:
         """Returns what a checkpoint keeps: `file:offset` of each record, by task."""

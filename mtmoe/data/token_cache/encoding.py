@@ -14,6 +14,7 @@ import numpy.typing as npt
 import seqio
 
 from mtmoe.data.sentencepiece_vocabulary import SentencePieceVocabulary
+from mtmoe.data.sources.values import text_problem
 from mtmoe.data.task_form import Step
 from mtmoe.data.vocabularies import num_sentinels, vocabulary_behind
 from mtmoe.errors import CorpusError
@@ -33,9 +34,11 @@ def encode_texts(
       vocabulary: what to encode with.
 
     Raises:
-      CorpusError: with SeqIO's own SentencePiece class, a text spells a sentinel.
+      CorpusError: one is no text, or has half a surrogate pair; or, with SeqIO's own
+        SentencePiece class, it spells a sentinel.
     """
     vocabulary = vocabulary_behind(vocabulary)
+    texts = _refusing_others(texts)
     if isinstance(vocabulary, SentencePieceVocabulary):
         tokenizer = vocabulary.tokenizer
         for together in _groups(texts):
@@ -75,6 +78,14 @@ def plain_text_key(offline: tuple[Step, ...]) -> str | None:
         return None
     key: str | None = rekey.keywords["key_map"].get("targets")
     return key
+
+
+def _refusing_others(texts: Iterable[str]) -> Iterator[str]:
+    for number, text in enumerate(texts, start=1):
+        problem = text_problem(text)
+        if problem:
+            raise CorpusError(f"text {number:,} to encode {problem}; a text is wanted")
+        yield text
 
 
 def _encode_with_seqio(

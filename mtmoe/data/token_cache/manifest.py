@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mtmoe.data.token_cache.pages import PAGE_EXAMPLES, PAGE_TOKENS, token_width
@@ -39,7 +40,11 @@ _SHARD_FIELDS = {
     "tokens": int,
     "smallest_token": (int, type(None)),
     "largest_token": (int, type(None)),
+    "left_out": int,
+    "empty": dict,
 }
+# Written where there is something to say, which is seldom.
+_OPTIONAL_OF_SHARD: dict[str, Any] = {"left_out": 0, "empty": {}}
 _SPLIT_FIELDS = {
     "format": int,
     "task": str,
@@ -77,6 +82,8 @@ class ShardFacts:
       tokens: tokens of all features.
       smallest_token: the smallest one; None if there are no tokens.
       largest_token: the largest one; None if there are no tokens.
+      left_out: bad examples of the source that are not here (`bad_examples.quota`).
+      empty: examples without tokens, by feature; features without such are left out.
     """
 
     name: str
@@ -90,10 +97,17 @@ class ShardFacts:
     tokens: int
     smallest_token: int | None
     largest_token: int | None
+    left_out: int = 0
+    empty: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the facts as JSON has them."""
-        return dict(vars(self))
+        absent = {
+            name
+            for name, nothing in _OPTIONAL_OF_SHARD.items()
+            if getattr(self, name) == nothing
+        }
+        return {name: x for name, x in vars(self).items() if name not in absent}
 
     @classmethod
     def from_json(cls, value: Any) -> ShardFacts:
@@ -102,6 +116,8 @@ class ShardFacts:
         Raises:
           ManifestError: a field is missing, unknown, of another type or impossible.
         """
+        if isinstance(value, dict):
+            value = {**_OPTIONAL_OF_SHARD, **value}
         facts = cls(**_checked_fields("a shard", value, _SHARD_FIELDS))
         facts.check()
         return facts
@@ -111,7 +127,10 @@ class ShardFacts:
         for name in (self.name, self.index_name):
             if not name or name in (".", "..") or _UNSAFE_IN_NAMES.search(name):
                 raise ManifestError(f"{name!r} is not the name of a file")
-        counts = (self.bytes, self.index_bytes, self.pages, self.examples, self.tokens)
+        counts = (
+            *(self.bytes, self.index_bytes, self.pages, self.examples, self.tokens),
+            *(self.left_out, *self.empty.values()),
+        )
         if min(counts) < 0 or self.bytes == 0:
             raise ManifestError(f"shard {self.name}: impossible numbers {counts}")
         extremes = (self.smallest_token, self.largest_token)
@@ -167,6 +186,19 @@ class SplitManifest:
     def num_bytes(self) -> int:
         """Bytes of all files but the manifest."""
         return sum(shard.bytes + shard.index_bytes for shard in self.shards)
+
+    @property
+    def num_left_out(self) -> int:
+        """Bad examples of the source that are not here."""
+        return sum(shard.left_out for shard in self.shards)
+
+    @property
+    def num_empty(self) -> dict[str, int]:
+        """Examples without tokens, by feature; features without such are left out."""
+        counts: Counter[str] = Counter()
+        for shard in self.shards:
+            counts.update(shard.empty)
+        return dict(counts)
 
     @property
     def smallest_token(self) -> int:

@@ -136,7 +136,7 @@ def _file(module: str) -> str | None:
     if loaded is None:
         try:
             spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError, AttributeError):
+        except (ImportError, ValueError, AttributeError, TypeError):
             return None  # `from package import name`: a name that is no module
         path = spec.origin if spec and spec.has_location else None
     return os.path.realpath(path) if path and os.path.isfile(path) else None

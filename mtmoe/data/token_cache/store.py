@@ -24,6 +24,7 @@ from mtmoe.data.sentencepiece_vocabulary import SentencePieceVocabulary
 from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
+from mtmoe.data.sources.values import bad_example_quota
 from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.task_form import STREAM, check_split, task_form
 from mtmoe.data.token_cache.bad_records import BadRecords
@@ -123,14 +124,48 @@ def open_split(
         manifest = _usable(directory, fingerprint)
         if manifest is not None:
             _check_sentinels(task, directory, manifest)
-            return CachedSplit(directory, manifest, bad_records)
+            return _opened(directory, manifest, bad_records)
         _say_if_stale(root, task.name, split, fingerprint)
     if directory in _TOO_LARGE:
         return None
     manifest = _build(task, split, directory, settings)
     if manifest is None:
         return None
+    return _opened(directory, manifest, bad_records)
+
+
+def _opened(
+    directory: str, manifest: SplitManifest, bad_records: BadRecords | None
+) -> CachedSplit:
+    """Opens a split, and says what of its source is not in it, or is empty."""
+    where = f"task {manifest.task!r}, split {manifest.split!r}"
+    num_left_out, allowed = manifest.num_left_out, bad_example_quota()
+    if num_left_out > allowed:
+        raise CorpusError(
+            f"{where}: {num_left_out:,} bad examples were left out when it was cached; "
+            f"bad_examples.quota allows {allowed:,}"
+        )
+    if bad_records is not None:
+        bad_records.note_left_out(manifest.task, num_left_out)
+    for flaw in flaws(manifest):
+        _say_once(f"{where} {flaw}", f"{where}: {flaw}")
     return CachedSplit(directory, manifest, bad_records)
+
+
+def flaws(manifest: SplitManifest) -> list[str]:
+    """Says in words what a cached split lacks of its source, and what is empty."""
+    said = []
+    if manifest.num_left_out:
+        said.append(
+            f"{manifest.num_left_out:,} bad examples of its source are left out"
+        )
+    if manifest.num_empty:
+        empty = ", ".join(f"{n} in {x:,}" for n, x in manifest.num_empty.items())
+        said.append(
+            f"of {manifest.num_examples:,} examples are empty: {empty}; "
+            f"`mtmoe tasks verify {manifest.task}` says where"
+        )
+    return said
 
 
 def _usable(directory: str, fingerprint: Fingerprint) -> SplitManifest | None:

@@ -7,6 +7,7 @@ that the files do not depend on who wrote them.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.metadata
 import json
@@ -19,10 +20,16 @@ import numpy.typing as npt
 import seqio
 
 import mtmoe
-from mtmoe.data.reading import reading
+from mtmoe.data.reading import (
+    check_features,
+    check_text,
+    num_left_out,
+    reading,
+)
 from mtmoe.data.registry import get_task
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
+from mtmoe.data.sources.values import text_problem
 from mtmoe.data.task_form import TEXT, TaskForm, task_form
 from mtmoe.data.token_cache.encoding import (
     encode_texts,
@@ -139,7 +146,7 @@ def write_shard(
         vocab_size=_vocab_size(task, form),
         origin=f"task {task.name!r}, split {job.split!r}",
     )
-    told = _Told(on_progress)
+    told = _Told(on_progress, form.features)
     examples = _encoded(task, form, job)
     if form.kind == TEXT:
         documents = (without_padding(document) for (document,) in examples)
@@ -149,6 +156,9 @@ def write_shard(
             content, told.examples(examples), len(form.features)
         )
     told.finish()
+    facts = dataclasses.replace(
+        facts, left_out=num_left_out(task.source, job.split), empty=told.empty
+    )
     written = {"fingerprint": job.fingerprint, "shard": facts.to_json()}
     write_file(_facts_path(job), json.dumps(written, indent=1).encode("utf-8"))
     return facts
@@ -262,9 +272,15 @@ def _reading_jobs(task: seqio.Task, split: str) -> list[ShardJob]:
 
 
 class _Told:
-    """Counts what goes by, and tells it now and then."""
+    """Counts what goes by, and tells it now and then.
 
-    def __init__(self, on_progress: OnProgress | None):
+    Attributes:
+      empty: examples without tokens, by feature; features without such are left out.
+    """
+
+    def __init__(self, on_progress: OnProgress | None, features: Sequence[str]):
+        self.empty: dict[str, int] = {}
+        self._features = tuple(features)
         self._on_progress = on_progress
         self._examples = 0
         self._tokens = 0
@@ -278,7 +294,12 @@ class _Told:
         self, examples: Iterable[tuple[Int32Array, ...]]
     ) -> Iterator[tuple[Int32Array, ...]]:
         for example in examples:
-            self._count(sum(map(len, example)))
+            sizes = list(map(len, example))
+            if not all(sizes):
+                for name, size in zip(self._features, sizes, strict=True):
+                    if not size:
+                        self.empty[name] = self.empty.get(name, 0) + 1
+            self._count(sum(sizes))
             yield example
 
     def finish(self) -> None:
@@ -326,33 +347,35 @@ def _encoded(
         if key is not None:
             texts = _documents(task, job, key)
             return ((tokens,) for tokens in encode_texts(texts, vocabularies[0]))
-    elif isinstance(source, PairSource):
-        examples = source.examples(split)
-        is_text = all(
-            isinstance(x[n], str) for x in examples[:1] for n in form.features
-        )
-        if is_text and form.offline == (seqio.preprocessors.tokenize,):
-            sides = [
-                encode_texts([str(x[name]) for x in examples], vocabulary)
-                for name, vocabulary in zip(form.features, vocabularies, strict=True)
-            ]
-            return zip(*sides, strict=True)
+    elif isinstance(source, PairSource) and form.offline == (
+        seqio.preprocessors.tokenize,
+    ):
+        with reading(task, split):
+            check_features(task, split)
+            examples: Sequence[Any] = source.examples(split)
+        sides = [
+            encode_texts((x[name] for x in examples), vocabulary)
+            for name, vocabulary in zip(form.features, vocabularies, strict=True)
+        ]
+        return zip(*sides, strict=True)
     return _run_steps(task, form, job)
 
 
 def _documents(task: seqio.Task, job: ShardJob, text_key: str) -> Iterator[str]:
-    if isinstance(task.source, TextSource) and text_key == "text":
-        yield from task.source.part(job.split, job.shard)
-        return
     with reading(task, job.split):
-        for row in _dataset(task, job).as_numpy_iterator():
+        if isinstance(task.source, TextSource) and text_key == "text":
+            yield from task.source.part(job.split, job.shard)
+            return
+        for number, row in enumerate(_dataset(task, job).as_numpy_iterator(), start=1):
+            where = f"task {task.name!r}, split {job.split!r}, document {number:,}"
+            text = row.get(text_key)
+            if not isinstance(text, bytes):
+                problem = text_problem(text)
+                raise CorpusError(f'{where}: "{text_key}" {problem}; a text is wanted')
             try:
-                yield row[text_key].decode("utf-8")
+                yield text.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise CorpusError(
-                    f"task {task.name!r}, split {job.split!r}: a document is not "
-                    f"UTF-8: {error}"
-                ) from error
+                raise CorpusError(f"{where} is not UTF-8: {error}") from error
 
 
 def _run_steps(
@@ -373,7 +396,9 @@ def _rows(
                 dataset = seqio.add_kwargs_to_transform(
                     step, sequence_length=None, output_features=task.output_features
                 )(dataset)
-        yield from dataset.as_numpy_iterator()
+        for number, row in enumerate(dataset.as_numpy_iterator(), start=1):
+            check_text(task, job.split, number, row)
+            yield row
 
 
 def _tokens(task: seqio.Task, row: Any, feature: str) -> Int32Array:

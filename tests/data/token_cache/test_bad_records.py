@@ -25,6 +25,18 @@ def test_each_record_counts_once():
     assert bad_records.counts == {"one": 3, "two": 1}
 
 
+def test_examples_left_out_when_caching_are_counted_beside_the_quota():
+    bad_records = BadRecords(quota=1)
+    bad_records.note_left_out("one", 7)
+    bad_records.note_left_out("two", 0)
+    bad_records.note("one", _error(10))
+    assert bad_records.counts == {"one": 8}
+    restored = BadRecords(quota=1)
+    restored.note_left_out("one", 7)
+    restored.restore(bad_records.state())
+    assert restored.counts == {"one": 8}
+
+
 def test_the_quota_is_of_each_task():
     bad_records = BadRecords(quota=2)
     for task in ("one", "two"):

@@ -71,3 +71,11 @@ def test_only_rekey_and_tokenize_are_plain_text():
         (lambda dataset: dataset, tokenize),
     ):
         assert plain_text_key(steps) is None
+
+
+@pytest.mark.parametrize("kind", ["byte_vocabulary", "small_vocabulary"])
+@pytest.mark.parametrize("text", [None, 3, b"x", ["x"], "\ud83d"])
+def test_nothing_but_text_is_encoded(kind, text, request):
+    vocabulary = request.getfixturevalue(kind)
+    with pytest.raises(CorpusError, match="text 2 to encode .*; a text is wanted"):
+        list(encode_texts(["good", text], vocabulary))

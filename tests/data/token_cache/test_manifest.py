@@ -173,6 +173,15 @@ def test_a_shard_of_another_kind_is_refused(tmp_path):
         write_manifest(directory, manifest)
 
 
+def test_what_is_left_out_or_empty_is_written_where_there_is_any(directory):
+    facts = load_manifest(directory).shards[0]
+    assert not {"left_out", "empty"} & set(facts.to_json())
+    flawed = dataclasses.replace(facts, left_out=2, empty={"inputs": 3})
+    assert ShardFacts.from_json(json.loads(json.dumps(flawed.to_json()))) == flawed
+    with pytest.raises(ManifestError, match="impossible numbers"):
+        dataclasses.replace(facts, left_out=-1).check()
+
+
 def test_facts_of_a_shard_travel_as_json(directory):
     facts = load_manifest(directory).shards[0]
     assert ShardFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
