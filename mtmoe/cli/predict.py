@@ -1,4 +1,4 @@
-"""Answers your lines: fills blanks, answers a task's inputs, goes on with a text.
+r"""Answers your lines: fills blanks, answers a task's inputs, goes on with a text.
 
     echo 'Alle Menschen sind <extra_id_0> und gleich <extra_id_1>.' > prompts.txt
     mtmoe predict --model_dir=runs/quickstart --input_file=prompts.txt \
