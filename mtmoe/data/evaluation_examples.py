@@ -68,11 +68,10 @@ class EvaluationExamples:
 
     def rows(self, rows_M: npt.NDArray[np.int64]) -> EvaluationExamples:
         """Returns some of the examples."""
-        return dataclasses.replace(
-            self,
-            coverage=None,
-            **{name: getattr(self, name)[rows_M] for name in _ARRAYS},
+        inputs, targets, target_bytes, group = (
+            getattr(self, name)[rows_M] for name in _ARRAYS
         )
+        return EvaluationExamples(inputs, targets, target_bytes, group)
 
 
 _ARRAYS = ("inputs", "targets", "target_bytes", "group")
@@ -205,12 +204,14 @@ def _masked(
         samples.append(_padded(made, bytes_, lengths, numbers))
     if all(_same(sample, samples[0]) for sample in samples):  # nothing is random
         return samples[0]
-    interleaved = (
+    inputs, targets, target_bytes = (
         np.stack([getattr(sample, name) for sample in samples], axis=1)
         for name in ("inputs", "targets", "target_bytes")
     )
     return EvaluationExamples(
-        *(value.reshape(-1, value.shape[-1]) for value in interleaved),
+        inputs.reshape(-1, inputs.shape[-1]),
+        targets.reshape(-1, targets.shape[-1]),
+        target_bytes.reshape(-1, target_bytes.shape[-1]),
         np.repeat(numbers, num_noise_samples).astype(np.int32),
     )
 

@@ -53,11 +53,13 @@ class Prompt(NamedTuple):
 
     Attributes:
       form: how.
-      text: the line, with a blank at its end if it needed one.
+      line: what the user typed.
+      text: the same, with a blank at its end if it needed one.
       tokens: int32, the model's inputs.
     """
 
     form: PromptForm
+    line: str
     text: str
     tokens: Int32Array
 
@@ -119,7 +121,7 @@ class PromptEncoder:
                 f"the line has {len(tokens)} tokens; the model takes at most "
                 f"{self._most}"
             )
-        return Prompt(form, text, np.array(tokens, np.int32))
+        return Prompt(form, line, text, np.array(tokens, np.int32))
 
     def _form(self, line: str) -> tuple[PromptForm, str]:
         if self._blanks is not None and (BLANK.search(line) or self._plain is None):
@@ -129,9 +131,11 @@ class PromptEncoder:
 
     def _check_known(self, tokens: list[int]) -> None:
         kinds = token_kinds(self._vocabulary)
-        if kinds.unk_id in tokens and all(
-            token == kinds.unk_id or kinds.is_space[token] for token in tokens
-        ):
+        is_known = kinds.is_text & ~kinds.is_space
+        if kinds.unk_id is None or kinds.unk_id not in tokens:
+            return
+        is_known[kinds.unk_id] = False
+        if not is_known[tokens].any():
             raise MtmoeError("the vocabulary knows no character of the line")
 
 

@@ -32,8 +32,8 @@ def reading(task: seqio.Task, split: str) -> Iterator[None]:
       split: the split that is read.
 
     Raises:
-      CorpusError: the source cannot be opened, or gives what is no example.
       ConfigError: a vocabulary cannot be used.
+      CorpusError: the source cannot be opened, or gives what is no example.
       UserCodeError: a step of the task raised something.
     """
     for feature in task.output_features.values():

@@ -102,7 +102,7 @@ def masked_bytes(
     on_places = dataclasses.replace(
         recipe,
         vocab_size=num_places + 1 + recipe.objective.num_sentinels(recipe.raw_length),
-        eos=tuple(None if end is None else num_places for end in recipe.eos),
+        eos=_ends(recipe.eos, num_places),
     )
     places = TokenRows(np.arange(num_places, dtype=np.int32), rows.bounds)
     moved = on_places.make(RawRows((places,), raw.bad), keys_R).targets
@@ -125,10 +125,16 @@ def finished_bytes(
     recipe: ExampleRecipe, target_bytes: TokenRows, raw: RawRows
 ) -> TokenRows:
     """Returns the bytes of the targets that a recipe trims and ends; EOS has none."""
-    zero = tuple(None if end is None else 0 for end in recipe.eos)
-    ended = dataclasses.replace(recipe, eos=zero)
+    ended = dataclasses.replace(recipe, eos=_ends(recipe.eos, 0))
     of_bytes = RawRows((raw.features[0], target_bytes), raw.bad)
     return ended.make(of_bytes, np.zeros(len(raw.bad), np.uint64)).targets
+
+
+def _ends(
+    eos: tuple[int | None, int | None], instead: int
+) -> tuple[int | None, int | None]:
+    inputs, targets = (None if end is None else instead for end in eos)
+    return inputs, targets
 
 
 def _spelled(vocabulary: seqio.Vocabulary, rows: TokenRows) -> TokenRows:

@@ -22,7 +22,6 @@ from mtmoe.data.registry import tasks_of
 from mtmoe.data.task_card import task_card
 from mtmoe.data.task_form import task_form
 from mtmoe.data.task_rows import Lengths
-from mtmoe.data.text_bytes import token_kinds
 from mtmoe.errors import EmptySplitError
 from mtmoe.evaluate.gaps import LeftOut, gap_of, language_of, nothing_to_score
 from mtmoe.evaluate.text_folder import read_text_folder
@@ -143,7 +142,7 @@ def folder_examples(
             vocabulary,
             sampling.budget,
         )
-        if not _masks_text(examples, vocabulary):
+        if not examples.target_bytes.any():
             left_out.append(LeftOut(name, file.language.code, _TOO_SHORT))
             continue
         tasks.append(
@@ -194,7 +193,7 @@ def _task_examples(
         )
     except EmptySplitError as error:
         return LeftOut(task.name, card.language, str(error))
-    if not _masks_text(examples, task.output_features["targets"].vocabulary):
+    if not examples.target_bytes.any():
         return LeftOut(task.name, card.language, _TOO_SHORT)
     return TaskExamples(
         task.name,
@@ -204,8 +203,3 @@ def _task_examples(
         family=card.family,
         labels=card.labels,
     )
-
-
-def _masks_text(examples: EvaluationExamples, vocabulary: seqio.Vocabulary) -> bool:
-    """Whether any target stands for text, and not all of them for ends or sentinels."""
-    return bool(token_kinds(vocabulary).is_text[examples.targets].any())

@@ -193,7 +193,10 @@ def _answer(
 ) -> AnsweredLine:
     """Reads what was written behind a prompt, up to its end, as one line."""
     if prompt.form.kind == BLANKS:
-        return _filled_line(number, prompt.text, predicted_spans(tokens, vocabulary))
+        filled = _filled_line(number, prompt.text, predicted_spans(tokens, vocabulary))
+        if prompt.text == prompt.line or filled.spans[0] is not None:
+            return filled
+        return dataclasses.replace(filled, text=prompt.line)  # a blank of ours
     ends = (vocabulary.eos_id, vocabulary.pad_id)
     end = next((i for i, t in enumerate(tokens) if t in ends), len(tokens))
     if prompt.form.kind == ANSWER:

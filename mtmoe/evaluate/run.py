@@ -199,7 +199,10 @@ def _evaluations(
             own.load(checkpoint.values, f"step {step} of {request.model_dir}")
             own_metrics = own(f"evaluating step {step}")
         layers = run.model.switch_layer_names()
-        content = {"step": step, "checkpoint": f"checkpoints/step_{step}"} | facts
+        content: dict[str, Any] = {
+            "step": step,
+            "checkpoint": f"checkpoints/step_{step}",
+        } | facts
         content |= summary_facts(tasks, outputs, scores, bootstrap.confidence)
         for line in content["warnings"]:
             print(f"warning: {line}", file=sys.stderr)

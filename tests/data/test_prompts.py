@@ -120,6 +120,7 @@ def test_what_a_line_is_follows_from_all_tasks(byte_vocabulary):
     assert encode("a").form.kind == ANSWER
     alone = PromptEncoder([blanks], BOTH)("a")
     assert (alone.form.kind, alone.text) == (BLANKS, "a <extra_id_0>")
+    assert alone.line == "a"
     with pytest.raises(ConfigError, match="'pairs'.*'goes_on'.*--task=NAME"):
         PromptEncoder([goes_on, pairs], BOTH)
     # Without blanks in training, one that is typed is text like any other.
@@ -139,3 +140,6 @@ def test_lines_that_no_model_can_take(byte_vocabulary, tmp_path):
     with pytest.raises(MtmoeError, match="knows no character"):
         encode("ქართული ენა")
     assert encode("frei ქართული").tokens[-1] == 1
+    blanks = PromptEncoder([_text_task("blanks", vocabulary, SpanCorruption())], BOTH)
+    with pytest.raises(MtmoeError, match="knows no character"):
+        blanks("ქართული <extra_id_0>")

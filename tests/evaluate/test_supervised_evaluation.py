@@ -12,7 +12,8 @@ from three_and_tasks import NUM_EXAMPLES
 
 from mtmoe.config.load import load_config
 from mtmoe.data.registry import register
-from mtmoe.data.vocabularies import configured_vocabulary, token_bytes
+from mtmoe.data.text_bytes import token_kinds
+from mtmoe.data.vocabularies import configured_vocabulary
 from mtmoe.errors import ConfigError
 from mtmoe.evaluate.baselines import training_baselines
 from mtmoe.evaluate.examples import Sampling, mixture_examples
@@ -30,9 +31,9 @@ def configured(tiny_model):
 
 
 def test_baselines_are_those_of_the_text(configured):
-    sizes_V = token_bytes(configured_vocabulary())
-    alone = training_baselines("three", 10, LENGTHS, sizes_V).models
-    together = training_baselines("three_and_tasks", 10, LENGTHS, sizes_V).models
+    is_text_V = token_kinds(configured_vocabulary()).is_text
+    alone = training_baselines("three", 10, LENGTHS, is_text_V).models
+    together = training_baselines("three_and_tasks", 10, LENGTHS, is_text_V).models
     np.testing.assert_allclose(together.mixture, alone.mixture, rtol=1e-12)
     assert set(together.languages) == set(alone.languages) == {"de", "sw", "iw"}
     for code, nats_V in alone.languages.items():

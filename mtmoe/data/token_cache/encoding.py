@@ -35,7 +35,7 @@ def encode_texts(
 
     Raises:
       CorpusError: one is no text, or has half a surrogate pair; or, with SeqIO's own
-        SentencePiece class, spells a sentinel.
+        SentencePiece class, it spells a sentinel.
     """
     vocabulary = vocabulary_behind(vocabulary)
     texts = _refusing_others(texts)
@@ -80,6 +80,14 @@ def plain_text_key(offline: tuple[Step, ...]) -> str | None:
     return key
 
 
+def _refusing_others(texts: Iterable[str]) -> Iterator[str]:
+    for number, text in enumerate(texts, start=1):
+        problem = text_problem(text)
+        if problem:
+            raise CorpusError(f"text {number:,} to encode {problem}; a text is wanted")
+        yield text
+
+
 def _encode_with_seqio(
     texts: Iterable[str], vocabulary: seqio.SentencePieceVocabulary
 ) -> Iterator[Int32Array]:
@@ -95,14 +103,6 @@ def _encode_with_seqio(
                 "configured_vocabulary(), keep it text"
             )
         yield tokens
-
-
-def _refusing_others(texts: Iterable[str]) -> Iterator[str]:
-    for number, text in enumerate(texts, start=1):
-        problem = text_problem(text)
-        if problem:
-            raise CorpusError(f"text {number:,} to encode {problem}; a text is wanted")
-        yield text
 
 
 def _groups(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -249,8 +249,9 @@ def target_texts(task: seqio.Task, split: str) -> Iterator[str] | None:
         seqio.preprocessors.tokenize,
     ):
         targets = [example["targets"] for example in source.examples(split)]
-        if all(isinstance(text, str) for text in targets):
-            return iter(targets)
+        texts = [text for text in targets if isinstance(text, str)]
+        if len(texts) == len(targets):
+            return iter(texts)
     return None
 
 

@@ -32,7 +32,7 @@ from mtmoe.data.sources.joined import JoinedSource, Part
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.task_card import TaskCard
-from mtmoe.data.token_cache import store
+from mtmoe.data.token_cache import encoding, store
 from mtmoe.data.token_cache.manifest import MANIFEST_NAME
 from mtmoe.data.token_cache.store import open_split
 from mtmoe.data.token_cache.writer import finish_split, run_job, shard_jobs
@@ -390,17 +390,16 @@ def test_a_killed_writer_and_processes_that_build_at_once(tmp_path, monkeypatch)
 
 
 def test_tokens_of_a_version_that_took_text_for_sentinels(
-    small_vocabulary, own_cache, clean_registry
+    small_vocabulary, own_cache, monkeypatch
 ):
-    task = add_text_task("spelled", ["und <extra_id_0> frei"] * 3, small_vocabulary)
+    texts = ["und <extra_id_0> frei"] * 3
     file = small_vocabulary.sentencepiece_model_file
     theirs = seqio.SentencePieceVocabulary(file, extra_ids=100)
-    open_split(task, "train")
+    with monkeypatch.context() as patch:
+        patch.setattr(encoding, "num_sentinels", lambda vocabulary: 0)
+        open_split(add_text_task("spelled", texts, theirs), "train")
+    seqio.TaskRegistry.remove("spelled")
     (directory,) = own_cache.glob("tasks/spelled/train-*")
-    (manifest,) = directory.glob("MANIFEST.json")
-    content = json.loads(manifest.read_text())
-    sentinel = int(np.array(theirs.encode(" <extra_id_0>")).max())
-    content["shards"][0]["largest_token"] = sentinel
-    manifest.write_text(json.dumps(content))
+    task = add_text_task("spelled", texts, small_vocabulary)
     with pytest.raises(ManifestError, match=f"{directory}.*remove that folder"):
         open_split(task, "train")

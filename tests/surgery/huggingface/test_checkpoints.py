@@ -233,7 +233,9 @@ def test_a_folder_that_is_not_empty_is_refused_before_weights_are_read(
 
 
 def test_a_vocabulary_comes_along(theirs, tmp_path, spiece_model):
-    folder, _ = theirs
+    folder, change = theirs
+    change(**{"shared.weight": np.ones([128, 16])})  # a row for each token
+    their_config(folder, vocab_size=128)
     (folder / "spiece.model").write_bytes(spiece_model)
     (folder / "tokenizer_config.json").write_text('{"extra_ids": 7}')
     import_checkpoint(folder, tmp_path / "ours")
