@@ -28,6 +28,7 @@ from mtmoe.data.sources.web.folder import (
 )
 from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.task_card import TaskCard
+from mtmoe.errors import CorpusError
 from mtmoe.tasks.pretraining.mc4 import OBJECTIVES
 
 PREFIX = "web"
@@ -57,7 +58,13 @@ def register_folder(name: str) -> None:
         return
     _forget()
     _of_folder.append(folder)
-    sources = {code: WebTextSource(code) for code in folder.files}
+    sources = {
+        code: WebTextSource(code)
+        for code, files in folder.files.items()
+        if "train" in files
+    }
+    if not sources:
+        raise CorpusError(f"{folder.directory}: {folder.title} has no training text")
     for ending, objective in OBJECTIVES.items():
         _register(folder, ending, objective, sources)
 

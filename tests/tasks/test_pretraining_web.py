@@ -45,6 +45,7 @@ def folder(tmp_path, monkeypatch):
     for code, count in PAGES.items():
         lines = [f"ukurasa wa {number:03d} {code[:2]}" for number in range(count)]
         (web / f"{code}.txt").write_text("\n".join(lines), "utf-8")
+    (web / "de-validation.txt").write_text("nur Geprüftes", "utf-8")  # no training text
     monkeypatch.setenv("MTMOE_WEB_TEXT", str(web))
     return web
 
@@ -118,7 +119,7 @@ def test_the_plan_of_mc4s_tasks_says_what_is_not_there(folder):
     }
     assert set(plan.absent) == {"mc4.yo", "mc4.st"} and plan.total.size == "published"
     assert plan.warnings[0].startswith("2 of 3 tasks have no text here")
-    assert "languages in it: sw, hr, quy, sr-Latn" in plan.warnings[0]
+    assert "languages in it: de, sw, hr, quy, sr-Latn" in plan.warnings[0]
 
 
 def test_another_folder_has_other_tasks(folder, tmp_path, monkeypatch):

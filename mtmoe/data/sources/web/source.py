@@ -111,7 +111,9 @@ class WebTextSource(TextSource):
         if not count:
             raise EmptySplitError(
                 f"{folder.directory}: {folder.title} has no text in {self.language!r} "
-                f"for {split!r} ({len(paths)} files{self._cure(folder, is_derived)})"
+                f"for {split!r} ({len(paths)} files"
+                + (self._cure(folder, is_derived) if split == "validation" else "")
+                + ")"
             )
 
     def num_parts(self, split: str) -> int:
