@@ -8,6 +8,7 @@ from typing import Any
 import seqio
 
 from mtmoe.data.sources.text import TextSource
+from mtmoe.languages import SEVERAL_LANGUAGES, language_code
 
 FAMILIES = {
     "pretraining": "self-supervised objectives over plain text",
@@ -39,8 +40,8 @@ class TaskCard:
 
     Attributes:
       family: one of `FAMILIES`.
-      language: an mC4 code where the task is in one of mC4's languages, else the
-        suite's own code; "" if it is in several.
+      language: the code of its row in tables, whatever code it was given by
+        (`mtmoe.languages`); "" if it is in several.
       metrics: names of the values its metric functions give.
       origin: where the examples come from, e.g. "TFDS glue/cola 2.0.0".
       licence: licence of the data, as far as known.
@@ -77,6 +78,10 @@ class TaskCard:
             raise ValueError(f"labels are {self.labels!r}")
         if self.verified not in ("", "run", "layout", "mocked"):
             raise ValueError(f"verified is {self.verified!r}")
+        if self.language:
+            is_several = self.language == SEVERAL_LANGUAGES.code
+            code = "" if is_several else language_code(self.language)
+            object.__setattr__(self, "language", code)
 
 
 class DescribedTask(seqio.Task):  # type: ignore[misc]

@@ -98,6 +98,7 @@ def _tokens(task: seqio.Task) -> float | None:
     if tokens is not None:
         return tokens.num_tokens
     characters, code = _characters(task), task_card(task).language
-    if not characters or not code:
+    encoding = language_encoding(code) if code else None
+    if not characters or encoding is None:
         return None
-    return characters / language_encoding(code).characters_per_token
+    return characters / encoding.characters_per_token

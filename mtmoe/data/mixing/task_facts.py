@@ -31,7 +31,6 @@ from mtmoe.data.task_rows import Lengths
 from mtmoe.data.token_cache.reader import CachedSplit
 from mtmoe.data.token_rows import cut_rows
 from mtmoe.errors import ConfigError, CorpusError, UnknownNameError
-from mtmoe.languages import language
 
 TYPICAL_TOKENS: Mapping[str, tuple[int, int]] = {
     "pretraining": (512, 114),
@@ -225,12 +224,9 @@ def _stated_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts:
 
 
 def _encoding(task: seqio.Task) -> Encoding | None:
-    """Returns how the vocabulary writes a task's language, if that is one of mC4's."""
+    """Returns how the vocabulary writes a task's language, as far as it is known."""
     code = task_card(task).language
-    try:
-        return language_encoding(code) if code and language(code) else None
-    except UnknownNameError:
-        return None
+    return language_encoding(code) if code else None
 
 
 def _vocabulary(task: seqio.Task) -> seqio.Vocabulary:
