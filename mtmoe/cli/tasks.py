@@ -177,15 +177,15 @@ def _show(name: str) -> int:
 def _task_facts(task: seqio.Task) -> dict[str, str]:
     from mtmoe.data.catalogue import aliases_of, mixtures_with
     from mtmoe.data.task_card import FAMILIES, task_card
-    from mtmoe.languages import MC4_LANGUAGES, language
+    from mtmoe.languages import row_language
 
     card = task_card(task)
-    known = card.language in MC4_LANGUAGES
     return {
         "task": task.name,
         "family": f"{card.family}: {FAMILIES[card.family]}",
-        "language": card.language
-        + (f" ({language(card.language).name})" if known else ""),
+        "language": f"{card.language} ({row_language(card.language).name})"
+        if card.language
+        else "",
         "labels": card.labels,
         "origin": card.origin,
         "licence": card.licence,

@@ -13,7 +13,7 @@ from mtmoe.data.found_tasks import register_all_found
 from mtmoe.data.registry import task_modules_imported
 from mtmoe.data.task_card import FAMILIES, TaskCard, task_card
 from mtmoe.errors import UnknownNameError
-from mtmoe.languages import language
+from mtmoe.languages import MC4_LANGUAGES, language_code, row_language
 
 
 @dataclass(frozen=True)
@@ -101,22 +101,23 @@ def group_tasks(tasks: Iterable[seqio.Task]) -> tuple[TaskGroup, ...]:
 
 def task_group(task: seqio.Task) -> str:
     """Returns a task's name with `<language>` in the place of its language's code."""
-    code = task_card(task).language.replace("-", "_")
+    code = task_card(task).language
+    names = {code.replace("-", "_")} - {""}
+    if names and code not in MC4_LANGUAGES:  # named by the suite's own code
+        names |= {alias.replace("-", "_") for alias in row_language(code).aliases}
     head, _, tail = task.name.rpartition(".")
-    if code and tail.replace("-", "_") == code:
+    if tail.replace("-", "_") in names:
         return f"{head}.<language>"
     parts = task.name.split(".")
-    if code and code in (part.replace("-", "_") for part in parts):
-        return ".".join(
-            "<language>" if part.replace("-", "_") == code else part for part in parts
-        )
-    return task.name
+    return ".".join(
+        "<language>" if part.replace("-", "_") in names else part for part in parts
+    )
 
 
 def canonical_language(code: str) -> str:
-    """Returns mC4's code for a language where it has one, else the code as it is."""
+    """Returns the code of a language's row, what is no language's code as it is."""
     try:
-        return language(code).code if code else ""
+        return language_code(code) if code else ""
     except UnknownNameError:
         return code
 

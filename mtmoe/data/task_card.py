@@ -10,6 +10,7 @@ import seqio
 
 from mtmoe.data.sources.text import TextSource
 from mtmoe.errors import ConfigError, nearest_names
+from mtmoe.languages import SEVERAL_LANGUAGES, language_code
 from mtmoe.ranges import Amount, check_fields
 
 FAMILIES = {
@@ -42,8 +43,8 @@ class TaskCard:
 
     Attributes:
       family: one of `FAMILIES`.
-      language: an mC4 code where the task is in one of mC4's languages, else the
-        suite's own code; "" if it is in several.
+      language: the code of its row in tables, whatever code it was given by
+        (`mtmoe.languages`); "" if it is in several.
       metrics: names of the values its metric functions give.
       origin: where the examples come from, e.g. "TFDS glue/cola 2.0.0".
       licence: licence of the data, as far as known.
@@ -78,6 +79,7 @@ class TaskCard:
         Raises:
           ConfigError: a size is out of range, or a word is not among those that are
             allowed, which are listed.
+          UnknownNameError: the language is none.
         """
         check_fields(self)
         _check_word("family", self.family, FAMILIES)
@@ -88,6 +90,10 @@ class TaskCard:
                 f"a task's card has metrics={self.metrics!r}; a tuple of names is "
                 f"wanted: ({self.metrics!r},)"
             )
+        if self.language:
+            is_several = self.language == SEVERAL_LANGUAGES.code
+            code = "" if is_several else language_code(self.language)
+            object.__setattr__(self, "language", code)
 
 
 def _check_word(field: str, word: str, allowed: Collection[str]) -> None:

@@ -25,6 +25,27 @@ def language_aliases() -> Mapping[str, str]:
     return _aliases("languageAlias")
 
 
+def shortest_code(language: str) -> str:
+    """Returns the shortest code of a language as far as CLDR tells, else "".
+
+    `hrv` is `hr`, and `acm` is itself. A member of a macrolanguage stays itself where
+    CLDR writes the macrolanguage: `twi` is `tw`, not `ak`, and `prs` not `fa-AF`.
+    """
+    entry = _alias_table()["languageAlias"].get(language)
+    if entry is None:
+        known = language in _likely_tags() and language != "und"
+        return language if known else ""
+    if entry["_reason"] == "macrolanguage" and len(language) == 3:
+        return language
+    return _short_codes().get(language, "")
+
+
+def is_retired(language: str) -> bool:
+    """Returns whether a code is no longer one of ISO 639's: `ajp` for `apc`."""
+    entry = _alias_table()["languageAlias"].get(language)
+    return entry is not None and entry["_reason"] == "deprecated"
+
+
 def region(code: str) -> str:
     """Returns a region's code in upper case, for old and numeric ones today's."""
     return _aliases("territoryAlias").get(code, code).split(" ")[0].upper()
@@ -57,6 +78,27 @@ def script_of_region(language: str, region: str) -> str:
     return tag.split("-")[1] if tag else ""
 
 
+# CLDR writes these as codes or tags of others.
+_WRITTEN_AS_OTHERS = {
+    "aka": "ak",
+    "hbs": "sh",
+    "prs": "prs",
+    "swc": "swc",
+    "twi": "tw",
+}
+
+
+@functools.cache
+def _short_codes() -> Mapping[str, str]:
+    """Returns a language's code of three letters -> its code of two."""
+    short = {
+        old: entry["_replacement"]
+        for old, entry in _alias_table()["languageAlias"].items()
+        if entry["_reason"] == "overlong"
+    }
+    return short | _WRITTEN_AS_OTHERS
+
+
 @functools.cache
 def _likely_tags() -> Mapping[str, str]:
     tags: Mapping[str, str] = read_table("likelySubtags.json")["supplemental"][
@@ -67,9 +109,16 @@ def _likely_tags() -> Mapping[str, str]:
 
 @functools.cache
 def _aliases(kind: str) -> Mapping[str, str]:
-    table = read_table("aliases.json")["supplemental"]["metadata"]["alias"][kind]
     return {
         old.lower(): entry["_replacement"].lower()
-        for old, entry in table.items()
+        for old, entry in _alias_table()[kind].items()
         if not entry["_replacement"].startswith("und")
     }
+
+
+@functools.cache
+def _alias_table() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+    table: Mapping[str, Mapping[str, Mapping[str, str]]] = read_table("aliases.json")[
+        "supplemental"
+    ]["metadata"]["alias"]
+    return table

@@ -48,7 +48,8 @@ _CREOLES = frozenset({"cpe", "cpf", "cpp"})
 # The branch of Italic that has living languages.
 _ROMANCE = "roa"
 
-# Languages of FLORES-200 and ISO 639-1 that CLDR 48 leaves out: code -> group.
+# Languages of FLORES-200, Universal Dependencies and ISO 639-1 that CLDR 48 leaves out:
+# code -> group.
 _LEFT_OUT = {
     "acq": "sem",
     "ast": "roa",
@@ -62,8 +63,10 @@ _LEFT_OUT = {
     "rn": "bnt",
     "rw": "bnt",
     "sh": "sla",
+    "swl": "sgn",
     "tpi": "cpe",
     "tzm": "ber",
+    "xcl": "ine",
 }
 
 
@@ -78,6 +81,11 @@ def family_of(codes: Iterable[str]) -> str:
         if path:
             return _family(path)
     return NOT_KNOWN
+
+
+def is_grouped(code: str) -> bool:
+    """Returns whether a code is that of a language, or group, in one of the groups."""
+    return code in _parents() and code != "und"  # CLDR has it there too
 
 
 def _path(code: str) -> list[str]:

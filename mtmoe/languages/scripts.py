@@ -66,6 +66,8 @@ def spaces_words(script: str) -> bool:
 
 def is_script(code: str) -> bool:
     """Returns whether ISO 15924 has a code of four letters, the first a capital."""
+    if code in _table():
+        return True
     import pycountry
 
     return pycountry.scripts.get(alpha_4=code) is not None

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import mtmoe
 from mtmoe.data.mixing.plan_rows import BASES, MixturePlan, PlanRow
-from mtmoe.languages import LANGUAGES, SEVERAL_LANGUAGES
+from mtmoe.languages import SEVERAL_LANGUAGES, row_language
 from mtmoe.report import svg
 from mtmoe.report.svg import escape
 from mtmoe.report.wording import compact, percent
 
-_LANGUAGES = {entry.code: entry.name for entry in (*LANGUAGES, SEVERAL_LANGUAGES)}
 _ROW = 17.0
 _TOP = 40.0
 _NAME_END, _SHARE_END = 260.0, 610.0
@@ -158,7 +157,7 @@ def _row(
     x, across = share(100 * row.share_of_tokens), share(100 * row.share_of_examples)
     pale = " estimate" if row.is_estimate("tokens_per_example") else ""
     body = [
-        svg.text(_NAME_END - 8, middle + 4, _label(row.name), "name", _ANCHOR_END),
+        svg.text(_NAME_END - 8, middle + 4, _label(row), "name", _ANCHOR_END),
         f'<rect class="bar share{pale}" x="{svg.number(_NAME_END)}" '
         f'y="{svg.number(top + 3)}" width="{svg.number(x - _NAME_END)}" '
         f'height="{svg.number(_ROW - 6)}"/>',
@@ -184,11 +183,11 @@ def _row(
     return body
 
 
-def _label(name: str) -> str:
+def _label(row: PlanRow) -> str:
     """Returns a language's name and code, or the end of a task's long name."""
-    if name in _LANGUAGES:
-        return f"{_LANGUAGES[name]} · {name}"
-    return name if len(name) <= _LETTERS else "…" + name[1 - _LETTERS :]
+    if row.name in (row.language, SEVERAL_LANGUAGES.code):
+        return f"{row_language(row.name).name} · {row.name}"
+    return row.name if len(row.name) <= _LETTERS else "…" + row.name[1 - _LETTERS :]
 
 
 def _tooltip(row: PlanRow) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Iterator
+from typing import Any
 
 from mtmoe.data.embedded_tasks import (
     commands,
@@ -31,7 +32,7 @@ from mtmoe.data.embedded_tasks.registration import (
     languages_of,
     register_kinds,
 )
-from mtmoe.data.metrics.generation import bleu, chrf_plus_plus
+from mtmoe.data.metrics.generation import bleu, bleu_char, chrf_plus_plus
 from mtmoe.data.metrics.qa import exact_match
 from mtmoe.data.sources.pairs import TextExample
 from mtmoe.languages import language
@@ -158,11 +159,24 @@ _of_phrases = functools.partial(
     scores=("chrf++", "exact_match"),
 )
 
+# BLEU of words says nothing where words are not spaced, and the direct translations of
+# one task are into languages of both kinds.
+_BY_CHARACTER: dict[str, tuple[Any, ...]] = {
+    "metrics": (chrf_plus_plus, bleu_char),
+    "scores": ("chrf++", "bleu_char"),
+}
+_UNSPACED = {f"unspaced_{field}": value for field, value in _BY_CHARACTER.items()}
+
 KINDS = (
     _of_udhr("translate_udhr_to_en", UDHR_LANGUAGES, udhr_to_en),
-    _of_udhr("translate_udhr_from_en", UDHR_LANGUAGES, udhr_from_en),
-    _of_udhr("translate_udhr", UDHR_LANGUAGES, udhr_direct),
-    _of_django("translate_interface_from_en", DJANGO_LANGUAGES, interface_from_en),
+    _of_udhr("translate_udhr_from_en", UDHR_LANGUAGES, udhr_from_en, **_UNSPACED),
+    _of_udhr("translate_udhr", UDHR_LANGUAGES, udhr_direct, **_BY_CHARACTER),
+    _of_django(
+        "translate_interface_from_en",
+        DJANGO_LANGUAGES,
+        interface_from_en,
+        **_UNSPACED,
+    ),
     _of_django("translate_interface_to_en", DJANGO_LANGUAGES, interface_to_en),
     _of_phrases(
         "translate_response_to_en",

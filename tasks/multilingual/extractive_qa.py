@@ -14,7 +14,7 @@ import seqio
 import tensorflow as tf
 from t5.data import postprocessors as t5_postprocessors
 
-from mtmoe.data.metrics.qa import multiple_answers
+from mtmoe.data.metrics.qa import answer_keys, answers_in, multiple_answers
 from mtmoe.data.task_card import TaskCard
 from mtmoe.tasks.multilingual.mt5_names import register_mt5_task
 
@@ -57,7 +57,7 @@ def register_qa_task(
     train_examples: int | None = None,
     note: str = "",
     filters: Sequence[Callable[[tf.data.Dataset], tf.data.Dataset]] = (),
-    metric: Callable[..., dict[str, float]] = multiple_answers,
+    metric: Callable[..., dict[str, float]] | None = None,
 ) -> str:
     """Registers a task of extractive question answering, with upstream's name for it.
 
@@ -71,11 +71,14 @@ def register_qa_task(
       train_examples: for the card.
       note: for the card.
       filters: functions of the data set of inputs, targets, answers and id.
-      metric: gives `em` and `f1`.
+      metric: gives `em` and `f1`; `answers_in` the language if None.
 
     Returns:
       Our name.
     """
+    scores: tuple[str, ...] = ("em", "f1")
+    if metric is None and language:
+        metric, scores = answers_in(language), answer_keys(language)
     return register_mt5_task(
         name,
         upstream,
@@ -83,7 +86,7 @@ def register_qa_task(
         TaskCard(
             family="reading_comprehension",
             language=language,
-            metrics=("em", "f1"),
+            metrics=scores,
             origin=origin,
             licence=licence,
             labels="gold",
@@ -93,5 +96,5 @@ def register_qa_task(
         ),
         preprocessors=[question_and_context, *filters],
         postprocess=t5_postprocessors.qa,
-        metrics=[metric],
+        metrics=[metric or multiple_answers],
     )

@@ -18,7 +18,10 @@ import seqio
 import tensorflow as tf
 from t5.data import preprocessors as t5_preprocessors
 
-from mtmoe.data.metrics.generation import ROUGE_KEYS, multilingual_rouge
+from mtmoe.data.metrics.generation import (
+    multilingual_rouge,
+    multilingual_rouge_keys,
+)
 from mtmoe.data.registration import register_task
 from mtmoe.data.sources.files import Record
 from mtmoe.data.sources.pairs import TextExample
@@ -101,7 +104,7 @@ def _register_xlsum(variant: Variant) -> str:
         TaskCard(
             family="summarization",
             language=variant.language,
-            metrics=ROUGE_KEYS,
+            metrics=multilingual_rouge_keys(variant.language),
             origin=f"hub csebuetnlp/xlsum 2.0, {variant.own}",
             licence="CC-BY-NC-SA-4.0",
             labels="gold",
@@ -129,7 +132,7 @@ def _register_gem(
         TaskCard(
             family="summarization",
             language=language,
-            metrics=ROUGE_KEYS,
+            metrics=multilingual_rouge_keys(summary_language),
             origin=f"TFDS gem/{config} {_GEM}",
             licence=licence,
             labels="gold",

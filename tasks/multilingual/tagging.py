@@ -202,7 +202,12 @@ def _register_xtreme(variant: Variant) -> str:
     )
 
 
+# Treebanks that go to and fro between two languages have codes of their own.
+_TWO_LANGUAGES = frozenset({"qfn", "qhe", "qtd"})
+
+
 def _register_treebank(treebank: str, splits: Sequence[str]) -> str:
+    code = treebank.partition("_")[0]
     note = "Parts of speech only, no trees."
     if treebank in WITHOUT_WORDS:
         note += (
@@ -213,7 +218,7 @@ def _register_treebank(treebank: str, splits: Sequence[str]) -> str:
         _tfds(f"universal_dependencies/{treebank}:1.0.1", splits),
         TaskCard(
             family="tagging",
-            language=mc4_code(treebank.partition("_")[0]),
+            language="" if code in _TWO_LANGUAGES else mc4_code(code),
             metrics=("tag_f1",),
             origin=f"TFDS universal_dependencies/{treebank} 1.0.1",
             licence="that of the treebank",

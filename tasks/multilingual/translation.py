@@ -21,7 +21,7 @@ import tensorflow as tf
 from t5.data import preprocessors as t5_preprocessors
 from t5.evaluation import metrics as t5_metrics
 
-from mtmoe.data.metrics.generation import bleu, chrf_plus_plus
+from mtmoe.data.metrics.generation import bleu, bleu_in, chrf_plus_plus
 from mtmoe.data.registration import register_task
 from mtmoe.data.task_card import TaskCard
 from mtmoe.languages import language
@@ -134,7 +134,7 @@ def _register_wmt(builder: str, config: str, source: str, target: str) -> str:
         TaskCard(
             family="translation",
             language=beside_english if "en" in (source, target) else "",
-            metrics=("bleu", "chrf++"),
+            metrics=(bleu_in(target).__name__, "chrf++"),
             origin=f"TFDS {builder}_translate/{config} 1.0.0",
             licence="that of each corpus",
             labels="gold",
@@ -147,7 +147,7 @@ def _register_wmt(builder: str, config: str, source: str, target: str) -> str:
                 target_language=target,
             )
         ],
-        metrics=[bleu, chrf_plus_plus],
+        metrics=[bleu_in(target), chrf_plus_plus],
     )
 
 
@@ -169,6 +169,7 @@ def _register_parallel(
     )
     features = ("source_sentence", "target_sentence")
     names = (language(variant.language).name, "English")
+    into = bleu_in(variant.language)
     return [
         register_task(
             f"{suite}.{variant.name}.en",
@@ -180,9 +181,9 @@ def _register_parallel(
         register_task(
             f"{suite}.en.{variant.name}",
             source,
-            card,
+            dataclasses.replace(card, metrics=(into.__name__, "chrf++")),
             preprocessors=[translated(*features[::-1], names=names[::-1])],
-            metrics=[bleu, chrf_plus_plus],
+            metrics=[into, chrf_plus_plus],
         ),
         register_task(
             f"{suite}.{variant.name}",

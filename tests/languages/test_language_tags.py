@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtmoe.errors import UnknownNameError
-from mtmoe.languages import LANGUAGES, Language, language, scripts
+from mtmoe.languages import (
+    LANGUAGES,
+    Language,
+    cldr_tables,
+    iso,
+    language,
+    language_code,
+    scripts,
+)
 
 LIVING = sorted(entry.alpha_3 for entry in pycountry.languages if entry.scope != "S")
 SCRIPTS = ["Latn", "Cyrl", "Arab", "Deva", "Hans", "Hant", "Thai", "Ethi"]
@@ -67,7 +75,7 @@ NO_LANGUAGES = (
 
 @pytest.mark.parametrize("tag", sorted(ROWS))
 def test_a_tag_names_a_row_by_its_parts(tag: str) -> None:
-    assert language(tag).code == ROWS[tag]
+    assert language(tag).code == language_code(tag) == ROWS[tag]
 
 
 def test_a_row_has_name_script_and_family() -> None:
@@ -154,3 +162,16 @@ def test_codes_of_two_and_three_letters_are_one_language() -> None:
             assert language(entry.alpha_2) is language(entry.alpha_3)
         if hasattr(entry, "bibliographic"):
             assert language(entry.bibliographic) is language(entry.alpha_3)
+
+
+def test_cldr_and_iso_agree_on_the_shortest_code() -> None:
+    retired = 0
+    for entry in pycountry.languages:
+        if cldr_tables.is_retired(entry.alpha_3):  # since pycountry's edition
+            assert language_code(entry.alpha_3) != entry.alpha_3
+            retired += 1
+        elif entry.scope != "S" and entry.alpha_3 != "tgl":  # fil in mC4
+            shortest = getattr(entry, "alpha_2", entry.alpha_3)
+            assert iso.shortest_code(entry.alpha_3) == shortest
+            assert iso.shortest_code(shortest) == shortest
+    assert retired < 10

@@ -11,6 +11,7 @@ from mtmoe.data.registration import Step, register_task
 from mtmoe.data.task_card import TaskCard
 from mtmoe.errors import UnknownNameError
 from mtmoe.languages import MC4_LANGUAGES
+from mtmoe.languages import language as language_row
 
 FEWEST_TRAINING_ROWS = 15
 """A language with fewer training rows of a kind has no task of that kind."""
@@ -35,6 +36,9 @@ class EmbeddedKind:
       licence: its licence.
       is_prose: whether rows hold whole sentences: training rows that repeat held-out
         prose are dropped.
+      unspaced_metrics: the metrics of languages written without spaces between words,
+        where they are others.
+      unspaced_scores: names of their values.
       postprocess: makes of decoded text what the metrics compare; None: the text.
       note: what a user should know.
     """
@@ -49,6 +53,8 @@ class EmbeddedKind:
     origin: str
     licence: str
     is_prose: bool = False
+    unspaced_metrics: tuple[Step, ...] = ()
+    unspaced_scores: tuple[str, ...] = ()
     postprocess: Callable[..., Any] | None = None
     note: str = ""
 
@@ -59,13 +65,16 @@ def register_embedded(kind: EmbeddedKind, language: str) -> str:
     The name ends with the kind where the language is "".
     """
     name = f"embedded.{kind.name}.{language}" if language else f"embedded.{kind.name}"
+    metrics, scores = kind.metrics, kind.scores
+    if language and kind.unspaced_metrics and not language_row(language).spaces_words:
+        metrics, scores = kind.unspaced_metrics, kind.unspaced_scores
     return register_task(
         name,
         embedded_source(kind.name, kind.rows, language, kind.is_prose),
         TaskCard(
             family=kind.family,
             language=language,
-            metrics=kind.scores,
+            metrics=scores,
             origin=kind.origin,
             licence=kind.licence,
             labels=kind.labels,
@@ -73,7 +82,7 @@ def register_embedded(kind: EmbeddedKind, language: str) -> str:
             note=kind.note,
         ),
         postprocess=kind.postprocess,
-        metrics=kind.metrics,
+        metrics=metrics,
     )
 
 

@@ -19,7 +19,9 @@ from string import punctuation
 from t5.evaluation import qa_utils
 
 from mtmoe.data.metrics.alignment import check_aligned, references_of
+from mtmoe.data.metrics.words import UnicodeWords, check_spaced
 from mtmoe.errors import UnknownNameError
+from mtmoe.languages import language as language_row
 
 Answers = str | Sequence[str]
 Metric = Callable[[Sequence[Answers], Sequence[str]], dict[str, float]]
@@ -72,8 +74,51 @@ def multiple_answers(
       targets: the right answers of each question: a text or a list of them. An empty
         list says that there is none.
       predictions: an answer to each.
+
+    Raises:
+      CorpusError: most of the answers are in a script without spaces between words.
     """
+    check_spaced([_answers(t) for t in targets], "f1", "answers_in(LANGUAGE)")
     return _best_over_answers(targets, predictions, qa_utils.normalize_squad)
+
+
+@functools.cache
+def answers_in(language: str) -> Metric:
+    """Returns a metric of answers in a language: `em` and `f1` of `multiple_answers`.
+
+    In languages written without spaces an answer is mostly one word between spaces, and
+    its F1 all or nothing. There the metric gives `em`, `f1_char`, the F1 of characters
+    (`UnicodeWords`), and the published protocol's F1 as `f1_by_spaces`.
+
+    Args:
+      language: any code of it.
+    """
+    if language_row(language).spaces_words:
+        return multiple_answers
+    words = UnicodeWords(language)
+
+    def metric(
+        targets: Sequence[Answers], predictions: Sequence[str]
+    ) -> dict[str, float]:
+        normalize = qa_utils.normalize_squad
+        published = _best_over_answers(targets, predictions, normalize)
+        by_character = _best_over_answers(
+            targets, predictions, lambda text: " ".join(words.tokenize(normalize(text)))
+        )
+        return {
+            "em": published["em"],
+            "f1_char": by_character["f1"],
+            "f1_by_spaces": published["f1"],
+        }
+
+    metric.__name__ = f"answers_in_{language}"
+    return metric
+
+
+def answer_keys(language: str) -> tuple[str, ...]:
+    """Returns the names of what `answers_in` gives."""
+    spaced = language_row(language).spaces_words
+    return ("em", "f1") if spaced else ("em", "f1_char", "f1_by_spaces")
 
 
 @functools.cache

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+from mtmoe.errors import CorpusError
 
 # Scripts that do not separate words: first and last code point of their blocks.
 _UNSEGMENTED = (
@@ -29,6 +33,12 @@ _UNSEGMENTED = (
     (0xFF66, 0xFF9F),  # half-width Katakana
     (0x1B000, 0x1B16F),  # Kana supplements
     (0x20000, 0x3FFFF),  # Han
+)
+
+# Further scripts whose words have no spaces between them, but signs between syllables.
+_UNSPACED = (*_UNSEGMENTED, (0x0F00, 0x0FFF), (0x1B00, 0x1B7F), (0xA980, 0xA9DF))
+_UNSPACED_LETTER = re.compile(
+    "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _UNSPACED) + "]"
 )
 
 # Lower case where it is not Unicode's default.
@@ -79,3 +89,25 @@ def _words(text: str) -> Iterator[str]:
 def _is_unsegmented(character: str) -> bool:
     point = ord(character)
     return any(first <= point <= last for first, last in _UNSEGMENTED)
+
+
+def check_spaced(targets: Sequence[Iterable[str]], metric: str, instead: str) -> None:
+    """Checks that a metric of words between spaces is given texts that have spaces.
+
+    One example alone is not checked: it is scored for an interval after all of them.
+
+    Args:
+      targets: the references of each example.
+      metric: its name, for the message.
+      instead: what counts in scripts without spaces.
+
+    Raises:
+      CorpusError: most of the text is in scripts without spaces between words.
+    """
+    text = "".join(itertools.chain.from_iterable(targets))
+    letters = sum(map(str.isalpha, text))
+    if len(targets) > 1 and 2 * len(_UNSPACED_LETTER.findall(text)) > letters > 0:
+        raise CorpusError(
+            f"{metric} compares words between spaces, and the targets are in a script "
+            f"without spaces between words; register the task with {instead}"
+        )

@@ -19,7 +19,6 @@ from mtmoe.data.vocabularies import (
     token_bytes,
     vocabulary_fingerprint,
 )
-from mtmoe.errors import ConfigError
 from mtmoe.languages import LANGUAGES, language
 
 _SAMPLE_CHARACTERS = 50_000
@@ -41,14 +40,16 @@ class Encoding(NamedTuple):
     basis: str
 
 
-def language_encoding(code: str) -> Encoding:
+def language_encoding(code: str) -> Encoding | None:
     """Measures the configured vocabulary on a language's embedded training text.
 
     Args:
-      code: any code of one of mC4's languages.
+      code: any code of a language.
+
+    Returns:
+      None if the embedded corpus has no text in the language or its script.
 
     Raises:
-      ConfigError: the embedded corpus has no text in the language or its script.
       UnknownNameError: the code is not a language's.
     """
     return _encoding(vocabulary_fingerprint(configured_vocabulary()), code)
@@ -71,7 +72,7 @@ def bytes_per_token(
 
 
 @functools.lru_cache(maxsize=4096)
-def _encoding(vocabulary: str, code: str) -> Encoding:
+def _encoding(vocabulary: str, code: str) -> Encoding | None:
     wanted = language(code)
     languages = load_corpus().languages
     if wanted.code in languages:
@@ -81,12 +82,7 @@ def _encoding(vocabulary: str, code: str) -> Encoding:
         for other in LANGUAGES
         if other.script == wanted.script and other.code in languages
     ]
-    if not same_script:
-        raise ConfigError(
-            f"the embedded corpus has no text in {code!r} or in its script "
-            f"{wanted.script}, so its characters cannot be counted in tokens"
-        )
-    return Encoding(*_ratios(same_script), "script")
+    return Encoding(*_ratios(same_script), "script") if same_script else None
 
 
 @functools.lru_cache(maxsize=4096)

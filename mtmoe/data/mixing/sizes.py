@@ -108,9 +108,10 @@ def _tokens(task: seqio.Task) -> float | None:
     if isinstance(task.source, WebTextSource) and not card.train_characters:
         return web_text_size(task.source, _vocabulary(task)).tokens
     characters, code = _characters(task), card.language
-    if not characters or not code:
+    encoding = language_encoding(code) if code else None
+    if not characters or encoding is None:
         return None
-    return characters / language_encoding(code).characters_per_token
+    return characters / encoding.characters_per_token
 
 
 def _vocabulary(task: seqio.Task) -> seqio.Vocabulary:

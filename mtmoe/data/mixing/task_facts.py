@@ -264,12 +264,9 @@ def _stated_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts:
 
 
 def _encoding(task: seqio.Task) -> Encoding | None:
-    """Returns how the vocabulary writes a task's language; None if nothing tells."""
+    """Returns how the vocabulary writes a task's language, as far as it is known."""
     code = task_card(task).language
-    try:
-        return language_encoding(code) if code else None
-    except (UnknownNameError, ConfigError):  # no language, or no text in its script
-        return None
+    return language_encoding(code) if code else None
 
 
 def _vocabulary(task: seqio.Task) -> seqio.Vocabulary:

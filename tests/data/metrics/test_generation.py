@@ -12,6 +12,8 @@ from t5.evaluation import metrics as t5_metrics
 
 from mtmoe.data.metrics.generation import (
     bleu,
+    bleu_char,
+    bleu_in,
     chrf_plus_plus,
     multilingual_rouge,
     rouge,
@@ -79,15 +81,15 @@ def test_multilingual_rouge_is_rouge_on_ascii():
 def test_multilingual_rouge_of_unsegmented_text_by_hand():
     scores = multilingual_rouge("zh")(["北京是中国首都"], ["北京是首都"])
     # Characters: 5 of 5 and 5 of 7. Pairs: 北京, 京是, 首都 of 4 and of 6.
-    assert scores["rouge1"] == pytest.approx(100 * 2 * 5 / 12)
-    assert scores["rouge2"] == pytest.approx(100 * 2 * 3 / 10)
-    assert scores["rougeLsum"] == pytest.approx(100 * 2 * 5 / 12)
+    assert scores["rouge1_char"] == pytest.approx(100 * 2 * 5 / 12)
+    assert scores["rouge2_char"] == pytest.approx(100 * 2 * 3 / 10)
+    assert scores["rougeLsum_char"] == pytest.approx(100 * 2 * 5 / 12)
 
 
 def test_multilingual_rouge_is_one_metric_a_language():
     metric = multilingual_rouge("th", ("rouge1", "rougeL"))
     assert metric is multilingual_rouge("th", ("rouge1", "rougeL"))
-    assert set(metric(["สวัสดี"], ["สวัส"])) == {"rouge1", "rougeL"}
+    assert set(metric(["สวัสดี"], ["สวัส"])) == {"rouge1_char", "rougeL_char"}
     assert tuple(inspect.signature(metric).parameters) == ("targets", "predictions")
     assert metric.__name__ == "multilingual_rouge_th"
 
@@ -243,3 +245,27 @@ def test_sari_of_the_only_reference_is_perfect():
 def test_nothing_to_score_is_said(metric):
     with pytest.raises(CorpusError, match="no examples"):
         metric([], [])
+
+
+def test_bleu_by_the_spaces_of_the_language() -> None:
+    spaced, unspaced = "de ko ja-Latn".split(), "th ja yue bo".split()
+    assert {bleu_in(code).__name__ for code in spaced} == {"bleu"}
+    assert {bleu_in(code).__name__ for code in unspaced} == {"bleu_char"}
+
+
+def test_bleu_char_is_sacrebleus() -> None:
+    targets, predictions = (
+        ["北京是中国的首都。", "我爱北京。"],
+        ["北京是首都。", "我爱上海。"],
+    )
+    oracle = sacrebleu.corpus_bleu(predictions, [targets], tokenize="char")
+    assert bleu_char(targets, predictions)["bleu_char"] == pytest.approx(oracle.score)
+
+
+@pytest.mark.parametrize("metric", [bleu, rouge])
+def test_words_between_spaces_are_not_counted_where_there_are_none(metric) -> None:
+    thai = ["สวัสดีชาวโลก", "ภาษาไทยไม่มีช่องว่าง"]
+    with pytest.raises(CorpusError, match="in a script without spaces between words"):
+        metric(thai, thai)
+    mixed = ["Thai for hello is สวัสดี", "a language without any spaces"]
+    assert set(metric(mixed, mixed).values()) == {pytest.approx(100.0)}

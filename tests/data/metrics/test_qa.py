@@ -7,6 +7,8 @@ import pytest
 from t5.evaluation import metrics as t5_metrics
 
 from mtmoe.data.metrics.qa import (
+    answer_keys,
+    answers_in,
     exact_match,
     mlqa,
     multiple_answers,
@@ -107,3 +109,18 @@ def test_mlqa_is_one_metric_a_language():
 def test_nothing_to_score_is_said(metric):
     with pytest.raises(CorpusError, match="no examples"):
         metric([], [])
+
+
+def test_answers_in_languages_without_spaces_are_compared_by_character() -> None:
+    metric = answers_in("zh")
+    assert metric is answers_in("zh") and answers_in("de") is multiple_answers
+    scores = metric(["北京市", ["纽约", "纽约市"]], ["北京", "纽约。"])
+    # Characters: 2 of 2 and 2 of 3; then all of 纽约. Between spaces: nothing is right.
+    assert scores["f1_char"] == pytest.approx(100 * (4 / 5 + 1) / 2)
+    assert scores["f1_by_spaces"] == scores["em"] == 0.0
+    assert tuple(scores) == answer_keys("zh") and answer_keys("sw") == ("em", "f1")
+
+
+def test_words_between_spaces_are_not_counted_where_there_are_none() -> None:
+    with pytest.raises(CorpusError, match=r"register the task with answers_in"):
+        multiple_answers(["北京市", "纽约"], ["北京", "纽约"])
