@@ -94,7 +94,10 @@ def test_ends_of_ranges(annotation, inside, outside):
         ),
         (lambda: Settings(4, NAN), "Settings.rate is nan; it must be a number at leas"),
         (lambda: Settings(4, limit=0), "a number above 0, from 1e-37 to 1e+37 or None"),
-        (lambda: Settings(4, lengths={"a": 0}), "'a': 0}; it must be for each key a whole num"),
+        (
+            lambda: Settings(4, lengths={"a": 0}),
+            "'a': 0}; it must be for each key a whole num",
+        ),
         (lambda: made(0), "made.size is 0; it must be a whole number from 1"),
         (lambda: made(1, rate=-0.5, name="x"), "made.rate is -0.5; it must be"),
     ],
