@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtmoe.cli.main import main
-from mtmoe.config.load import Config, load_config
+from mtmoe.config.load import Config, load_config, read_config
 from mtmoe.errors import ConfigError
 from mtmoe.train.check import check_run
 
@@ -308,6 +308,12 @@ def test_a_file_named_too_early_is_told(tried) -> None:
     tried("composition", "an optimizer before the run: " + " ".join(files), notices[-1])
 
 
+def mistakes(text: str) -> str:
+    """Returns what is wrong with the statements of a file, before anything is built."""
+    Path("mine.gin").write_text(text, encoding="utf-8")
+    return "\n".join(read_config(["mine.gin"], roots=["train"]).problems.messages)
+
+
 def _quickstart() -> Config:
     return load_config(["runs/quickstart.gin"])
 
@@ -329,7 +335,7 @@ def test_any_misspelt_key_is_caught(tmp_path: Path, data: st.DataObject) -> None
             ]
         )
     )
-    message = refused(f"{QUICKSTART}\n{wrong} = {bindings[key]}\n")
+    message = mistakes(f"{QUICKSTART}\n{wrong} = {bindings[key]}\n")
     assert "mine.gin:3" in message
     assert re.search(r"unknown configurable|has no parameter", message)
 
@@ -355,7 +361,7 @@ def test_any_value_of_another_type_is_caught(
         "@Packing()",
     ]
     wrong = data.draw(st.sampled_from([x for x in others if _kind(x) != _kind(right)]))
-    message = refused(f"{QUICKSTART}\n{key} = {wrong}\n")
+    message = mistakes(f"{QUICKSTART}\n{key} = {wrong}\n")
     assert "mine.gin:3" in message and key in message and "must be of type" in message
 
 
