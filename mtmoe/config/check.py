@@ -122,13 +122,13 @@ def _binding_problems(binding: Binding, macros: Mapping[str, Binding]) -> Iterat
         )
         return
     try:
-        errors = range_errors(
+        outside = range_errors(
             configurable.selector, configurable.function, {name: value}
         )
     except (NameError, TypeError):  # annotations of a user's that cannot be resolved
-        errors = []
-    for error in errors:
-        yield f"{error} ({where})"
+        outside = []
+    for number in outside:
+        yield f"{number} ({where})"
 
 
 def place(binding: Binding, macros: Mapping[str, Binding]) -> str:

@@ -36,15 +36,23 @@ class Configurable:
     Attributes:
       selector: the shortest name that is unique, as `gin.config_str` writes it.
       function: what the user wrote, without gin's wrapper.
+      allowed: the only parameters gin may set; any if empty.
+      denied: parameters gin may not set.
     """
 
     selector: str
     function: Callable[..., Any]
+    allowed: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
 
     @property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
-        """Its parameters by name, `self` left out."""
-        return inspect.signature(self.function).parameters
+        """The parameters that gin may set, by name, `self` left out."""
+        return {
+            name: parameter
+            for name, parameter in inspect.signature(self.function).parameters.items()
+            if name not in self.denied and name in (self.allowed or {name})
+        }
 
     @property
     def takes_anything(self) -> bool:
@@ -133,8 +141,12 @@ def find(selector: str, where: str = "") -> Configurable:
     registry = gin.config._REGISTRY
     matches = registry.matching_selectors(selector)
     if len(matches) == 1:
+        entry = registry[matches[0]]
         return Configurable(
-            registry.minimal_selector(matches[0]), registry[matches[0]].wrapped
+            registry.minimal_selector(matches[0]),
+            entry.wrapped,
+            frozenset(entry.allowlist or ()),
+            frozenset(entry.denylist or ()),
         )
     if matches:
         kind = f"(ambiguous: {' or '.join(sorted(matches))}) configurable"

@@ -8,12 +8,13 @@ its run trains the rest of it at a rate of zero.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mtmoe.config.check import place
 from mtmoe.config.in_force import Called, InForce, Key
 from mtmoe.config.registry import find
 from mtmoe.config.statements import Binding, Reference
-from mtmoe.errors import UnknownNameError
+from mtmoe.errors import ConfigError, UnknownNameError
 
 _STEPS = Key("", "train", "steps")
 _SCHEDULE = Key("", "train", "schedule")
@@ -24,14 +25,15 @@ def following(statements: Sequence[Binding]) -> list[Binding]:
     """Returns the bindings of `total_steps` that follow from `train.steps`."""
     force = InForce(statements)
     steps = force.bindings.get(_STEPS)
-    if steps is None:
+    value = None if steps is None else _resolved(force, steps)
+    if steps is None or value is None:
         return []
     return [
         Binding(
             scope="",
             selector=schedule.selector,
             parameter=_PARAMETER,
-            value=force.resolve(steps.value),
+            value=value,
             where=f"follows train.steps, {steps.where}",
             own=False,
         )
@@ -60,6 +62,14 @@ def disagreements(statements: Sequence[Binding]) -> list[str]:
             "train.steps"
         )
     return messages
+
+
+def _resolved(force: InForce, binding: Binding) -> Any:
+    """A binding's value, macros replaced; None for one that `check` reports."""
+    try:
+        return force.resolve(binding.value)
+    except ConfigError:
+        return None
 
 
 def _ending_schedules(force: InForce) -> Iterator[Called]:

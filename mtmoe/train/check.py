@@ -24,9 +24,10 @@ from mtmoe.config.effect import (
     idle_bindings,
     sorted_by_owner,
 )
-from mtmoe.config.in_force import Called, InForce, Key
+from mtmoe.config.in_force import Called, InForce, Key, iterate
 from mtmoe.config.load import Config, Draft, read_config
 from mtmoe.config.registry import find
+from mtmoe.config.statements import Reference
 from mtmoe.config.total_steps import disagreements
 from mtmoe.data.mixing.mixtures import PolicyRate
 from mtmoe.data.mixing.stages import stages_of
@@ -48,6 +49,7 @@ from mtmoe.train.step import step_features, train_step_builder
 from mtmoe.train.vocabulary_check import KnownVocabulary, known_vocabulary
 
 _WEB_TEXT = "mtmoe.data.sources.web."
+_CALLED_BY_RUNS = ("mtmoe.mesh.", "mtmoe.model.", "mtmoe.train.")
 # Read by code whenever a run opens its data, whatever the mixture is.
 _DATA = ("bad_records", "configured_vocabulary", "register", "token_cache")
 
@@ -211,10 +213,7 @@ class _Check:
 
     def _start(self, run: TrainingRun) -> None:
         folder = run.initial_checkpoint
-        if folder is None:
-            return
-
-        if not store.steps(Path(folder) / "checkpoints"):
+        if folder is not None and not store.steps(Path(folder) / "checkpoints"):
             self._problems.add(
                 f"train.initial_checkpoint: {folder} has no checkpoints; it must be a "
                 "model folder, or a folder that mtmoe import wrote"
@@ -262,12 +261,20 @@ class _Check:
         called = [Called((), name) for name in ("train", "Layout", *_DATA)]
         called += [Called((), name) for name in self._read_by_tasks()]
         idle = idle_bindings(self._force, called, self._trusted())
-        if everything:
+        if everything and self._tasks:
             return idle
-        # Code of a user's may call more than could be built: say what is certain.
-        ours = [one for one in idle if _module(one.key.selector).startswith("mtmoe.")]
-        faulty = {(b.scope, b.parameter) for b in self._problems.faulty}
-        return [o for o in ours if (o.key.scope, o.key.parameter) not in faulty]
+        # What could not be built might have called more: say what is certain.
+        lost = any(
+            isinstance(item, Reference)
+            for binding in self._problems.faulty
+            for item in iterate(binding.value)
+        )
+        return [
+            one
+            for one in idle
+            if _module(one.key.selector).startswith(_CALLED_BY_RUNS)
+            and (one.key.scope or not lost)
+        ]
 
     def _read_by_tasks(self) -> Iterator[str]:
         """Yields the configurables that sources, objectives and metrics may call."""

@@ -58,7 +58,6 @@ def config(monkeypatch, tmp_path):
 def test_lengths_and_model_go_together(config) -> None:
     assert configured_run().lengths == {"targets": 32}
     for line, kind, message in (
-        ('train.lengths = {"inputs": 8, "targets": 8}', ConfigError, "is a decoder"),
         ('train.lengths = {"inputs": 8}', ConfigError, "is a decoder alone"),
         ('train.recompute = "layer"', UnknownNameError, "did you mean layers"),
         ("train.microbatches = 3", ConfigError, "must divide the batch of 8"),
@@ -66,6 +65,9 @@ def test_lengths_and_model_go_together(config) -> None:
         load_config([RUN], [*TINY, line], roots=["train", "evaluate"])
         with pytest.raises(kind, match=message):
             configured_run()
+    both = 'train.lengths = {"inputs": 8, "targets": 16}'
+    load_config([RUN], [*TINY, both], roots=["train", "evaluate"])
+    assert configured_run().lengths == {"targets": 24}  # a row holds both
     load_config(["runs/quickstart.gin"], ['train.lengths = {"targets": 8}'])
     with pytest.raises(
         ConfigError, match="EncoderDecoder needs the lengths of 'inputs'"
