@@ -55,25 +55,25 @@ def slice_bits(
 
     Args:
       key: two 32-bit words, from `name_key`.
-      step: int32 scalar, folded into the key.
+      step: int32 scalar, folded into the key; or int32 of any shape, whose dimensions
+        come first in what is returned.
       slice_shape: shape of the slice.
       begin: for each dimension, the slice's first coordinate in the global tensor.
 
     Returns:
-      uint32 `tf.Tensor` of shape `slice_shape`.
+      uint32 `tf.Tensor` of shape `slice_shape`, behind the dimensions of `step`.
     """
-    words = tf.constant(key, tf.uint32)
-    return _bits_of_shape(tuple(slice_shape))(
-        words, tf.cast(step, tf.uint32), tf.stack(begin) if begin else _NOWHERE
-    )
-
-
-_NOWHERE = np.zeros([0], np.int32)
+    step = tf.cast(step, tf.uint32)
+    first = tf.stack(begin) if begin else tf.zeros([0], tf.int32)
+    bits = _bits_of_shape(tuple(step.shape), tuple(slice_shape))
+    return bits(tf.constant(key, tf.uint32), step, first)
 
 
 @functools.cache
-def _bits_of_shape(sizes: tuple[int, ...]) -> Callable[..., tf.Tensor]:
-    """Returns `slice_bits` for slices of one shape.
+def _bits_of_shape(
+    steps: tuple[int, ...], sizes: tuple[int, ...]
+) -> Callable[..., tf.Tensor]:
+    """Returns `slice_bits` for steps and slices of one shape.
 
     Traced once: written out at every draw, it would be half of a step's graph.
     """
@@ -92,7 +92,7 @@ def _bits_of_shape(sizes: tuple[int, ...]) -> Callable[..., tf.Tensor]:
     with tf.init_scope(), tf.device(None):  # of no graph and no device
         return tf.function(bits, autograph=False).get_concrete_function(
             tf.TensorSpec([2], tf.uint32),
-            tf.TensorSpec([], tf.uint32),
+            tf.TensorSpec(steps, tf.uint32),
             tf.TensorSpec([len(sizes)], tf.int32),
         )
 

@@ -29,6 +29,15 @@ def test_slices_tile_the_global_tensor():
     np.testing.assert_array_equal(part, whole[3:, :, 5:])
 
 
+def test_many_steps_at_once_are_those_one_by_one():
+    steps = np.array([[3, 0], [7, -1]], np.int32)
+    together = slice_bits((1, 2), tf.constant(steps), [1, 5], [tf.constant(4), 0])
+    assert together.shape == (2, 2, 1, 5)
+    for place in np.ndindex(steps.shape):
+        alone = bits([1, 5], step=int(steps[place]), begin=[4, 0])
+        np.testing.assert_array_equal(together[place], alone)
+
+
 @pytest.mark.parametrize("change", [{"key": (1, 3)}, {"key": (2, 2)}, {"step": 1}])
 def test_key_and_step_change_everything(change):
     same = np.mean(bits([64, 64]) == bits([64, 64], **change))
