@@ -355,7 +355,7 @@ def _encoded(
             check_features(task, split)
             examples: Sequence[Any] = source.examples(split)
         sides = [
-            encode_texts((x[name] for x in examples), vocabulary)
+            encode_texts([x[name] for x in examples], vocabulary)
             for name, vocabulary in zip(form.features, vocabularies, strict=True)
         ]
         return zip(*sides, strict=True)
