@@ -25,30 +25,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mtmoe.data.evaluation_examples import EvaluationExamples
+from mtmoe.data.text_bytes import TokenKinds
 from mtmoe.data.token_rows import padded_sizes
 from mtmoe.errors import CorpusError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Ratio, percentiles
-
-if TYPE_CHECKING:  # reports are made without TensorFlow
-    from mtmoe.data.evaluation_examples import EvaluationExamples
-    from mtmoe.data.text_bytes import TokenKinds
-
-METRICS = (
-    "loss",
-    "accuracy",
-    "bits_per_byte",
-    "mixture_unigram_bits_per_byte",
-    "language_unigram_bits_per_byte",
-)
-UNKNOWN_METRICS = ("unknown_tokens", "unknown_bytes")
-"""Of vocabularies without bytes for what has no piece; from 0 to 1."""
-OWN_METRIC = "own_"
-"""Before the name of a supervised task's own metric."""
 
 
 @dataclasses.dataclass(frozen=True)

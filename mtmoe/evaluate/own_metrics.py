@@ -30,7 +30,7 @@ from mtmoe.errors import CorpusError, MtmoeError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Resamples
 from mtmoe.evaluate.examples import TaskExamples
 from mtmoe.evaluate.generation import Generator, Ids, TargetScorer
-from mtmoe.evaluate.metrics import OWN_METRIC
+from mtmoe.evaluate.metric_names import OWN_METRIC
 from mtmoe.model.decoding.strategies import Strategy
 from mtmoe.train.settings import TrainingRun
 

@@ -166,3 +166,16 @@ def test_number_formats():
     ]
     assert [percent(0.1234, 1), percent(None, 1)] == ["12.3 %", "–"]
     assert plain("a|b\n*c*") == r"a\|b \*c\*"
+
+
+def test_warnings_of_the_evaluation_are_shown(model_dir, tmp_path):
+    folder = shutil.copytree(model_dir, tmp_path / "run")
+    path = folder / "evaluation" / "step_1200" / "evaluation.json"
+    line = "el.txt: 3.0% of the tokens are unknown <b>"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"warnings": [line]}))
+    write_report(folder, tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    Page(page)
+    assert "el.txt: 3.0% of the tokens are unknown &lt;b&gt;" in page
+    markdown = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert plain(line) in markdown.splitlines()

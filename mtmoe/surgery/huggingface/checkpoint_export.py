@@ -16,16 +16,11 @@ from mtmoe.errors import CheckpointError, ConfigError, UnknownNameError
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.trained_run import load_trained_run
 from mtmoe.model.encoder_decoder import EncoderDecoder
-from mtmoe.surgery.huggingface.checkpoint_import import (
-    GENERATION_CONFIG,
-    MODEL_GIN,
-    VOCABULARY_GIN,
-)
+from mtmoe.surgery.huggingface.checkpoint_import import MODEL_GIN, VOCABULARY_GIN
 from mtmoe.surgery.huggingface.config import (
     FAMILIES,
     Family,
     config_of,
-    generation_config,
 )
 from mtmoe.surgery.huggingface.files import (
     CONFIG,
@@ -35,6 +30,10 @@ from mtmoe.surgery.huggingface.files import (
     write_tensors,
 )
 from mtmoe.surgery.huggingface.names import Array, Row, table
+from mtmoe.surgery.huggingface.special_ids import (
+    GENERATION_CONFIG,
+    generation_config,
+)
 from mtmoe.surgery.huggingface.token_tables import write_token_tables
 from mtmoe.surgery.huggingface.tokenizer import write_tokenizer
 from mtmoe.train.settings import configured_run

@@ -11,13 +11,7 @@ from mtmoe.data.vocabularies import ExtraIds
 from mtmoe.errors import CheckpointError
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.ranges import check_number
-from mtmoe.surgery.huggingface.config import (
-    eos_id_of,
-    family_of,
-    generation_config,
-    gin_text,
-    model_of,
-)
+from mtmoe.surgery.huggingface.config import family_of, gin_text, model_of
 from mtmoe.surgery.huggingface.files import (
     CONFIG,
     new_folder,
@@ -25,12 +19,12 @@ from mtmoe.surgery.huggingface.files import (
     read_tensors,
 )
 from mtmoe.surgery.huggingface.names import table
+from mtmoe.surgery.huggingface.special_ids import check_generation_config, eos_id_of
 from mtmoe.surgery.huggingface.token_tables import read_token_tables
 from mtmoe.surgery.huggingface.tokenizer import MODEL_FILE, extra_ids_of
 
 MODEL_GIN = "model.gin"
 VOCABULARY_GIN = "vocabulary.gin"
-GENERATION_CONFIG = "generation_config.json"
 
 # In old T5 files, and read by nothing: cross-attention has no position bias.
 _UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
@@ -69,7 +63,7 @@ def import_checkpoint(input_dir: Path, output_dir: Path) -> Imported:
     config = read_json(input_dir / CONFIG)
     family = family_of(config)
     eos_id = eos_id_of(config)
-    _check_ids(input_dir, eos_id)
+    check_generation_config(input_dir, eos_id)
     tensors = read_tensors(input_dir)
     notes = []
     if tensors.pop(_UNUSED, None) is not None:
@@ -97,24 +91,6 @@ def import_checkpoint(input_dir: Path, output_dir: Path) -> Imported:
         store.save(folder / "checkpoints", 0, values, metadata)
     parameters = sum(value.size for value in values.values())
     return Imported(family.model_type, model, parameters, tuple(notes))
-
-
-def _check_ids(input_dir: Path, eos_id: int) -> None:
-    """Holds the ids of generation_config.json, if there is one, against config.json's.
-
-    Raises:
-      CheckpointError: they differ.
-    """
-    path = input_dir / GENERATION_CONFIG
-    if not path.is_file():
-        return
-    generation = {"eos_token_id": eos_id} | read_json(path)
-    for name, wanted in generation_config(eos_id).items():
-        got = eos_id_of(generation) if name == "eos_token_id" else generation.get(name)
-        if got not in (wanted, None):
-            raise CheckpointError(
-                f"{path}: {name} is {got!r}, by {CONFIG} it is {wanted}"
-            )
 
 
 def _checked_vocabulary(input_dir: Path, model: EncoderDecoder, eos_id: int) -> int:

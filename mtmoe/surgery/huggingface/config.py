@@ -167,7 +167,7 @@ def model_of(
 
 
 def config_of(model: EncoderDecoder, family: Family) -> dict[str, Any]:
-    """Returns the config.json of a model, but for `generation_config`.
+    """Returns the config.json of a model, but for `special_ids`.
 
     Raises:
       ConfigError: the family cannot express the model; the message says what.
@@ -204,33 +204,6 @@ def config_of(model: EncoderDecoder, family: Family) -> dict[str, Any]:
         config |= _switch_config(model)
     _check_expressible(model, config)
     return config
-
-
-def generation_config(eos_id: int) -> dict[str, Any]:
-    """Returns the ids that decoding begins, ends and is padded with.
-
-    Args:
-      eos_id: the vocabulary's end token; padding is 0 in all of them.
-    """
-    return {"decoder_start_token_id": 0, "eos_token_id": eos_id, "pad_token_id": 0}
-
-
-def eos_id_of(config: Mapping[str, Any]) -> int:
-    """Returns the end token of a config.json or generation_config.json, T5's if none.
-
-    Raises:
-      CheckpointError: it is no token of the model's, or there are several.
-    """
-    value = config.get("eos_token_id", 1)
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    is_token = isinstance(value, int) and not isinstance(value, bool) and value > 0
-    if not is_token or value >= config.get("vocab_size", value + 1):
-        raise CheckpointError(
-            f"eos_token_id is {value!r}; import takes models with one end token, above "
-            "0 and below vocab_size"
-        )
-    return int(value)
 
 
 def gin_text(model: EncoderDecoder, comment: str) -> str:
