@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from mtmoe.data.metrics.generation import (
     bleu,
     bleu_in,
-    chrf_plus_plus,
     multilingual_rouge,
 )
 from mtmoe.data.metrics.qa import answers_in, multiple_answers
