@@ -123,7 +123,7 @@ def _print_table(tasks: tuple[seqio.Task, ...]) -> None:
             str(len(group.tasks)) if len(group.tasks) > 1 else group.card.language,
             group.card.family,
             group.card.labels,
-            one_line(" ".join(group.card.metrics), 36),
+            one_line(" ".join(group.metrics), 36),
             one_line(group.card.origin, 40),
         ]
         for group in groups

@@ -44,11 +44,13 @@ class TaskGroup:
         own name if there is one task only.
       tasks: their names.
       card: the first one's card.
+      metrics: names of the metrics of them all; scripts may have their own.
     """
 
     name: str
     tasks: tuple[str, ...]
     card: TaskCard
+    metrics: tuple[str, ...]
 
 
 def select_tasks(
@@ -94,6 +96,7 @@ def group_tasks(tasks: Iterable[seqio.Task]) -> tuple[TaskGroup, ...]:
             stem if len(group) > 1 else group[0].name,
             tuple(task.name for task in group),
             task_card(group[0]),
+            tuple(dict.fromkeys(name for t in group for name in task_card(t).metrics)),
         )
         for stem, group in members.items()
     )

@@ -49,7 +49,7 @@ def tasks_page() -> str:
             if card.family != family:
                 continue
             languages = str(len(group.tasks)) if len(group.tasks) > 1 else card.language
-            metrics = ", ".join(card.metrics)
+            metrics = ", ".join(group.metrics)
             lines.append(
                 f"| `{group.name}` | {languages} | {card.origin} | {metrics} "
                 f"| {card.labels} | {card.verified} |"

@@ -1,11 +1,10 @@
 """What the modules of suites share: names of tasks by language, and fields of records.
 
 A task is named `<suite>.<code>`: mC4's code where mC4 has the language, else the
-suite's own, for which the card has the code of `mtmoe.languages`. Of two codes of a
-suite that mean one language of mC4 (`zho_Hans` and `zho_Hant`) the first listed gets
-mC4's code, the other keeps its own. SeqIO allows no hyphen in a name: `hi-Latn` becomes
-`hi_Latn`, and a pair of languages is `en.sw`. The card of a pair with English names the
-other language.
+suite's own. Of two codes of a suite that mean one language of mC4 (`zho_Hans` and
+`zho_Hant`) the first listed gets mC4's code, the other keeps its own. SeqIO allows no
+hyphen in a name: `hi-Latn` becomes `hi_Latn`, and a pair of languages is `en.sw`. The
+card of a pair with English names the other language.
 
 Files are looked for in `$MTMOE_DATA/<suite>/`, in the layout they are published in.
 """
@@ -23,7 +22,7 @@ WHERE_CHECKED = (
 )
 """For the card of a suite that is read from files."""
 
-# As `mtmoe.languages.language_code`, for mC4's languages alone.
+# As `mtmoe.languages.language`, without the search for similar names of its error.
 _CODES = {
     name.casefold(): entry.code
     for entry in LANGUAGES
@@ -34,7 +33,7 @@ _CODES = {
 def mc4_code(code: str) -> str:
     """Returns mC4's code of the language that any code stands for, or the code itself.
 
-    `zho_Hant` is in mC4's `zh`, `acm_Arab` in none of its.
+    That is what a card says: `zho_Hant` is in mC4's `zh`, `acm_Arab` in none of its.
     """
     return _CODES.get(code.replace("_", "-").casefold(), code)
 
@@ -45,7 +44,7 @@ class Variant(NamedTuple):
     Attributes:
       own: the suite's own code.
       name: last part of the task's name.
-      language: what the card is given.
+      language: what the card says.
     """
 
     own: str

@@ -39,7 +39,7 @@ def problems_of(kind: EmbeddedKind, language: str) -> Iterator[str]:
     if (card.language, card.labels, card.metrics) != (
         language,
         kind.labels,
-        kind.scores,
+        kind.measured_by(language)[1],
     ):
         yield f"card {card}"
 

@@ -18,7 +18,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import mtmoe.languages
+import mtmoe.languages.mc4
 from mtmoe.data.cache import cache_directory, write_atomically
 from mtmoe.data.embedded import cldr, django, gflanguages, home_assistant, udhr
 from mtmoe.data.embedded.documents import LanguageText, build_language
@@ -202,7 +202,7 @@ def _source_record(
 
 def _cache_key(digests: Mapping[str, str]) -> str:
     """Returns a hash of all that the corpus is a function of: files and code."""
-    code = [Path(mtmoe.languages.__file__), *Path(__file__).parent.glob("*.py")]
+    code = [Path(mtmoe.languages.mc4.__file__), *Path(__file__).parent.glob("*.py")]
     digest = hashlib.sha256(unicodedata.unidata_version.encode())
     for path in sorted(code):
         digest.update(hashlib.sha256(path.read_bytes()).digest())

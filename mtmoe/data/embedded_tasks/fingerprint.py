@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import mtmoe.data.embedded
-import mtmoe.languages
+import mtmoe.languages.mc4
 from mtmoe.data.embedded import udhr
 
 DISTRIBUTIONS = (
@@ -66,7 +66,7 @@ def _packages_and_code() -> str:
     ]
     folders = [Path(__file__).parent, *map(Path, mtmoe.data.embedded.__path__)]
     code = [path for folder in folders for path in sorted(folder.glob("*.py"))]
-    for path in (Path(mtmoe.languages.__file__), *code):
+    for path in (Path(mtmoe.languages.mc4.__file__), *code):
         facts.append(hashlib.sha256(path.read_bytes()).hexdigest())
     return hashlib.sha256("\n".join(facts).encode("utf-8")).hexdigest()
 

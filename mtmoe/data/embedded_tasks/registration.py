@@ -58,6 +58,12 @@ class EmbeddedKind:
     postprocess: Callable[..., Any] | None = None
     note: str = ""
 
+    def measured_by(self, language: str) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+        """Returns the metrics of a language's task and the names of their values."""
+        if self.unspaced_metrics and not language_row(language).spaces_words:
+            return self.unspaced_metrics, self.unspaced_scores
+        return self.metrics, self.scores
+
 
 def register_embedded(kind: EmbeddedKind, language: str) -> str:
     """Registers `embedded.<kind>.<language>`, reads nothing, and returns the name.
@@ -65,9 +71,7 @@ def register_embedded(kind: EmbeddedKind, language: str) -> str:
     The name ends with the kind where the language is "".
     """
     name = f"embedded.{kind.name}.{language}" if language else f"embedded.{kind.name}"
-    metrics, scores = kind.metrics, kind.scores
-    if language and kind.unspaced_metrics and not language_row(language).spaces_words:
-        metrics, scores = kind.unspaced_metrics, kind.unspaced_scores
+    metrics, scores = kind.measured_by(language)
     return register_task(
         name,
         embedded_source(kind.name, kind.rows, language, kind.is_prose),
