@@ -240,15 +240,13 @@ def target_texts(task: seqio.Task, split: str) -> Iterator[str] | None:
 
     None if the steps do more than tokenise them; `uncached_rows` has them then.
     """
-    form, source = task_form(task), task.source
+    form = task_form(task)
     key = plain_text_key(form.offline)
     if form.kind == TEXT and key is not None:
         jobs = _reading_jobs(task, split)
         return (text for job in jobs for text in _documents(task, job, key))
-    if isinstance(source, PairSource) and form.offline == (
-        seqio.preprocessors.tokenize,
-    ):
-        targets = [example["targets"] for example in source.examples(split)]
+    if is_pairs(task):
+        targets = [example["targets"] for example in task.source.examples(split)]
         texts = [text for text in targets if isinstance(text, str)]
         if len(texts) == len(targets):
             return iter(texts)
