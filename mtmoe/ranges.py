@@ -227,8 +227,10 @@ def _allowed_instead(value: Any, annotation: Any) -> str:
         what, of, members = "member", parts[0], list(value)
     else:
         return ""
-    wanted = filter(None, (_allowed_instead(member, of) for member in members))
-    return next((f"for each {what} {text}" for text in wanted), "")
+    for member in members:
+        if text := _allowed_instead(member, of):
+            return f"for each {what} {text}"
+    return ""
 
 
 def _written(number: float) -> str:

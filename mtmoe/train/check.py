@@ -183,7 +183,7 @@ class _Check:
         lengths = attempt(
             "", functools.partial(check_lengths, run.lengths), "train.lengths"
         )
-        objectives = {}
+        objectives: dict[Any, None] = {}
         for task in self._tasks:
             if not isinstance(task.source, seqio.TfdsDataSource):  # it would read them
                 split = functools.partial(check_split, task, "train")

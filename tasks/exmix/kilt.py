@@ -72,7 +72,7 @@ def _entity(prompt: str, record: Record) -> TextExample:
         end,
         after[:_MENTION_CONTEXT],
     )
-    return _question(prompt, {**record, "input": " ".join(parts)})
+    return _question(prompt, Record(record, input=" ".join(parts)))
 
 
 @dataclass(frozen=True)
