@@ -68,8 +68,13 @@ class WebTextSize:
 
     def times(self, factor: float) -> WebTextSize:
         """Returns the estimate of a text of which this is a part."""
-        numbers = (self.pages, self.characters, self.bytes, self.tokens)
-        return WebTextSize(*(number * factor for number in numbers), is_counted=False)
+        return WebTextSize(
+            self.pages * factor,
+            self.characters * factor,
+            self.bytes * factor,
+            self.tokens * factor,
+            is_counted=False,
+        )
 
 
 _NOTHING = WebTextSize(0, 0, 0, 0, True)
@@ -101,8 +106,10 @@ def _kept_or_measured(
 ) -> WebTextSize:
     path = cache_directory() / "web_text" / f"size-{name}.json"
     try:
-        *numbers, is_counted = json.loads(path.read_text("utf-8"))
-        return WebTextSize(*map(float, numbers), is_counted=bool(is_counted))
+        pages, characters, num_bytes, tokens, is_counted = json.loads(
+            path.read_text("utf-8")
+        )
+        return WebTextSize(pages, characters, num_bytes, tokens, is_counted)
     except (OSError, ValueError, TypeError):
         pass  # not there, or not whole: made again
     measure = _counted if _is_small(source) else _estimated
