@@ -153,7 +153,7 @@ def test_two_revisions_of_a_data_set(tmp_path, tried):
         ("a.json", '{\n "q": "1",\n "a": "2"\n}', "a.json:1: a JSON object over sev"),
         ("a.jsonl", b"\x89PNG\r\n\x1a\n" + bytes(900), "a.jsonl: binary, no text"),
         ("a.tsv", gzip.compress(b"q\ta\n1\t2\n"), "a.tsv: no text: compressed with"),
-        ("a.csv", "q;a\nä;b\n".encode("cp1252") * 9, "a.csv: not UTF-8: 9 of its fi"),
+        ("a.csv", b"q;a\n" + b"\xe4;b\n" * 9, "a.csv: not UTF-8: 9 of its fi"),
     ],
     ids=lambda value: value[:24] if isinstance(value, str) else "",
 )

@@ -109,7 +109,7 @@ def _kept_or_measured(
         pages, characters, num_bytes, tokens, is_counted = json.loads(
             path.read_text("utf-8")
         )
-        return WebTextSize(pages, characters, num_bytes, tokens, bool(is_counted))
+        return WebTextSize(pages, characters, num_bytes, tokens, is_counted)
     except (OSError, ValueError, TypeError):
         pass  # not there, or not whole: made again
     measure = _counted if _is_small(source) else _estimated

@@ -36,6 +36,9 @@ __all__ = [
 ]
 
 
+Record = dict[str, Any]
+
+
 class MissingFieldError(UnknownNameError, KeyError):
     """A field that a record does not have; the message has the nearest ones."""
 
@@ -49,7 +52,7 @@ class MissingFieldError(UnknownNameError, KeyError):
         return f"{self.args[0]}; the record has {self._fields}"
 
 
-class Record(dict[str, Any]):
+class _Fields(dict[str, Any]):
     """The fields of a record; asking for one it lacks is an error with the nearest."""
 
     def __missing__(self, name: str) -> Any:
@@ -113,7 +116,7 @@ def read_records(
         lines = text_lines(path, on_bad, so_far)
         records = _records_of_lines(path, kind, lines, on_bad, quoted)
     for number, record in records:
-        yield number, Record(record)
+        yield number, _Fields(record)
 
 
 def _records_of_lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import itertools
 import json
@@ -48,7 +49,10 @@ def write(path, texts):
         return
     lines = [json.dumps({"text": text}) for text in texts]
     content = "\n".join(texts if ".txt" in path.name else lines).encode("utf-8")
-    pack = {".gz": gzip.compress, ".zst": zstandard.compress}.get(path.suffix, bytes)
+    pack = {
+        ".gz": functools.partial(gzip.compress, compresslevel=1),
+        ".zst": zstandard.compress,
+    }.get(path.suffix, bytes)
     path.write_bytes(pack(content))
 
 
