@@ -189,7 +189,7 @@ def test_verify_goes_on_after_a_task_that_fails(folder, capsys, tried):
     [
         ("metric_int", "the metric one (PLACE) gave 1 of type int; a dict of names"),
         ("metric_raises", "the metric divides (PLACE) raised ZeroDivisionError"),
-        ("postprocessor_raises", "the postprocessor strips (PLACE) raised Attribut"),
+        ("postprocessor_raises", "the postprocessor strips (PLACE) raised AttributeError: "),
         ("step_raises", "its step lower (PLACE) fails: KeyError: 'question'"),
     ],
 )
