@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import seqio
@@ -46,6 +46,8 @@ def reading(task: seqio.Task, split: str) -> Iterator[None]:
         raise
     except Exception as error:
         where = f"task {task.name!r}, split {split!r}"
+        if not _raised_in(task.source, error) and is_pairs(task):
+            check_features(task, split, task.source.examples(split))
         if not _raised_in(task.source, error):
             raise UserCodeError(
                 f"{where}: {_failing_step(task, split, error)}: {described(error)}"
@@ -67,27 +69,36 @@ def num_left_out(source: seqio.DataSource, split: str) -> int:
     return 0
 
 
-def check_features(task: seqio.Task, split: str) -> None:
-    """Checks that a source of Python's has the texts that a task tokenises.
+def check_features(
+    task: seqio.Task, split: str, examples: Sequence[Mapping[str, Any]]
+) -> None:
+    """Checks that examples of Python's have the texts that a task tokenises.
 
-    Of a task whose only step before the cache is tokenising, examples are looked at by
-    the first: all have the same form. Other tasks make their features by their steps.
+    They are looked at by the first: all have the same form.
+
+    Args:
+      task: a task whose only step before the cache is tokenising.
+      split: the split that is read.
+      examples: its examples.
 
     Raises:
       CorpusError: a feature is missing, or is a list of texts.
     """
-    source, form = task.source, task_form(task)
-    plain = form.offline == (seqio.preprocessors.tokenize,)
-    if not isinstance(source, PairSource) or not plain or not form.features:
-        return
-    for example in source.examples(split)[:1]:
-        for name in form.features:
-            where = f"task {task.name!r}, {source.place(split, 0)} of split {split!r}"
+    for example in examples[:1]:
+        for name in task_form(task).features:
+            where = f"task {task.name!r}, {task.source.place(split, 0)} of {split!r}"
             if name not in example:
                 has = ", ".join(f'"{key}"' for key in example)
                 raise CorpusError(f'{where}: there is no "{name}"; it has {has}')
             if not isinstance(example[name], str):
                 raise CorpusError(f'{where}: "{name}" is a list; a text is wanted')
+
+
+def is_pairs(task: seqio.Task) -> bool:
+    """Whether a task tokenises the examples of a `PairSource` as they are."""
+    return isinstance(task.source, PairSource) and task_form(task).offline == (
+        seqio.preprocessors.tokenize,
+    )
 
 
 def examples_in_order(
@@ -109,7 +120,6 @@ def examples_in_order(
       UserCodeError: a step of the task raised something.
     """
     with reading(task, split):
-        check_features(task, split)
         dataset = task.get_dataset(
             sequence_length=None if lengths is None else dict(lengths),
             split=split,

@@ -13,7 +13,7 @@ import seqio
 
 from mtmoe.data.metrics.scale import perfect_score
 from mtmoe.data.objectives.language_model import LanguageModel
-from mtmoe.data.reading import examples_in_order, num_left_out
+from mtmoe.data.reading import examples_in_order, is_pairs, num_left_out
 from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.web.source import WebTextSource
@@ -227,10 +227,9 @@ class _Seen:
         self._flaws.setdefault(flaw, _Flaw(self.count)).count += 1
 
     def _where(self, flaw: _Flaw) -> str:
-        place, source = f"example {flaw.first + 1:,}", self._task.source
-        plain = task_form(self._task).offline == (seqio.preprocessors.tokenize,)
-        if isinstance(source, PairSource) and plain:  # no step makes others of them
-            place = source.place(self._split, flaw.first)
+        place = f"example {flaw.first + 1:,}"
+        if is_pairs(self._task):  # no step makes others of them
+            place = self._task.source.place(self._split, flaw.first)
         return f"{flaw.count:,} of {self.count:,} examples, first in {place}"
 
 

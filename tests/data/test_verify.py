@@ -6,16 +6,16 @@ import functools
 
 import pytest
 import seqio
-import tensorflow as tf
 from t5.evaluation import metrics
 
 from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.registration import register_task, register_text_task
 from mtmoe.data.registry import get_task
+from mtmoe.data.sources.joined import JoinedSource, Part
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.task_card import TaskCard
-from mtmoe.data.verify import verify_task
+from mtmoe.data.verify import _is_at_hand, verify_task
 from mtmoe.errors import CorpusError, UnknownNameError, UserCodeError
 
 pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry", "bytes_configured")
@@ -100,19 +100,16 @@ def test_all_examples_are_read_and_a_smaller_number_is_said():
     assert exactly.is_whole
 
 
-def test_a_source_of_another_machine_is_sampled():
-    source = seqio.TfdsDataSource("glue/cola:2.0.0")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(source, "get_dataset", lambda **_: _texts(60))
-        patch.setattr(source, "num_input_examples", lambda split: 8551)
-        register_task("verified", source, CARD, metrics=[metrics.accuracy])
-        found = verify_task(get_task("verified"), "train")
-    assert (found.num_examples, found.num_available) == (50, 8551)
-
-
-def _texts(count):
-    texts = [f"neno {i}" for i in range(count)]
-    return tf.data.Dataset.from_tensor_slices({"inputs": texts, "targets": texts})
+def test_a_source_of_another_machine_is_sampled(monkeypatch):
+    tfds = seqio.TfdsDataSource("glue/cola:2.0.0", splits=["train"])
+    remote = seqio.TextLineDataSource({"train": "gs://bucket/a.txt"})
+    local = seqio.TextLineDataSource({"train": "/tmp/a.txt"})
+    assert [_is_at_hand(source) for source in (tfds, remote, local)] == [0, 0, 1]
+    joined = [JoinedSource([Part(local), Part(tfds)]), JoinedSource([Part(local)])]
+    assert [_is_at_hand(source) for source in joined] == [0, 1]
+    monkeypatch.setattr("mtmoe.data.verify._is_at_hand", lambda source: False)
+    found = verify_task(add([(f"neno {i}", f"{i}") for i in range(60)]), "train")
+    assert (found.num_examples, found.num_available) == (50, 60)
 
 
 def test_blank_text_is_empty_whatever_tokens_it_has():

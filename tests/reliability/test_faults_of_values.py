@@ -309,12 +309,15 @@ def test_generated_texts_reach_the_model_as_they_are(drawn, monkeypatch, tried):
     @settings(max_examples=30)
     @given(st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=3))
     def check(texts):
-        records = [{"inputs": text, "targets": text} for text in texts]
+        records = [{"inputs": text[::-1], "targets": text} for text in texts]
         path.write_text("".join(json.dumps(r) + "\n" for r in records), "ascii")
         source = RecordSource({"train": str(path)}, dict)
         task = register_and_get(source)
-        tokens = [row[1].tolist() for row in uncached_examples(task, "train")]
-        assert [bytes(t - 3 for t in row).decode() for row in tokens] == texts
+        rows = [
+            [bytes(token - 3 for token in feature).decode() for feature in row]
+            for row in uncached_examples(task, "train")
+        ]
+        assert rows == [[text[::-1], text] for text in texts]
 
     def register_and_get(source):
         import registrations

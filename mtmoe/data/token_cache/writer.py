@@ -23,11 +23,11 @@ import mtmoe
 from mtmoe.data.reading import (
     check_features,
     check_text,
+    is_pairs,
     num_left_out,
     reading,
 )
 from mtmoe.data.registry import get_task
-from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.values import text_problem
 from mtmoe.data.task_form import TEXT, TaskForm, task_form
@@ -341,19 +341,17 @@ def _encoded(
     task: seqio.Task, form: TaskForm, job: ShardJob
 ) -> Iterator[tuple[Int32Array, ...]]:
     """Yields the tokens of each feature of the shard's examples."""
-    source, split = task.source, job.split
+    split = job.split
     vocabularies = [task.output_features[n].vocabulary for n in form.features]
     if form.kind == TEXT:
         key = plain_text_key(form.offline)
         if key is not None:
             texts = _documents(task, job, key)
             return ((tokens,) for tokens in encode_texts(texts, vocabularies[0]))
-    elif isinstance(source, PairSource) and form.offline == (
-        seqio.preprocessors.tokenize,
-    ):
+    elif is_pairs(task):
         with reading(task, split):
-            check_features(task, split)
-            examples: Sequence[Any] = source.examples(split)
+            examples = task.source.examples(split)
+            check_features(task, split, examples)
         sides = [
             encode_texts([x[name] for x in examples], vocabulary)
             for name, vocabulary in zip(form.features, vocabularies, strict=True)

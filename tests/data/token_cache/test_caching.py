@@ -92,9 +92,7 @@ def test_what_fails_does_not_keep_the_rest(root):
     reasons = {r.task: r.reason for r in results}
     assert "cacheable.empty" in reasons["cacheable.empty"]
     assert reasons["cacheable.unreadable"] == "the disk of the test is gone"
-    assert reasons["cacheable.broken"].startswith(
-        "ZeroDivisionError: a mistake in a source ("
-    )
+    assert "ZeroDivisionError: a mistake in a source (" in reasons["cacheable.broken"]
     assert "cacheable_tasks.py:" in reasons["cacheable.broken"]
     assert not list(root.glob("cacheable.empty/*/MANIFEST.json"))
 
