@@ -29,7 +29,8 @@ def language(tag: str) -> Language:
 
     Case does not matter, and `_` equals `-`: `zh_CN`, `zho_Hans` and `ZH` are one. What
     mC4 files under one of its codes has that row (`hi-IN` is `hi`); another script or
-    another language has one of its own (`sr-Latn`, `hr`). docs/tasks.md has the rules.
+    another language has one of its own (`sr-Latn`, `hr`). docs/register_a_task.md has
+    the rules.
 
     Args:
       tag: BCP 47 tag, ISO 639-1/2/3 code, FLORES or XLM code, or mC4's own.
@@ -50,15 +51,7 @@ def language_code(tag: str) -> str:
     code = listed.code if listed else _code(normalized(tag))
     if code:
         return code
-    from mtmoe.languages.iso import code_named
-
-    named = code_named(tag)
-    raise UnknownNameError(
-        "language code",
-        tag,
-        [name for entry in LANGUAGES for name in (entry.code, *entry.aliases)],
-        where=f"the code of {tag} is {named}" if named else "",
-    )
+    raise _unknown(tag)
 
 
 # What follows loads CLDR's and ISO's tables, which mC4's languages do not need.
@@ -80,6 +73,23 @@ def _row(code: str) -> Language:
     tag = read_tag(code)
     assert tag is not None, f"{code!r} is a code but no tag"
     return BY_NAME.get(normalized(code)) or row_of(tag)
+
+
+def _unknown(tag: str) -> UnknownNameError:
+    """Returns the error about a tag, with the names that may have been meant."""
+    from mtmoe.languages.iso import code_named
+
+    named = code_named(tag)
+    if named:
+        where = f"the code of {tag} is {named}"
+        return UnknownNameError("language code", tag, [], where)
+    head, _, rest = normalized(tag).partition("-")
+    code = _code(head) if rest else ""
+    if code:  # what follows the language is wrong
+        nearest = [code, *(f"{code}-{script}" for script in ("Latn", "Cyrl", "Arab"))]
+        return UnknownNameError("language code", tag, nearest)
+    valid = [name for entry in LANGUAGES for name in (entry.code, *entry.aliases)]
+    return UnknownNameError("language code", tag, valid)
 
 
 SEVERAL_LANGUAGES = Language("mul", "Several languages", "Zyyy", "Several", ())

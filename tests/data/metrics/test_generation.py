@@ -268,4 +268,5 @@ def test_words_between_spaces_are_not_counted_where_there_are_none(metric) -> No
     with pytest.raises(CorpusError, match="in a script without spaces between words"):
         metric(thai, thai)
     mixed = ["Thai for hello is สวัสดี", "a language without any spaces"]
-    assert set(metric(mixed, mixed).values()) == {pytest.approx(100.0)}
+    for value in metric(mixed, mixed).values():
+        assert value == pytest.approx(100.0)
