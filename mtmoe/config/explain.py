@@ -37,11 +37,11 @@ def meaning(configurable: Configurable, parameter: str) -> str:
     function = configurable.function
     documented = function.__mro__ if inspect.isclass(function) else [function]
     for owner in documented:
-        texts = [inspect.getdoc(owner) if vars(owner).get("__doc__") else None]
+        texts = [owner.__doc__]
         if inspect.isclass(owner) and "__init__" in vars(owner):
-            texts.append(inspect.getdoc(owner.__init__))
+            texts.append(owner.__init__.__doc__)
         for text in filter(None, texts):
-            if found := _entries(text).get(parameter):
+            if found := _entries(inspect.cleandoc(text)).get(parameter):
                 return found
     return ""
 

@@ -26,7 +26,7 @@ def following(statements: Sequence[Binding]) -> list[Binding]:
     force = InForce(statements)
     steps = force.bindings.get(_STEPS)
     value = None if steps is None else _resolved(force, steps)
-    if steps is None or value is None:
+    if steps is None or not isinstance(value, int) or value < 1:
         return []
     return [
         Binding(

@@ -128,6 +128,8 @@ class _Check:
             raise ConfigError("\n".join(self._problems.messages))
 
     def _agreements(self) -> None:
+        if {b.parameter for b in self._problems.faulty} & {"steps", "total_steps"}:
+            return
         for message in disagreements(self._config.statements):
             self._problems.add(message)
 
