@@ -44,7 +44,6 @@ seqio.MixtureRegistry.add(
         (_add("partly.empty", "yo", nothing_held_out), 1),
         (_add("partly.blank", "ha", too_little_held_out), 1),
         (_add("partly.no_language", ""), 1),
-        (_add("partly.bad_tag", "no language at all"), 1),
     ],
 )
 seqio.MixtureRegistry.add(

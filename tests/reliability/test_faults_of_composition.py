@@ -76,7 +76,7 @@ def test_a_dense_baseline_is_dense_and_keeps_no_binding_of_experts() -> None:
     assert checked.run.model.switch_layer_names() == ()
     assert not [key for key in checked.config.bindings if key.startswith("Mixture")]
     (notice,) = checked.notices
-    assert "MixtureOfExperts (3)" in notice
+    assert "MixtureOfExperts (4)" in notice
 
 
 def test_one_number_says_how_long_a_run_is() -> None:

@@ -17,26 +17,16 @@ from untrained_run import write_untrained_run
 from mtmoe.cli.main import main
 from mtmoe.data.evaluation_examples import evaluation_examples
 from mtmoe.data.evaluation_rows import RowBudget
-from mtmoe.errors import UnknownNameError
 from mtmoe.evaluate.files import finish_writing, write_together
 from mtmoe.evaluate.records import read_metric_rows
 from mtmoe.evaluate.trained_run import load_trained_run
-from mtmoe.languages import language
 
 LEFT_OUT = {
     "partly.train_only": "it has no split 'validation'; it has train",
     "partly.empty": "has no text in split 'validation'",
     "partly.blank": "has no text in split 'validation'",
     "partly.no_language": "names no language",
-    "partly.bad_tag": "unknown language",
 }
-
-
-def _knows_croatian() -> bool:
-    try:
-        return bool(language("hr"))
-    except UnknownNameError:
-        return False
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,7 +38,7 @@ def _own_cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def partly(tmp_path_factory):
-    """A run on six tasks of which one can be scored."""
+    """A run on five tasks of which one can be scored."""
     folder = tmp_path_factory.mktemp("partly") / "run"
     return write_untrained_run(folder, "partly.all", ["partly_held_out"])
 
@@ -83,7 +73,6 @@ def test_members_that_cannot_be_scored_leave_the_others_alone(
         ),
         ("a member whose validation split is empty, or blank", "has no text in split"),
         ("self-supervised text whose card names no language", "names no language"),
-        ("a card whose language is no tag", "unknown language"),
     ):
         tried("coverage", what, f"left out with a line, the others scored: `{outcome}`")
 
@@ -92,7 +81,7 @@ def test_the_gaps_are_said_before_training(partly, capsys, tried):
     assert main(["check", f"--gin_file={partly / 'config.gin'}"]) == 0
     said = capsys.readouterr()
     assert (
-        "evaluation will leave out 3 of 6 tasks of 'partly.all'" in said.out + said.err
+        "evaluation will leave out 2 of 5 tasks of 'partly.all'" in said.out + said.err
     )
     assert "partly.train_only: it has no split 'validation'" in said.out + said.err
     tried(
@@ -102,7 +91,6 @@ def test_the_gaps_are_said_before_training(partly, capsys, tried):
     )
 
 
-@pytest.mark.skipif(not _knows_croatian(), reason="mC4's languages alone are known")
 def test_a_language_that_mc4_lacks_has_a_row(tmp_path, tried):
     run = write_untrained_run(tmp_path / "run", "partly.with_hr", ["partly_held_out"])
     assert main(["evaluate", f"--model_dir={run}"]) == 0
