@@ -13,6 +13,7 @@ from mtmoe.data.registry import get_task
 from mtmoe.data.task_card import task_card
 from mtmoe.data.verify import verify_task
 from mtmoe.errors import CorpusError
+from mtmoe.languages import language_code
 from mtmoe.tasks.multilingual.choice_records import (
     Choice,
     first_letter,
@@ -385,7 +386,7 @@ def test_every_language_is_registered_and_described():
     for suite in SUITES:
         for variant in suite.languages:
             card = task_card(seqio.TaskRegistry.get(f"{suite.name}.{variant.name}"))
-            assert card.language == variant.language
+            assert card.language == language_code(variant.language)
             assert card.family == suite.family
             assert card.metrics == ("accuracy",)
             assert card.labels == "gold" and card.verified == "layout"

@@ -14,6 +14,7 @@ from mtmoe.data.task_form import EXAMPLES, TEXT, task_form
 from mtmoe.data.token_cache.reader import CachedSplit
 from mtmoe.data.token_cache.store import open_split
 from mtmoe.errors import ConfigError
+from mtmoe.languages import language
 
 
 def task_size(task: seqio.Task, unit: str) -> float:
@@ -108,9 +109,14 @@ def _tokens(task: seqio.Task) -> float | None:
     if isinstance(task.source, WebTextSource) and not card.train_characters:
         return web_text_size(task.source, _vocabulary(task)).tokens
     characters, code = _characters(task), card.language
-    encoding = language_encoding(code) if code else None
-    if not characters or encoding is None:
+    if not characters or not code:
         return None
+    encoding = language_encoding(code)
+    if encoding is None:
+        raise ConfigError(
+            f"the embedded corpus has no text in {code!r} or in its script "
+            f"{language(code).script}, so its characters cannot be counted in tokens"
+        )
     return characters / encoding.characters_per_token
 
 

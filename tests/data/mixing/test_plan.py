@@ -216,7 +216,7 @@ def test_what_nobody_knows_is_unknown(bytes_and_little_text):
         "c4", WebTextSource("en", "c4"), SpanCorruption(), TaskCard("pretraining", "de")
     )
     register_text_task(
-        "lm", WebTextSource("en", "c4"), LanguageModel(), TaskCard("pretraining", "xx")
+        "lm", WebTextSource("en", "c4"), LanguageModel(), TaskCard("pretraining", "dv")
     )
     source = RecordSource({"train": "nowhere.jsonl"}, lambda record: None)
     register_task("files", source, TaskCard("nli", train_examples=500))
