@@ -42,12 +42,10 @@ def run(argv: list[str]) -> int:
     from mtmoe.train.check import check_draft
 
     draft = read_config(FLAGS.gin_file, FLAGS.gin_param, FLAGS.model_dir, ["train"])
-    mistakes, idle = "", []
     try:
-        idle = check_draft(draft).switched_off
-    except ConfigError as error:
-        mistakes = str(error)
-    print(explanation(draft.statements, idle))
-    if mistakes:
-        raise ConfigError(mistakes)
+        switched_off = check_draft(draft).switched_off
+    except ConfigError:
+        print(explanation(draft.statements))
+        raise
+    print(explanation(draft.statements, switched_off))
     return 0
