@@ -10,16 +10,11 @@ Exit status: 0 no mistakes, 2 mistakes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from absl import flags
 
 from mtmoe.cli.quiet import import_tensorflow
 from mtmoe.cli.shared_flags import define_config_flags
 from mtmoe.errors import ConfigError, MtmoeError
-
-if TYPE_CHECKING:  # gin and TensorFlow are imported when the command runs
-    from mtmoe.config.in_force import Key
 
 FLAGS = flags.FLAGS
 
@@ -47,13 +42,10 @@ def run(argv: list[str]) -> int:
     from mtmoe.train.check import check_draft
 
     draft = read_config(FLAGS.gin_file, FLAGS.gin_param, FLAGS.model_dir, ["train"])
-    mistakes = ""
-    idle: tuple[Key, ...] = ()
     try:
-        idle = check_draft(draft).switched_off
-    except ConfigError as error:
-        mistakes = str(error)
-    print(explanation(draft.statements, idle))
-    if mistakes:
-        raise ConfigError(mistakes)
+        switched_off = check_draft(draft).switched_off
+    except ConfigError:
+        print(explanation(draft.statements))
+        raise
+    print(explanation(draft.statements, switched_off))
     return 0

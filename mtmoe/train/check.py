@@ -38,7 +38,7 @@ from mtmoe.data.registry import (
     task_modules_imported,
     tasks_of,
 )
-from mtmoe.data.task_form import TEXT, check_split, task_form
+from mtmoe.data.task_form import check_split, task_form
 from mtmoe.data.task_rows import check_lengths, check_objective
 from mtmoe.errors import ConfigError
 from mtmoe.evaluate.gaps import evaluation_gaps
@@ -185,13 +185,13 @@ class _Check:
         lengths = attempt(
             "", functools.partial(check_lengths, run.lengths), "train.lengths"
         )
-        objectives: dict[Any, None] = {}
+        objectives: dict[TokenObjective, None] = {}
         for task in self._tasks:
             if not isinstance(task.source, seqio.TfdsDataSource):  # it would read them
                 split = functools.partial(check_split, task, "train")
                 attempt("", split, "train.mixture")
             form = task_form(task)
-            if lengths and self._has_features(task, lengths) and form.kind == TEXT:
+            if lengths and self._has_features(task, lengths) and form.objective:
                 objectives[form.objective] = None
         for objective in objectives:
             fits = functools.partial(_check_objective, objective, lengths, vocabulary)

@@ -25,7 +25,7 @@ class Engine(Base):
       ValueError: no power.
     """
 
-    def __init__(self, power: int, width: int, fuel: str):
+    def __init__(self, fuel: str):
         """Makes one.
 
         Args:

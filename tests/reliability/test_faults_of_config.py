@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mtmoe.cli.main import main
-from mtmoe.config.load import Config, load_config, read_config
+from mtmoe.config.load import Config, gin_directory, load_config, read_config
 from mtmoe.errors import ConfigError
 from mtmoe.train.check import check_run
 
@@ -194,6 +194,7 @@ def test_a_mistake_is_caught_with_its_place(mistake: Mistake, tried) -> None:
     assert mistake.says in message
     assert mistake.place in message
     line = next(x for x in message.splitlines() if mistake.says in x)
+    line = line.replace(str(gin_directory()), "gin").replace(str(Path.cwd()), "here")
     shown = mistake.text.replace("\n", "; ")
     tried("configuration", f"{mistake.what}: `{shown}`", f"refused: `{line}`")
 
