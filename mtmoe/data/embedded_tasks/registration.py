@@ -10,8 +10,7 @@ from mtmoe.data.embedded_tasks.rows import Rows, embedded_source
 from mtmoe.data.registration import Step, register_task
 from mtmoe.data.task_card import TaskCard
 from mtmoe.errors import UnknownNameError
-from mtmoe.languages import MC4_LANGUAGES
-from mtmoe.languages import spaces_words
+from mtmoe.languages import MC4_LANGUAGES, spaces_words
 
 FEWEST_TRAINING_ROWS = 15
 """A language with fewer training rows of a kind has no task of that kind."""
