@@ -21,6 +21,7 @@ __all__ = [
     "language",
     "language_code",
     "row_language",
+    "spaces_words",
 ]
 
 
@@ -52,6 +53,15 @@ def language_code(tag: str) -> str:
     if code:
         return code
     raise _unknown(tag)
+
+
+def spaces_words(tag: str) -> bool:
+    """Returns `language(tag).spaces_words`; without names, as `language_code`."""
+    from mtmoe.languages import scripts
+    from mtmoe.languages.tags import read_tag
+
+    found = read_tag(language_code(tag))
+    return found is None or scripts.spaces_words(found.script)
 
 
 # What follows loads CLDR's and ISO's tables, which mC4's languages do not need.

@@ -24,7 +24,8 @@ _REGISTER_WITHOUT_READING = """
 import builtins, io, socket, sys
 import tensorflow as tf, seqio, t5.data, t5.evaluation.metrics, sacrebleu
 import mtmoe.data.registration, mtmoe.data.embedded_tasks.registration
-import mtmoe.data.embedded.corpus, mtmoe.data.registry
+import mtmoe.data.embedded.corpus, mtmoe.data.registry, mtmoe.languages
+mtmoe.languages.spaces_words("swl")  # its tables of CLDR's
 CODE = (".py", ".pyc", ".so")
 opened = []
 def watch(event, arguments):

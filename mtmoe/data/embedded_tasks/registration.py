@@ -10,8 +10,7 @@ from mtmoe.data.embedded_tasks.rows import Rows, embedded_source
 from mtmoe.data.registration import Step, register_task
 from mtmoe.data.task_card import TaskCard
 from mtmoe.errors import UnknownNameError
-from mtmoe.languages import MC4_LANGUAGES
-from mtmoe.languages import language as language_row
+from mtmoe.languages import MC4_LANGUAGES, spaces_words
 
 FEWEST_TRAINING_ROWS = 15
 """A language with fewer training rows of a kind has no task of that kind."""
@@ -60,7 +59,7 @@ class EmbeddedKind:
 
     def measured_by(self, language: str) -> tuple[tuple[Step, ...], tuple[str, ...]]:
         """Returns the metrics of a language's task and the names of their values."""
-        if self.unspaced_metrics and not language_row(language).spaces_words:
+        if self.unspaced_metrics and not spaces_words(language):
             return self.unspaced_metrics, self.unspaced_scores
         return self.metrics, self.scores
 

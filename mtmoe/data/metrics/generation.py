@@ -21,7 +21,7 @@ from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
 from mtmoe.data.metrics.alignment import check_aligned, references_of
 from mtmoe.data.metrics.words import UnicodeWords, check_spaced
 from mtmoe.errors import CorpusError
-from mtmoe.languages import language as language_row
+from mtmoe.languages import spaces_words
 
 References = str | Sequence[str]
 Metric = Callable[[Sequence[References], Sequence[str]], dict[str, float]]
@@ -62,7 +62,7 @@ def multilingual_rouge_keys(
     language: str, keys: Sequence[str] = ROUGE_KEYS
 ) -> tuple[str, ...]:
     """Returns the names of what `multilingual_rouge` gives: `rouge1_char` for Thai."""
-    end = "" if not language or language_row(language).spaces_words else "_char"
+    end = "" if not language or spaces_words(language) else "_char"
     return tuple(key + end for key in keys)
 
 
@@ -126,7 +126,7 @@ def bleu_in(language: str) -> Metric:
     Args:
       language: any code of it.
     """
-    return bleu if language_row(language).spaces_words else bleu_char
+    return bleu if spaces_words(language) else bleu_char
 
 
 def spbleu(

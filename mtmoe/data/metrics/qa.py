@@ -21,7 +21,7 @@ from t5.evaluation import qa_utils
 from mtmoe.data.metrics.alignment import check_aligned, references_of
 from mtmoe.data.metrics.words import UnicodeWords, check_spaced
 from mtmoe.errors import UnknownNameError
-from mtmoe.languages import language as language_row
+from mtmoe.languages import spaces_words
 
 Answers = str | Sequence[str]
 Metric = Callable[[Sequence[Answers], Sequence[str]], dict[str, float]]
@@ -93,7 +93,7 @@ def answers_in(language: str) -> Metric:
     Args:
       language: any code of it.
     """
-    if language_row(language).spaces_words:
+    if spaces_words(language):
         return multiple_answers
     words = UnicodeWords(language)
 
@@ -117,7 +117,7 @@ def answers_in(language: str) -> Metric:
 
 def answer_keys(language: str) -> tuple[str, ...]:
     """Returns the names of what `answers_in` gives."""
-    spaced = language_row(language).spaces_words
+    spaced = spaces_words(language)
     return ("em", "f1") if spaced else ("em", "f1_char", "f1_by_spaces")
 
 
