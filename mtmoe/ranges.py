@@ -227,8 +227,8 @@ def _allowed_instead(value: Any, annotation: Any) -> str:
         what, of, members = "member", parts[0], list(value)
     else:
         return ""
-    wanted = filter(None, (_allowed_instead(member, of) for member in members))
-    return next((f"for each {what} {text}" for text in wanted), "")
+    texts = (_allowed_instead(member, of) for member in members)
+    return next((f"for each {what} {text}" for text in texts if text), "")
 
 
 def _written(number: float) -> str:
