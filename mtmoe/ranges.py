@@ -227,10 +227,8 @@ def _allowed_instead(value: Any, annotation: Any) -> str:
         what, of, members = "member", parts[0], list(value)
     else:
         return ""
-    for member in members:
-        if text := _allowed_instead(member, of):
-            return f"for each {what} {text}"
-    return ""
+    texts = (_allowed_instead(member, of) for member in members)
+    return next((f"for each {what} {text}" for text in texts if text), "")
 
 
 def _written(number: float) -> str:
