@@ -35,15 +35,21 @@ REQUIRED = {
 
 
 def configurables() -> list[Configurable]:
+    """Returns ours, by whole names: Mesh TensorFlow has schedules of the same names."""
     import_rooms()
     importlib.import_module("mtmoe.tasks.exmix.mixtures")
     registry = gin.config._REGISTRY
     ours = [
-        Configurable(registry.minimal_selector(name), entry.wrapped)
+        Configurable(name, entry.wrapped)
         for name, entry in registry.items()
         if (entry.wrapped.__module__ or "").startswith("mtmoe.")
     ]
     return sorted(ours, key=lambda one: one.selector)
+
+
+def short(selector: str) -> str:
+    """Returns the name without its module, as errors give it."""
+    return selector.rpartition(".")[2]
 
 
 def settable(one: Configurable) -> set[str]:
@@ -67,4 +73,5 @@ RANGED = [
 
 def make(selector: str, **values: object) -> object:
     """Makes the object of a configurable, or calls it, with all that it requires."""
-    return gin.get_configurable(selector)(**(REQUIRED.get(selector, {}) | values))
+    required = REQUIRED.get(short(selector), {})
+    return gin.get_configurable(selector)(**(required | values))

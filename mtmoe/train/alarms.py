@@ -78,35 +78,39 @@ class Alarms:
           line: `step`, `loss`, `learning_rate` and, of a sparse model, `layer_routing`.
         """
         step: int = line["step"]
-        signs = dict(self._rate_signs(step, line["learning_rate"]))
-        signs |= self._loss_signs(step, line["loss"])
-        lasting = {}
-        routers = dict(self._router_signs(line.get("layer_routing", {})))
-        self._since = {sign: self._since.get(sign, (step, 0)) for sign in routers}
-        for sign, sentence in routers.items():
-            began, lines = self._since[sign]
-            self._since[sign] = began, lines + 1
-            lasts = step - began >= PATIENCE_STEPS and lines + 1 >= PATIENCE_LINES
-            if lasts or sign in self._said:
-                lasting[sign] = sentence
-        signs |= lasting
+        rate_signs = self._rate_signs(step, line["learning_rate"])
+        loss_signs = self._loss_signs(step, line["loss"])
+        router_signs = dict(self._router_signs(line.get("layer_routing", {})))
+        # A rate of 0 says why the loss stands still.
+        signs = (rate_signs or loss_signs) | self._lasting(step, router_signs)
         new = [sentence for sign, sentence in signs.items() if sign not in self._said]
         self._said = set(signs)
         return new
 
-    def _rate_signs(self, step: int, rate: float) -> Iterator[tuple[str, str]]:
+    def _lasting(self, step: int, signs: Mapping[str, str]) -> dict[str, str]:
+        """Returns the signs that were there long enough, in every line."""
+        self._since = {sign: self._since.get(sign, (step, 0)) for sign in signs}
+        lasting = {}
+        for sign, sentence in signs.items():
+            began, lines = self._since[sign]
+            self._since[sign] = began, lines + 1
+            if step - began >= PATIENCE_STEPS and lines + 1 >= PATIENCE_LINES:
+                lasting[sign] = sentence
+        return lasting
+
+    def _rate_signs(self, step: int, rate: float) -> dict[str, str]:
         if rate > self._rate:
             self._rose_at = step
         self._rate = rate
         left = self._facts.steps - step
-        if rate == 0.0 and left:
-            yield (
-                "rate",
-                f"the learning rate is 0 at step {step:,}, and {left:,} steps are to "
-                "come, which will change nothing; see where the schedule ends "
-                "(total_steps of linear_warmup_and_cooldown, linear_decay and "
-                "cosine_decay), or that its base is above 0",
-            )
+        if rate != 0.0 or not left:
+            return {}
+        return {
+            "rate": f"the learning rate is 0 at step {step:,}, and {left:,} steps are "
+            "to come, which will change nothing; see where the schedule ends "
+            "(total_steps of linear_warmup_and_cooldown, linear_decay and "
+            "cosine_decay), or that its base is above 0"
+        }
 
     def _loss_signs(self, step: int, loss: float) -> dict[str, str]:
         """A loss that stands where it began, after the warm-up.

@@ -3,7 +3,7 @@
 import typing
 
 import pytest
-from ranged_parameters import CONFIGURABLES, RANGED, is_number, make, settable
+from ranged_parameters import CONFIGURABLES, RANGED, is_number, make, settable, short
 
 from mtmoe.errors import RangeError
 from mtmoe.ranges import range_of, ranged_parameters
@@ -41,7 +41,7 @@ def test_defaults_are_in_range():
     [(s, n, v) for s, n, a in RANGED for v in (float("nan"), float("inf"), -1)],
 )
 def test_none_takes_nan_infinity_or_a_negative_number(selector, name, value):
-    with pytest.raises(RangeError, match=f"{selector}.{name} is {value}"):
+    with pytest.raises(RangeError, match=f"{short(selector)}.{name} is {value}"):
         make(selector, **{name: value})
 
 
@@ -51,4 +51,4 @@ def test_lengths_are_counts(length):
     with pytest.raises(
         RangeError, match="train.lengths is {.*}; it must be for each key a whole"
     ):
-        make("train", lengths=lengths)
+        make("mtmoe.train.settings.train", lengths=lengths)

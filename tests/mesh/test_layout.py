@@ -34,6 +34,7 @@ def test_devices_as_given():
         ("batch", "", "not of the form name:value"),
         ("batch:two", "", "not a positive whole number"),
         ("batch:0", "", "not a positive whole number"),
+        ("batch:²", "", "not a positive whole number"),
         ("batch:2;batch:2", "", "repeats a name"),
         ("batch:2", "batch", "not of the form name:value"),
     ],

@@ -15,6 +15,7 @@ import seqio
 
 from mtmoe.data.mixing.policies import MixingPolicy
 from mtmoe.data.mixing.sizes import task_size
+from mtmoe.data.mixing.stages import StagedMixture
 from mtmoe.data.registration import registration_place
 from mtmoe.data.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError
@@ -185,7 +186,8 @@ def _ways(mixture: seqio.Mixture, outside: str) -> Iterator[tuple[str, str]]:
     for task in mixture._tasks:
         yield task.name, way
     for inner in mixture._sub_mixtures:
-        yield from _ways(inner, way)
+        if not isinstance(inner, StagedMixture):  # whose stages may have it again
+            yield from _ways(inner, way)
 
 
 def _names_once(

@@ -49,8 +49,8 @@ def flatten(name: str) -> tuple[FlatMember, ...]:
     provider = get_mixture_or_task(name)
     if isinstance(provider, seqio.Task):
         return (FlatMember(provider.name, 1.0, ()),)
-    check_tasks_once(provider)
     rates = sorted(_flat_rates(provider, ()))
+    check_tasks_once(provider)
     total = sum(rate for _, _, rate in rates)
     if not total:
         raise ConfigError(f"mixture {name!r} has no task with a positive rate")
@@ -74,8 +74,8 @@ def task_rates(provider: seqio.Task | seqio.Mixture) -> dict[str, float]:
     """
     if isinstance(provider, seqio.Task):
         return {provider.name: 1.0}
-    check_tasks_once(provider)
     rates = {task: rate for task, _, rate in _flat_rates(provider, ())}
+    check_tasks_once(provider)
     names = [task.name for task in provider.tasks]
     return {name: rates[name] for name in names if rates[name] != 0}
 

@@ -223,7 +223,9 @@ def test_more_than_the_quota_is_an_error_that_names_file_and_line(tmp_path, give
     folder._open_folder.cache_clear()
     with pytest.raises(CorpusError, match="3 empty file.*allowed: 2 files"):
         list(WebTextSource("sw").documents("train"))
-    with pytest.raises(ConfigError, match="fraction 0 to 1"):
+    with pytest.raises(
+        ConfigError, match="fraction is 1.5; it must be a number from 0 to 1"
+    ):
         gin.bind_parameter("BadDataQuota.fraction", 1.5)
         list(source.documents("train"))
 
