@@ -28,7 +28,6 @@ from mtmoe.data.reading import (
     reading,
 )
 from mtmoe.data.registry import get_task
-from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.values import text_problem
 from mtmoe.data.task_form import TEXT, TaskForm, task_form
