@@ -24,9 +24,6 @@ from mtmoe.errors import CorpusError, MtmoeError, UserCodeError
 def reading(task: seqio.Task, split: str) -> Iterator[None]:
     """Surrounds the use of a task's data set.
 
-    Anything may go wrong when a source is opened: no network, no disk, a package that
-    is missing; and anything in a task's own steps.
-
     Args:
       task: whose data set is used.
       split: the split that is read.
@@ -38,6 +35,25 @@ def reading(task: seqio.Task, split: str) -> Iterator[None]:
     """
     for feature in task.output_features.values():
         vocabulary_behind(feature.vocabulary)  # in a graph its error would be lost
+    with asking(task, split):
+        yield
+
+
+@contextlib.contextmanager
+def asking(task: seqio.Task, split: str) -> Iterator[None]:
+    """Surrounds a question to a task's source that needs no vocabulary.
+
+    Anything may go wrong when a source is opened: no network, no disk, a package that
+    is missing; and anything in a task's own steps.
+
+    Args:
+      task: whose data set is used.
+      split: the split that is read.
+
+    Raises:
+      CorpusError: the source cannot be opened, or gives what is no example.
+      UserCodeError: a step of the task raised something.
+    """
     try:
         yield
     except MadeExampleError as error:

@@ -59,6 +59,7 @@ class _Loaded(NamedTuple):
     processor: Any
 
 
+@functools.cache
 def load_vocabulary(path: str, extra_ids: int) -> SentencePieceVocabulary:
     """Loads and checks a SentencePiece model.
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import seqio
 
-from mtmoe.data.reading import reading
+from mtmoe.data.reading import asking
 from mtmoe.data.registry import get_task, tasks_of
 from mtmoe.data.task_card import task_card
 from mtmoe.errors import ConfigError, CorpusError, MtmoeError, UnknownNameError
@@ -88,7 +88,7 @@ def gap_of(task: seqio.Task, split: str) -> LeftOut | None:
     """
     code = task_card(task).language
     try:
-        with reading(task, split):
+        with asking(task, split):
             splits = tuple(task.splits)
     except CorpusError as error:
         return LeftOut(task.name, code, str(error))
