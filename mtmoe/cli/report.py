@@ -1,4 +1,4 @@
-"""Writes a model folder's report: one page that opens offline, and its numbers.
+r"""Writes a model folder's report: one page that opens offline, and its numbers.
 
     mtmoe report --model_dir=runs/quickstart --output_dir=runs/quickstart/report
     mtmoe report --model_dir=runs/quickstart --output_dir=my_texts_report \

@@ -28,6 +28,6 @@ def test_a_run_is_complete_and_survives_flattening(name: str) -> None:
 def test_a_part_goes_on_top_of_the_quickstart(name: str) -> None:
     """What it sets is in force, and the run can be made."""
     config = load_config(["runs/quickstart.gin", name], roots=["train"])
-    files = {where.rpartition(":")[0] for where in config.places.values()}
+    files = {binding.where.rpartition(":")[0] for binding in config.statements}
     assert any(file.endswith(name) for file in files)
     configured_run()

@@ -368,7 +368,7 @@ def test_bad_input_is_an_error_before_the_first_batch(mixture, byte_vocabulary):
         load(num_hosts=0)
     with pytest.raises(ConfigError, match="host is 2; with 2 it must be"):
         load(num_hosts=2, host=2)
-    with pytest.raises(ConfigError, match="each must be 2 or more"):
+    with pytest.raises(ConfigError, match="for each key a whole number from 2"):
         load(lengths={"inputs": 64, "targets": 1})
     with pytest.raises(ConfigError, match="lengths are"):
         load(lengths={"inputs": 64})

@@ -144,7 +144,7 @@ def test_lengths_are_of_both_features_or_of_targets():
     for wrong in ({"inputs": 3}, {"inputs": 3, "targets": 3, "other": 3}):
         with pytest.raises(ConfigError, match="needed: 'inputs' and 'targets', or"):
             check_lengths(wrong)
-    with pytest.raises(ConfigError, match="each must be 2 or more"):
+    with pytest.raises(ConfigError, match="for each key a whole number from 2"):
         check_lengths({"targets": 1})
 
 

@@ -120,5 +120,5 @@ def test_packing_loses_and_repeats_no_example(byte_vocabulary, batch_size):
 def test_packing_is_configured_by_gin():
     gin.parse_config("Packing.open_bins = 5")
     assert Packing() == Packing(5)
-    with pytest.raises(ConfigError, match="Packing.open_bins is 0; it must be 1"):
+    with pytest.raises(ConfigError, match="Packing.open_bins is 0; it must be a"):
         Packing(0)

@@ -205,7 +205,7 @@ def test_bad_text_leaves_nothing_behind(model_dir, tmp_path):
     texts = tmp_path / "mine"
     texts.mkdir()
     (texts / "de.txt").write_bytes(b"\xfc")
-    with pytest.raises(CorpusError, match=r"de.txt is not UTF-8.*offset 0"):
+    with pytest.raises(CorpusError, match=r"de.txt:1: not UTF-8.*offset 0"):
         evaluate(
             EvaluationRequest(model_dir, text_dir=texts, output_dir=tmp_path / "out")
         )

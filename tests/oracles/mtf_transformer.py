@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import types
 
+import gin
 import tensorflow as tf
 from absl import flags
 
@@ -26,6 +27,7 @@ for _name in ("tpu_config", "tpu_estimator"):
 _has_resources = "pkg_resources" in sys.modules
 sys.modules.setdefault("pkg_resources", types.ModuleType("pkg_resources"))
 _flags_before = set(flags.FLAGS)
+_known_to_gin = {selector for selector, _ in gin.config._REGISTRY.items()}
 
 from mesh_tensorflow.transformer import (  # noqa: E402
     moe,
@@ -33,10 +35,14 @@ from mesh_tensorflow.transformer import (  # noqa: E402
     transformer_layers,
 )
 
-# Neither that module nor the flags it defines (--gin_file ...) may be met by others.
+# Neither that module nor the flags it defines (--gin_file ...) may be met by others,
+# nor its configurables, some of which have the names of ours.
 if not _has_resources:
     del sys.modules["pkg_resources"]
 for _name in set(flags.FLAGS) - _flags_before:
     delattr(flags.FLAGS, _name)
+for _selector in [selector for selector, _ in gin.config._REGISTRY.items()]:
+    if _selector not in _known_to_gin:
+        gin.config._REGISTRY.pop(_selector)
 
 __all__ = ["moe", "transformer", "transformer_layers"]

@@ -107,11 +107,11 @@ def test_the_plan_of_a_small_folder_is_counted(folder):
 def test_the_plan_of_mc4s_tasks_says_what_is_not_there(folder):
     register(["mtmoe.tasks.pretraining.mc4"])
     names = ("mc4.sw", "mc4.yo", "mc4.st")
-    register_weighted_mixture("three", dict.fromkeys(names, 1))
+    register_weighted_mixture("three_of_mc4", dict.fromkeys(names, 1))
     try:
-        plan = mixture_plan("three", LENGTHS, tokens=1e6)
+        plan = mixture_plan("three_of_mc4", LENGTHS, tokens=1e6)
     finally:
-        seqio.MixtureRegistry.remove("three")
+        seqio.MixtureRegistry.remove("three_of_mc4")
     assert {row.name: row.size for row in plan.tasks} == {
         "mc4.sw": "counted",
         "mc4.yo": "published",
