@@ -30,6 +30,7 @@ tf.config.set_logical_device_configuration(
 # Files of half a minute and more, the longest first.
 _LONGEST = (
     "repository/test_plain_install.py",
+    "tasks/test_suites_tfds.py",
     "contract/test_layouts.py",
     "contract/test_own_metrics_of_embedded_tasks.py",
     "contract/test_resume.py",
