@@ -248,7 +248,10 @@ def _num_available(task: seqio.Task, split: str) -> int | None:
     source = task.source
     if not isinstance(source, PairSource | seqio.TfdsDataSource):
         return None
-    count = source.num_input_examples(split)
+    try:
+        count = source.num_input_examples(split)
+    except KeyError:  # TensorFlow Datasets keeps no counts of it here
+        return None
     return None if count is None else int(count)
 
 
