@@ -106,8 +106,12 @@ def code_height(names: Sequence[str]) -> float:
 def drawing(
     width: float, height: float, body: list[str], title: str, style: str = ""
 ) -> str:
-    """Returns an SVG element that scales with the page and names itself to readers."""
+    """Returns an SVG element that scales with the page and names itself to readers.
+
+    It keeps near its own size, so that letters can be read and few columns stay narrow.
+    """
     return (
         f'<svg class="{style}" viewBox="0 0 {number(width)} {number(height)}" '
+        f'style="--natural: {number(width)}px" '
         f'role="img" aria-label="{escape(title)}">' + "".join(body) + "</svg>"
     )
