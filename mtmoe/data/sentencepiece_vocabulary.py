@@ -71,8 +71,6 @@ def load_vocabulary(path: str, extra_ids: int) -> SentencePieceVocabulary:
       ConfigError: there is no such model, or training cannot use it; the message names
         the file and all that is wrong.
     """
-    if extra_ids < 0:
-        raise ConfigError(f"extra_ids of {path} must be 0 or more, got {extra_ids}")
     vocabulary = SentencePieceVocabulary(path, extra_ids=extra_ids)
     try:
         model = vocabulary.tokenizer

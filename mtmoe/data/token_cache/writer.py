@@ -103,13 +103,7 @@ def shard_jobs(task: seqio.Task, split: str, root: Location) -> list[ShardJob]:
       CorpusError: the source cannot be opened.
     """
     digest = split_fingerprint(task, split).digest
-    directory = split_directory(root, task.name, split, digest)
-    with reading(task, split):
-        num_shards = _num_shards(task, split)
-    return [
-        ShardJob(task.name, split, shard, num_shards, directory, digest)
-        for shard in range(num_shards)
-    ]
+    return _jobs(task, split, split_directory(root, task.name, split, digest), digest)
 
 
 def run_job(job: ShardJob, on_progress: OnProgress | None = None) -> ShardFacts:
@@ -227,7 +221,7 @@ def uncached_examples(task: seqio.Task, split: str) -> Iterator[tuple[Int32Array
       CorpusError: the source cannot be opened, or text that cannot be read.
     """
     form = task_form(task)
-    for job in _reading_jobs(task, split):
+    for job in _jobs(task, split):
         for example in _encoded(task, form, job):
             if form.kind == TEXT:
                 yield (without_padding(example[0]),)
@@ -243,7 +237,7 @@ def target_texts(task: seqio.Task, split: str) -> Iterator[str] | None:
     form = task_form(task)
     key = plain_text_key(form.offline)
     if form.kind == TEXT and key is not None:
-        jobs = _reading_jobs(task, split)
+        jobs = _jobs(task, split)
         return (text for job in jobs for text in _documents(task, job, key))
     if is_pairs(task):
         targets = [example["targets"] for example in task.source.examples(split)]
@@ -256,16 +250,18 @@ def target_texts(task: seqio.Task, split: str) -> Iterator[str] | None:
 def uncached_rows(task: seqio.Task, split: str) -> Iterator[Mapping[str, Any]]:
     """Yields what the steps before the cache make of a split, all fields of it."""
     form = task_form(task)
-    for job in _reading_jobs(task, split):
+    for job in _jobs(task, split):
         yield from _rows(task, form, job)
 
 
-def _reading_jobs(task: seqio.Task, split: str) -> list[ShardJob]:
-    """The shards of a split in order, to be read and not written."""
+def _jobs(
+    task: seqio.Task, split: str, directory: str = "", fingerprint: str = ""
+) -> list[ShardJob]:
+    """The shards of a split in order; without a directory they are only read."""
     with reading(task, split):
         num_shards = _num_shards(task, split)
     return [
-        ShardJob(task.name, split, shard, num_shards, directory="", fingerprint="")
+        ShardJob(task.name, split, shard, num_shards, directory, fingerprint)
         for shard in range(num_shards)
     ]
 
