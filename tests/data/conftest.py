@@ -8,17 +8,9 @@ import sentencepiece
 import seqio
 from batch_contents import PAIRS
 from fake_tasks import add_supervised_task, add_text_task, random_documents
+from sample_sentences import SENTENCES
 
 from mtmoe.data.sentencepiece_vocabulary import SentencePieceVocabulary
-
-SENTENCES = (
-    "All human beings are born free and equal in dignity and rights.",
-    "They are endowed with reason and conscience and should act in brotherhood.",
-    "Alle Menschen sind frei und gleich an Würde und Rechten geboren.",
-    "كل الناس يولدون أحرارا متساوين في الكرامة والحقوق.",
-    "人人生而自由,在尊严和权利上一律平等。",
-    "Everyone has the right to life, liberty and security of person.",
-)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 import pytest
 import seqio
-from conftest import SENTENCES
+from sample_sentences import SENTENCES
 
 from mtmoe.data.token_cache import encoding
 from mtmoe.data.token_cache.encoding import (

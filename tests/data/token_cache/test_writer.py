@@ -13,8 +13,8 @@ import pytest
 import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from conftest import SENTENCES
 from fake_tasks import TEXT_STEPS, add_supervised_task, add_text_task, features
+from sample_sentences import SENTENCES
 
 from mtmoe.data.registration import register_task
 from mtmoe.data.registry import get_task
