@@ -14,13 +14,15 @@ CLDR_VERSION := 48.2.0
 IN_PARALLEL := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 SOURCES := setup.py mtmoe tasks $(wildcard launch) tests bazel $(wildcard benchmarks/*.py)
 
-.PHONY: help setup udhr quickstart test test-fast test-slow reliability lint types imports build-files lock cldr bench clean
+.PHONY: help setup udhr quickstart test test-fast test-slow reliability agreement goldens lint types imports build-files lock cldr bench clean
 
 help:
 	@echo "make setup        install the exact versions of requirements.lock into $(VENV)"
 	@echo "make quickstart   train on 101 languages, evaluate, and write a report"
 	@echo "make test         the tests: fast ones with coverage, then slow ones"
 	@echo "make reliability  write docs/reliability.md out of the tests of tests/reliability"
+	@echo "make agreement    write the table of docs/layouts.md out of its test"
+	@echo "make goldens      write tests/engine/goldens anew, with libtpu installed"
 	@echo "make lint         formatting, style and import rules"
 	@echo "make types        static types"
 	@echo "make build-files  rewrite the BUILD.bazel files from the tree"
@@ -67,9 +69,17 @@ test: test-fast test-slow
 test-fast: setup
 	$(BIN)/python -m pytest $(IN_PARALLEL) --cov --cov-report=term-missing:skip-covered --cov-fail-under=85
 
+# The table of docs/layouts.md: losses and weights on many devices beside one.
+agreement: setup
+	MTMOE_WRITE_AGREEMENT=1 $(BIN)/python -m pytest -m slow tests/contract/test_agreement.py
+
 # docs/reliability.md out of the tests that try flawed input.
 reliability: setup
 	MTMOE_WRITE_RELIABILITY=1 $(BIN)/python -m pytest -m 'slow or not slow' tests/reliability
+
+# What the TPU's compiler makes of a small model; needs libtpu (docs/tpu.md), no TPU.
+goldens: setup
+	PYTHONPATH=tests $(BIN)/python tests/engine/tpu_programs.py
 
 test-slow: setup
 	$(BIN)/python -m pytest $(IN_PARALLEL) -m slow

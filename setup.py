@@ -42,6 +42,7 @@ RUNTIME = [
     "babel>=2.14",
     "editdistance>=0.6",
     "gin-config>=0.5",
+    "jax>=0.6",
     "mesh-tensorflow>=0.1.21,<0.2",
     "ml-dtypes>=0.5",
     "numpy>=2.0",
@@ -51,6 +52,7 @@ RUNTIME = [
     "rouge-score>=0.1.2",
     "sacrebleu>=2.4",
     "safetensors>=0.5",
+    "scipy>=1.12",
     "sentencepiece>=0.2",
     "seqio>=0.0.20,<0.1",
     "t5>=0.9.4,<0.10",
@@ -92,6 +94,16 @@ BEAM = ["apache-beam>=2.60", "sentencepiece>=0.2,<0.2.3"]
 # What tests and benchmarks compare with; nothing that is installed imports it.
 PEERS = ["torch>=2.13,<2.14", "transformers>=5.20,<6"]
 
+# jax and what reaches the devices come in pairs; jax names its partner itself. One pair
+# a Python, the jax of requirements.lock: after `make setup` only the partner is added.
+# A lock without them keeps the set-up of a laptop small (libtpu alone is 693 MB).
+TPU = [
+    "jax[tpu]==0.6.2; python_version < '3.11'",
+    "jax[tpu]==0.10.2; python_version == '3.11'",
+    "jax[tpu]==0.12.0.1; python_version >= '3.12'",
+]
+CUDA = [pin.replace("[tpu]", "[cuda12]") for pin in TPU]
+
 DEVELOPMENT = [
     "hypothesis>=6.100",
     "import-linter>=2.0",
@@ -125,9 +137,10 @@ setup(
     extras_require={
         "beam": BEAM,
         "cleaning": CLEANING,
+        "cuda": CUDA,
         "dev": DEVELOPMENT + CLEANING + BEAM + PEERS,
         "peers": PEERS,
-        "tpu": ["tensorflow-tpu>=2.20,<2.22"],
+        "tpu": TPU,
     },
     entry_points={"console_scripts": ["mtmoe=mtmoe.cli.main:main"]},
 )

@@ -118,12 +118,12 @@ def make_model(folder: Path) -> None:
         configured_vocabulary,
         vocabulary_fingerprint,
     )
+    from mtmoe.engine.program import MeshProgram
     from mtmoe.evaluate.step import evaluation_step_builder
-    from mtmoe.mesh.program import MeshProgram
     from mtmoe.train.settings import configured_run
 
     run = configured_run()
-    program = MeshProgram(run.layout, run.seed, jit_compile=False)
+    program = MeshProgram(run.layout, run.seed)
     program.function(
         evaluation_step_builder(run.model),
         {name: tf.TensorSpec([2, n], tf.int32) for name, n in run.lengths.items()},

@@ -62,6 +62,10 @@ class LayoutError(MtmoeError):
     """A mesh shape or layout the model or the devices cannot satisfy."""
 
 
+class HardwareError(MtmoeError):
+    """Devices, drivers or compilers that are absent or do not fit one another."""
+
+
 class UnknownNameError(MtmoeError):
     """A name that is in no registry; the message carries the nearest valid ones.
 

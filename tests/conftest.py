@@ -1,30 +1,39 @@
-"""One TensorFlow process for all tests, with four logical CPU devices.
+"""All tests of a process share its eight CPU devices.
 
-Logical devices can only be made before the first TensorFlow operation, so they are made
-here, before any test module is imported.
+A CPU can only be divided into devices before the first is used, so it is done here,
+before any test module is imported.
+
+What is compiled is kept for the whole session, for the processes that tests start too;
+for longer, and for the next session, in a folder that JAX_COMPILATION_CACHE_DIR names.
 """
 
+import atexit
 import os
 import pathlib
+import shutil
+import sys
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-# Thousands of small functions are compiled, none of which is worth a file.
-os.environ.setdefault("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.mkdtemp(prefix="mtmoe_compiled_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled
+    atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Compiling takes half as long, and tiny models run as fast.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import gin
 import hypothesis
+import jax
 import pytest
-import tensorflow as tf
 
 # The same examples in every run: a change may break a test, a roll of dice may not.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0],
-    [tf.config.LogicalDeviceConfiguration() for _ in range(4)],
-)
+jax.config.update("jax_num_cpu_devices", 8)
 
 
 # Files of half a minute and more, the longest first.
@@ -46,8 +55,9 @@ _LONGEST = (
     "cli/test_train_command.py",
     "evaluate/test_evaluate_run.py",
     "mesh/test_recompute.py",
-    "mesh/test_program.py",
-    "mesh/test_compilation.py",
+    "engine/test_program.py",
+    "engine/test_processes.py",
+    "mesh/test_collectives.py",
 )
 
 
@@ -65,6 +75,25 @@ def clean_registry():
 
     with registrations.undone():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_kept_programs():
+    """No test takes over what a command of another has kept.
+
+    A kept program is found by the source files; what a test patches is not in them.
+    """
+    yield
+    cache = sys.modules.get("mtmoe.engine.cache")
+    if cache is not None:
+        cache._programs = None
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_what_is_compiled():
+    """JAX would hold the programs of all modules at the end: gigabytes."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,6 @@ train:
   steps = 12
   log_every = 4
   checkpoint_every = 5
-  jit_compile = False
 inverse_square_root.warmup_steps = 400
 EncoderDecoder:
   vocab_size = 384

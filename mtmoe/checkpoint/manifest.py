@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mtmoe.checkpoint.files import check_file
 from mtmoe.errors import CheckpointError
 
 MANIFEST_NAME = "MANIFEST.json"
-FORMAT = 1
+# 1: TensorFlow's files, one set; 2: shards, each with an index of its own.
+FORMATS = (1, 2)
 _BLOCK_BYTES = 1 << 20
 _PACKAGES = ("mtmoe", "tensorflow", "mesh-tensorflow", "numpy", "seqio", "t5")
 
@@ -42,16 +44,45 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def signed_json(content: Mapping[str, Any]) -> str:
+    """Returns JSON that carries a digest of itself."""
+    content = {**content, "sha256": _digest(content)}
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def read_signed_json(path: Path) -> dict[str, Any]:
+    """Reads what `signed_json` made.
+
+    Raises:
+      CheckpointError: the file is missing or damaged.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        digest = content.pop("sha256")
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path.parent}: {path.name} is missing") from error
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    # A changed blank would not change the content: the text itself is compared too.
+    if digest != _digest(content) or text != signed_json(content):
+        raise CheckpointError(f"{path} is damaged: its digest does not match")
+    return dict(content)
+
+
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """What `MANIFEST.json` holds.
 
     Attributes:
       step: the training step after which the values were taken.
-      files: file name -> {"bytes", "sha256"}; names only, never paths.
+      files: file name -> {"bytes", "sha256"}; names only, never paths. In format 2 they
+        are the indexes of the shards, in the order of the processes.
       variables: variable name -> {"shape", "dtype"}.
       versions: see `versions`.
       metadata: whatever the caller wants to find again; plain JSON.
+      format: one of `FORMATS`.
+      written: when, in UTC, as in `2026-03-01T12:00:00Z`; empty in format 1.
     """
 
     step: int
@@ -59,12 +90,12 @@ class Manifest:
     variables: Mapping[str, Mapping[str, Any]]
     versions: Mapping[str, str]
     metadata: Mapping[str, Any]
+    format: int = 2
+    written: str = ""
 
     def to_json(self) -> str:
         """Returns the text of the file, which carries a digest of itself."""
-        content = {"format": FORMAT, **dataclasses.asdict(self)}
-        content["sha256"] = _digest(content)
-        return json.dumps(content, indent=1, sort_keys=True) + "\n"
+        return signed_json(dataclasses.asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
@@ -74,36 +105,31 @@ class Manifest:
           CheckpointError: it is missing, damaged, or of a format we do not know.
         """
         path = folder / MANIFEST_NAME
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            digest = content.pop("sha256")
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{folder}: {MANIFEST_NAME} is missing") from error
-        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from error
-        if digest != _digest(content):
-            raise CheckpointError(f"{path} is damaged: its digest does not match")
-        if content.pop("format") != FORMAT:
-            raise CheckpointError(f"{path} is not of format {FORMAT}")
+        content = read_signed_json(path)
+        if content.get("format") not in FORMATS:
+            raise CheckpointError(
+                f"{path} is of format {content.get('format')}; this version of mtmoe "
+                f"reads formats {' and '.join(map(str, FORMATS))}"
+            )
         return cls(**content)
 
-    def verify(self, folder: Path) -> None:
-        """Checks every file's size and SHA-256.
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Returns shape and dtype of each variable."""
+        return {
+            name: (tuple(variable["shape"]), str(variable["dtype"]))
+            for name, variable in self.variables.items()
+        }
+
+    def verify_file(self, folder: Path, name: str) -> None:
+        """Checks size and SHA-256 of one of `files`.
 
         Raises:
-          CheckpointError: a file is missing, shortened or changed.
+          CheckpointError: it is missing, shortened or changed.
         """
-        for name, expected in self.files.items():
-            path = folder / name
-            if Path(name).name != name or not path.is_file():
-                raise CheckpointError(f"{folder}: file {name!r} is missing")
-            size = path.stat().st_size
-            if size != expected["bytes"]:
-                raise CheckpointError(
-                    f"{path} has {size} bytes, {expected['bytes']} were written"
-                )
-            if file_sha256(path) != expected["sha256"]:
-                raise CheckpointError(f"{path} is damaged: its SHA-256 does not match")
+        expected = self.files[name]
+        path = check_file(folder, name, expected["bytes"])
+        if file_sha256(path) != expected["sha256"]:
+            raise CheckpointError(f"{path} is damaged: its SHA-256 does not match")
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from mtmoe.checkpoint import store
+from mtmoe.checkpoint.reader import parameter_names
+from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import CheckpointError
-from mtmoe.mesh.program import MeshProgram
 
 _SHOWN = 5
 
@@ -17,8 +18,7 @@ def load_initial_values(directory: Path | str, program: MeshProgram) -> int:
     """Sets the parameters of a program to those of a folder's newest checkpoint.
 
     Parameters are matched by name. What belongs to the optimizer keeps its initial
-    value here and is left behind there: it lies below a parameter's name, as
-    `embedding/adafactor_vr`.
+    value here and is left behind there.
 
     Args:
       directory: a model folder, or what `mtmoe import` wrote; it has `checkpoints/`.
@@ -38,19 +38,20 @@ def load_initial_values(directory: Path | str, program: MeshProgram) -> int:
             f"train.initial_checkpoint: {directory} has no checkpoints; it must be a "
             "model folder, or a folder that mtmoe import wrote"
         )
-    given = store.load(checkpoints, step).values
+    reader = store.open(checkpoints, step)
+    given = {name: shape for name, (shape, _) in reader.variables.items()}
     current = program.variables()
     names = program.parameter_names()
     problems = [f"{name} is missing there" for name in names if name not in given]
     problems += [
         f"{name} is unknown here"
-        for name in sorted(given.keys() - current.keys())
-        if name.rpartition("/")[0] not in given
+        for name in parameter_names(given)
+        if name not in current
     ]
     problems += [
-        f"{name} has shape {given[name].shape} there, {current[name].shape} here"
+        f"{name} has shape {given[name]} there, {current[name].shape} here"
         for name in names
-        if name in given and given[name].shape != current[name].shape
+        if name in given and given[name] != current[name].shape
     ]
     if problems:
         more = len(problems) - _SHOWN
@@ -60,6 +61,6 @@ def load_initial_values(directory: Path | str, program: MeshProgram) -> int:
             + "\n  ".join(problems[:_SHOWN])
             + (f"\n  and {more} more" if more > 0 else "")
         )
-    values = {name: given[name].astype(np.float32) for name in names}
+    values = {name: reader.read(name).astype(np.float32) for name in names}
     program.assign(current | values)
     return step

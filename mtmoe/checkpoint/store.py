@@ -2,24 +2,30 @@
 
 A checkpoint is seen only when it is complete. An earlier one is deleted only after
 later ones have been read from the disk and found intact, two of them at least.
+
+Several processes write one checkpoint together, each its own shard, in a folder that
+all of them see. The functions that take `processes` are called by all of them alike.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mtmoe.checkpoint.finite import check_finite
+from mtmoe.checkpoint.files import put_in_place, remove, synchronize, write_text
 from mtmoe.checkpoint.manifest import MANIFEST_NAME, Manifest, file_sha256, versions
-from mtmoe.checkpoint.tensors import read_tensors, write_tensors
+from mtmoe.checkpoint.pieces import Piece, check_cover
+from mtmoe.checkpoint.processes import ALONE, Processes, together
+from mtmoe.checkpoint.reader import CheckpointReader, read_shards
+from mtmoe.checkpoint.shards import Shard, StoredPiece, write_shard
 from mtmoe.errors import CheckpointError
 
 MINIMUM_KEPT = 2
@@ -57,36 +63,65 @@ def steps(directory: Path | str) -> list[int]:
 def save(
     directory: Path | str,
     step: int,
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, np.ndarray] | Iterable[Piece],
     metadata: Mapping[str, Any],
+    processes: Processes = ALONE,
+    check: Callable[[str, np.ndarray], None] | None = None,
 ) -> Path:
     """Writes a checkpoint, reads it back, and only then gives it its name.
 
+    Every process writes its pieces and reads them back from the disk; the first one
+    then checks that together they make up every variable, writes the manifest, and
+    renames the folder. Either all processes return, or all raise an error.
+
     Args:
-      directory: the folder of checkpoints; made if need be.
+      directory: the folder of checkpoints; made if need be. All processes see it.
       step: the step the values belong to.
-      values: every variable by name.
-      metadata: plain JSON to keep with them.
+      values: this process's pieces, each slice of a variable being given by one process
+        alone; or whole variables by name, if there is one process.
+      metadata: plain JSON to keep with them; that of the first process counts.
+      processes: all that write.
+      check: called with name and values of each piece before it is written; what it
+        raises ends the save.
 
     Returns:
       The checkpoint's folder.
 
     Raises:
-      CheckpointError: it could not be written (a full disk, say) or reads back
-        differently; what was written is removed and earlier checkpoints are as before.
+      CheckpointError: it could not be written (a full disk, say), reads back
+        differently, or the pieces leave a hole or overlap; what was written is removed
+        and earlier checkpoints are as before.
     """
     final = step_folder(directory, step)
     temporary = final.with_name(final.name + ".tmp")
+    pieces = (
+        [Piece.whole(name, value) for name, value in values.items()]
+        if isinstance(values, Mapping)
+        else values
+    )
+    first = processes.index == 0
+
+    def write() -> dict[str, str]:
+        name = write_shard(
+            temporary, step, pieces, processes.index, processes.count, check
+        )
+        return {"index": name, "sha256": file_sha256(temporary / name)}
+
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if temporary.exists():
-            shutil.rmtree(temporary)
-        temporary.mkdir()
-        _write(temporary, step, values, metadata)
-        _read_back(temporary, values)
-        _rename(temporary, final)
-    except (OSError, CheckpointError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        together(
+            processes, f"step {step}: folder", lambda: _make(temporary) if first else 0
+        )
+        written = together(processes, f"step {step}: shards", write)
+        together(
+            processes,
+            f"step {step}: manifest",
+            lambda: _finish(final, step, written, metadata) if first else 0,
+        )
+    except Exception as error:
+        if first:
+            shutil.rmtree(temporary, ignore_errors=True)
+        if not isinstance(error, (OSError, CheckpointError)):
+            raise
         raise CheckpointError(
             f"checkpoint {final} could not be written: {error}\n"
             f"Earlier checkpoints are untouched: steps {steps(directory) or 'none'}."
@@ -94,24 +129,45 @@ def save(
     return final
 
 
-def verify(directory: Path | str, step: int) -> Manifest:
-    """Checks a checkpoint against its manifest, without loading it.
+def open(directory: Path | str, step: int, finite: bool = True) -> CheckpointReader:
+    """Opens a checkpoint, to read any slice of any variable.
+
+    Args:
+      directory: the folder of checkpoints.
+      step: which one.
+      finite: whether reading refuses values that are infinite or not a number.
+
+    Raises:
+      CheckpointError: it is absent, or its manifest or an index is damaged, or its
+        pieces do not make up every variable. What is read is checked when it is read.
+    """
+    return CheckpointReader(_existing(directory, step), finite)
+
+
+def verify(directory: Path | str, step: int, processes: Processes = ALONE) -> Manifest:
+    """Checks every byte of a checkpoint, each process a part of the shards.
 
     Raises:
       CheckpointError: it is absent or damaged; the message says which file and how.
     """
-    folder = step_folder(directory, step)
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{directory} has no checkpoint of step {step}; it has "
-            f"{steps(directory) or 'none'}"
-        )
-    manifest = Manifest.read(folder)
-    manifest.verify(folder)
-    return manifest
+
+    def check() -> int:
+        folder = _existing(directory, step)
+        manifest = Manifest.read(folder)
+        mine = slice(processes.index, None, processes.count)
+        if manifest.format == 1:
+            for name in list(manifest.files)[mine]:
+                manifest.verify_file(folder, name)
+        else:
+            for shard in read_shards(folder, manifest)[mine]:
+                shard.verify()
+        return 0
+
+    together(processes, f"step {step}: verify", check)
+    return Manifest.read(step_folder(directory, step))
 
 
-def latest(directory: Path | str) -> int | None:
+def latest(directory: Path | str, processes: Processes = ALONE) -> int | None:
     """Returns the newest step whose checkpoint is intact, or None if there is none.
 
     What is passed over is said on stderr, with the reason.
@@ -120,14 +176,15 @@ def latest(directory: Path | str) -> int | None:
       CheckpointError: there are checkpoints, and every one is damaged.
     """
     reasons: list[str] = []
-    for step in reversed(steps(directory)):
+    for step in reversed(_agreed_steps(directory, processes)):
         try:
-            verify(directory, step)
-        except CheckpointError as error:
+            verify(directory, step, processes)
+        except (CheckpointError, OSError) as error:
             reasons.append(f"step {step}: {error}")
             continue
-        for reason in reasons:
-            print(f"mtmoe: checkpoint passed over, {reason}", file=sys.stderr)
+        if processes.index == 0:
+            for reason in reasons:
+                print(f"mtmoe: checkpoint passed over, {reason}", file=sys.stderr)
         return step
     if reasons:
         raise CheckpointError(
@@ -139,118 +196,130 @@ def latest(directory: Path | str) -> int | None:
 
 
 def load(directory: Path | str, step: int) -> Checkpoint:
-    """Reads a verified checkpoint.
+    """Reads a checkpoint whole, after verifying every byte of it.
 
     Raises:
       CheckpointError: it is absent or damaged, or a value of it is not finite.
     """
-    manifest = verify(directory, step)
-    folder = step_folder(directory, step)
-    values = read_tensors(folder)
-    check_finite(values, str(folder))
-    return Checkpoint(step, values, manifest.metadata)
+    verify(directory, step)
+    reader = open(directory, step)
+    values = {name: reader.read(name) for name in sorted(reader.variables)}
+    return Checkpoint(step, values, reader.metadata)
 
 
-def prune(directory: Path | str, keep: int) -> list[int]:
+def prune(directory: Path | str, keep: int, processes: Processes = ALONE) -> list[int]:
     """Deletes what is older than the newest `keep` checkpoints that are intact.
 
     Damaged ones do not count, and stay where they are newer than the oldest that is
     kept: without them `latest` could not say what it passes over. Two intact ones are
-    left at least, and nothing is deleted where there are not so many.
+    left at least, and nothing is deleted where there are not so many. All processes
+    verify, the first one deletes.
 
     Returns:
       The steps whose checkpoints were deleted, ascending.
     """
-    remaining = steps(directory)
+    remaining = _agreed_steps(directory, processes)
     wanted = max(keep, MINIMUM_KEPT)
+    if len(remaining) <= wanted:
+        return []
     while wanted and remaining:
-        wanted -= _is_intact(directory, remaining.pop())
-    for step in remaining:
-        _remove(step_folder(directory, step))
+        wanted -= is_intact(directory, remaining.pop(), processes)
+
+    def delete() -> int:
+        for step in remaining if processes.index == 0 else ():
+            remove(step_folder(directory, step))
+        return 0
+
+    if remaining:
+        together(processes, f"steps {remaining}: delete", delete)
     return remaining
 
 
 def clean(directory: Path | str) -> list[str]:
-    """Deletes what an interrupted `save` or `prune` left; returns the names."""
+    """Deletes what an interrupted `save` or `prune` left; returns the names.
+
+    Of several processes one alone calls it, before any of them saves.
+    """
     left = sorted(Path(directory).glob("step_*.tmp"))
     for path in left:
         shutil.rmtree(path)
     return [path.name for path in left]
 
 
-def _is_intact(directory: Path | str, step: int) -> bool:
+def is_intact(directory: Path | str, step: int, processes: Processes = ALONE) -> bool:
+    """Returns whether every byte of a checkpoint is as it was written."""
     try:
-        verify(directory, step)
-    except CheckpointError:
+        verify(directory, step, processes)
+    except (CheckpointError, OSError):
         return False
     return True
 
 
-def _write(
-    folder: Path,
+def _existing(directory: Path | str, step: int) -> Path:
+    folder = step_folder(directory, step)
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{directory} has no checkpoint of step {step}; it has "
+            f"{steps(directory) or 'none'}"
+        )
+    return folder
+
+
+def _agreed_steps(directory: Path | str, processes: Processes) -> list[int]:
+    """Returns the steps that the first process sees."""
+    return together(processes, "steps", lambda: steps(directory))[0]
+
+
+def _make(temporary: Path) -> int:
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    if temporary.exists():
+        shutil.rmtree(temporary)
+    temporary.mkdir()
+    synchronize(temporary.parent)
+    return 0
+
+
+def _finish(
+    final: Path,
     step: int,
-    values: Mapping[str, np.ndarray],
+    written: list[Any],
     metadata: Mapping[str, Any],
-) -> None:
-    files = write_tensors(folder, values)
+) -> int:
+    """Checks what all processes have written, and makes a checkpoint of it."""
+    folder = final.with_name(final.name + ".tmp")
+    files: dict[str, dict[str, Any]] = {}
+    pieces: list[StoredPiece] = []
+    for number, answer in enumerate(written):
+        path = folder / answer["index"]
+        if not path.is_file():
+            raise CheckpointError(
+                f"process {number} of {len(written)} has written {path}, and the first "
+                "process does not see it: the model folder must be in a file system "
+                "that all processes share"
+            )
+        if file_sha256(path) != answer["sha256"]:
+            raise CheckpointError(f"{path} is not what process {number} has written")
+        pieces += Shard.read(folder, path.name).pieces
+        files[path.name] = {
+            "bytes": path.stat().st_size,
+            "sha256": answer["sha256"],
+        }
+    variables = check_cover(
+        ((p.name, p.shape, p.dtype, p.box) for p in pieces), str(folder)
+    )
     manifest = Manifest(
         step=step,
-        files={
-            name: {
-                "bytes": (folder / name).stat().st_size,
-                "sha256": file_sha256(folder / name),
-            }
-            for name in files
-        },
+        files=files,
         variables={
-            name: {"shape": list(value.shape), "dtype": str(value.dtype)}
-            for name, value in values.items()
+            name: {"shape": list(shape), "dtype": dtype}
+            for name, (shape, dtype) in variables.items()
         },
         versions=versions(),
         metadata=metadata,
+        written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
-    (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-    for name in [*files, MANIFEST_NAME]:
-        _synchronize(folder / name)
-    _synchronize(folder)
-
-
-def _read_back(folder: Path, values: Mapping[str, np.ndarray]) -> None:
-    """Compares what is on the disk with what was meant, bit for bit."""
-    Manifest.read(folder).verify(folder)
-    read = read_tensors(folder)
-    differing = [
-        name
-        for name in values.keys() | read.keys()
-        if name not in read
-        or name not in values
-        or read[name].dtype != values[name].dtype
-        or read[name].shape != values[name].shape
-        or read[name].tobytes() != values[name].tobytes()
-    ]
-    if differing:
-        raise CheckpointError(f"read back differently: {sorted(differing)[:3]}")
-
-
-def _rename(temporary: Path, final: Path) -> None:
-    if final.exists():  # a damaged one, or one of a run that is being repeated
-        _remove(final)
-    os.rename(temporary, final)
-    _synchronize(final.parent)
-
-
-def _remove(folder: Path) -> None:
-    """Deletes a checkpoint so that an interruption leaves no half of it in sight."""
-    leaving = folder.with_name(folder.name + ".old.tmp")
-    if leaving.exists():
-        shutil.rmtree(leaving)
-    os.rename(folder, leaving)
-    shutil.rmtree(leaving)
-
-
-def _synchronize(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_text(folder / MANIFEST_NAME, manifest.to_json())
+    synchronize(folder)
+    Manifest.read(folder)
+    put_in_place(folder, final)
+    return 0

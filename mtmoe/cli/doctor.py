@@ -24,12 +24,20 @@ from pathlib import Path
 import mtmoe
 from mtmoe import installation
 from mtmoe.data.cache import cache_directory
-from mtmoe.errors import CorpusError
+from mtmoe.engine.plugins import Plugin
+from mtmoe.errors import CorpusError, HardwareError
 
 OLDEST_PYTHON = (3, 10)
 
 # What the quick start writes, rounded up: token cache, checkpoints, report.
 LOW_DISK_BYTES = 2 * 1024**3
+
+# How long JAX may take to open the devices; a TPU takes 10 seconds.
+SECONDS_FOR_DEVICES = 60.0
+DEVICES_HELP = "end the process that holds the devices, or: export JAX_PLATFORMS=cpu"
+# Where in the cache folder compiled programs are kept.
+COMPILED = "compiled"
+PLUGINS = {"tpu": "libtpu", "cuda12": "jax-cuda12-plugin"}
 
 # Imports that fail on a damaged installation although every package is there.
 IMPORTS = ("mtmoe.mesh.compat", "seqio", "t5.data", "sentencepiece")
@@ -210,14 +218,49 @@ def check_shims() -> list[Finding]:
 
 
 def check_devices() -> list[Finding]:
-    """The devices TensorFlow sees."""
-    try:
-        import tensorflow as tf
+    """The devices a run would use, and the packages that reach them."""
+    from mtmoe.engine import hardware
+    from mtmoe.engine.plugins import plugins
 
-        devices = tf.config.list_physical_devices()
-    except Exception as error:  # reported in full by check_imports
-        return [Finding(f"unknown: {type(error).__name__}", is_essential=True)]
-    return [Finding(f"{device.device_type} {device.name}") for device in devices]
+    installed = [plugin for plugin in plugins().values() if plugin.version]
+    findings = [describe_plugin(plugin) for plugin in installed]
+    try:
+        found = hardware.find_devices(seconds=SECONDS_FOR_DEVICES)
+    except HardwareError as error:
+        return [*findings, Finding(str(error), DEVICES_HELP, is_essential=True)]
+    for devices in found:
+        memory = devices.memory_bytes
+        room = f", {memory / 1024**3:.2f} GiB each" if memory else ""
+        findings.append(
+            Finding(f"{devices.count} x {devices.platform} ({devices.kind}){room}")
+        )
+    platforms = {devices.platform for devices in found}
+    for kind, extra, attached in (
+        ("tpu", "tpu", hardware.attached_tpus()),
+        ("gpu", "cuda12", hardware.attached_gpus()),
+    ):
+        if attached and kind not in platforms:
+            names = ", ".join(f"{count} x {name}" for name, count in attached)
+            findings.append(
+                Finding(
+                    f"{names} plugged in, and JAX does not see it",
+                    plugins()[PLUGINS[extra]].install,
+                )
+            )
+    return findings
+
+
+def describe_plugin(plugin: Plugin) -> Finding:
+    """Says whether a package that reaches an accelerator goes with jax."""
+    if plugin.fits:
+        return Finding(f"{plugin.name} {plugin.version}, which goes with jax")
+    wanted = f"wants {plugin.wanted}" if plugin.wanted else "has no use for it"
+    return Finding(
+        f"{plugin.name} {plugin.version} does not go with the installed jax, which "
+        f"{wanted}",
+        plugin.install,
+        is_essential=True,
+    )
 
 
 def check_corpora() -> list[Finding]:
@@ -261,6 +304,7 @@ def check_storage() -> list[Finding]:
     mend = "free some room, or: export MTMOE_CACHE=/a/folder/on/a/larger/disk"
     return [
         Finding(f"cache folder {folder}"),
+        Finding(f"compiled programs in {folder / COMPILED}"),
         Finding(
             f"{free / 1024**3:.1f} GiB free", mend if free < LOW_DISK_BYTES else ""
         ),

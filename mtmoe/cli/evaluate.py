@@ -26,6 +26,7 @@ from absl import flags
 
 from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.runtime import prepare_runtime
+from mtmoe.engine.processes import refuse_several_processes
 from mtmoe.errors import MtmoeError
 from mtmoe.ranges import Count
 
@@ -77,6 +78,7 @@ def run(argv: list[str]) -> int:
     for other in ("mixture", "split"):
         if FLAGS[other].value and FLAGS.text_dir:
             raise MtmoeError(f"give --{other} or --text_dir, not both")
+    refuse_several_processes("evaluate")
     prepare_runtime()
     from mtmoe.evaluate.run import EvaluationRequest, evaluate
 

@@ -16,12 +16,14 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
 from absl import flags
 
 from mtmoe import __version__
+from mtmoe.engine.processes import current
 from mtmoe.errors import MtmoeError, UnknownNameError, nearest_names
 
 COMMANDS = {
@@ -35,8 +37,10 @@ COMMANDS = {
     "evaluate": "score a model in every language on held-out text",
     "predict": "fill the <extra_id_N> blanks of a text",
     "report": "write the report of a model folder",
+    "checkpoints": "list, verify, compare and average checkpoints",
     "import": "make a checkpoint of a Hugging Face T5, mT5 or Switch Transformer",
     "export": "write a model folder in Hugging Face's format",
+    "program": "export a training step that JAX alone can run, on any device",
 }
 # `import` is no name of a module.
 _MODULES = {"import": "import_model", "export": "export_model"}
@@ -83,17 +87,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         return _run_command(arguments)
     except KeyboardInterrupt:
-        print("\nmtmoe: interrupted", file=sys.stderr)
-        return INTERRUPTED_STATUS
+        print(file=sys.stderr)
+        return _failed("interrupted", INTERRUPTED_STATUS)
     except BrokenPipeError:  # `mtmoe ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        current().leave(128 + signal.SIGPIPE, "nobody reads its output any more")
         return 128 + signal.SIGPIPE
     except MtmoeError as error:
-        print(f"mtmoe: {error}", file=sys.stderr)
-        return _status(error)
+        return _failed(str(error), _status(error))
     except OSError as error:
-        print(f"mtmoe: {_in_words(error)}", file=sys.stderr)
-        return _status(error)
+        return _failed(_in_words(error), _status(error))
+    except Exception as error:
+        if current().count == 1:
+            raise
+        current().note_failure(error)
+        trace = "".join(traceback.format_exception(error))
+        return _failed(f"{type(error).__name__}: {error}", 1, trace)
+
+
+def _failed(reason: str, status: int, trace: str = "") -> int:
+    """Says what went wrong, to the other processes of the run too."""
+    current().complain(f"{reason}\n{trace}".strip())
+    current().leave(status, reason)
+    return status
 
 
 def _status(error: BaseException) -> int:
@@ -138,7 +154,9 @@ def _run_command(arguments: list[str]) -> int:
         if {"--help", "-h", "-help"} & set(arguments[1:]):
             print(_help(name, module, own))
             return 0
-        return int(module.run(_parse(arguments, own)))
+        status = int(module.run(_parse(arguments, own)))
+        current().leave(status)
+        return status
     finally:
         for flag in set(flags.FLAGS) - known:
             delattr(flags.FLAGS, flag)

@@ -31,6 +31,7 @@ from absl import flags
 
 from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.runtime import prepare_runtime
+from mtmoe.engine.processes import refuse_several_processes
 from mtmoe.errors import MtmoeError
 from mtmoe.ranges import Count, Natural, NonNegative, Positive, Seed, Share
 
@@ -73,6 +74,7 @@ def run(argv: list[str]) -> int:
         raise MtmoeError(
             "--checkpoint=all is for evaluate; give latest, best or a step"
         )
+    refuse_several_processes("predict")
     prepare_runtime()
     from mtmoe.evaluate.predictions import PredictionRequest, predict
 

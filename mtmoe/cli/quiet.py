@@ -25,7 +25,7 @@ _LAST_LINE = b"\0end of what is forwarded\n"
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and SeqIO, and lets TensorFlow look for its devices.
+    """Imports TensorFlow and SeqIO, and keeps TensorFlow away from GPUs and TPUs.
 
     Some lines are written before any log level is heard. They go to a file meanwhile,
     which is shown if the import fails.
@@ -35,9 +35,10 @@ def import_tensorflow() -> None:
     os.environ[LOG_LEVEL] = "2"
     with _silent(), _without_garbage_collection():
         import seqio  # noqa: F401  (it imports further libraries that write)
-        import tensorflow as tf
 
-        tf.config.list_physical_devices()
+        from mtmoe.mesh.host import keep_tensorflow_on_the_host
+
+        keep_tensorflow_on_the_host()  # what it says of devices is kept back too
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from mtmoe.config.in_force import (
     resolve,
 )
 from mtmoe.config.registry import Configurable, find, is_constant
+from mtmoe.config.retired import advice
 from mtmoe.config.statements import Binding, Macro, Reference
 from mtmoe.config.value_types import matches, type_name
 from mtmoe.errors import ConfigError, UnknownNameError, nearest_names
@@ -158,6 +159,8 @@ def _hint(annotation: Any, value: Any) -> str:
 
 
 def _unknown_parameter(configurable: Configurable, name: str, where: str) -> str:
+    if replaced_by := advice(configurable.selector, name):
+        return f"{configurable.selector}.{name} is gone: {replaced_by} ({where})"
     allowed = list(configurable.parameters)
     nearest = nearest_names(name, allowed)
     message = f"{configurable.selector} has no parameter {name!r}"

@@ -24,6 +24,7 @@ import gin
 from mtmoe.config import check, total_steps
 from mtmoe.config.in_force import InForce, Key, resolve
 from mtmoe.config.registry import find, import_rooms
+from mtmoe.config.retired import without_retired
 from mtmoe.config.statements import (
     Binding,
     Import,
@@ -105,7 +106,8 @@ def load_config(
       gin_files: looked up in the current folder, then in `gin_directory()`, as are the
         files they include.
       gin_params: single statements, after the files; they win.
-      model_dir: a model folder whose `config.gin` comes before the files.
+      model_dir: a model folder whose `config.gin` comes before the files; parameters
+        that are retired since it was written are left out of it.
       roots: configurables the command calls itself, which must be complete.
 
     Raises:
@@ -165,6 +167,7 @@ def read_config(
     reader = StatementReader([Path.cwd(), gin_directory()])
     if model_dir is not None:
         reader.read_file(str(_config_file(Path(model_dir))), own=False)
+    of_folder = len(reader.statements)
     for name in gin_files:
         reader.read_file(name)
     for parameter in gin_params:
@@ -176,7 +179,9 @@ def read_config(
         if isinstance(statement, Import) and statement.module not in imports:
             imports[statement.module] = None
             unreadable += _import(statement)
-    bindings = [s for s in reader.statements if isinstance(s, Binding)]
+    statements = without_retired(reader.statements[:of_folder])
+    statements += reader.statements[of_folder:]
+    bindings = [s for s in statements if isinstance(s, Binding)]
     bindings += total_steps.following(bindings)
     if unreadable:  # what is missing or unused cannot be told from a part
         found = check.statement_problems(bindings)
@@ -189,11 +194,14 @@ def read_config(
 def resolved_bindings(text: str, origin: str) -> dict[str, str]:
     """Returns what a flat config binds, macros replaced by their values.
 
+    Parameters that are retired since it was written are left out.
+
     Args:
       text: a config as `Config.text` has it.
       origin: the file it is from, for errors.
     """
-    bindings = [s for s in read_text(text, origin) if isinstance(s, Binding)]
+    statements = without_retired(read_text(text, origin))
+    bindings = [s for s in statements if isinstance(s, Binding)]
     macros = {b.macro_name: b.value for b in bindings if b.is_macro}
     resolved = {}
     for binding in bindings:

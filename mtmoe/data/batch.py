@@ -1,7 +1,7 @@
 """What a training batch is, for an encoder-decoder and for a decoder alone.
 
-Legend: B rows of this host, L inputs length (or any length), T targets length, S most
-segments of a row.
+Legend: B rows that are built here, L inputs length (or any length), T targets length,
+S most segments of a row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Int32Array = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Batch:
-    """One training batch, of one host.
+    """One training batch, or some rows of it.
 
     An example is a segment of a row: its inputs lie where `inputs_segments` has its
     number, its targets where `targets_segments` has it. Padding is where that is 0.
@@ -30,7 +30,9 @@ class Batch:
       segment_task: int32 [B, S]: number in `TrainingBatches.task_names` of the task of
         segment s + 1; -1 where the row has no such segment.
       bad_rows: examples left empty because their record is damaged, by task; tasks
-        without one are not in it.
+        without one are not in it. Of counted rows alone.
+      counted: bool [B], the rows that are counted here; None: all. Where several
+        processes hold a row, one counts it.
     """
 
     inputs: Int32Array
@@ -39,6 +41,7 @@ class Batch:
     targets_segments: Int32Array
     segment_task: Int32Array
     bad_rows: Mapping[str, int]
+    counted: npt.NDArray[np.bool_] | None = None
 
     @property
     def inputs_positions(self) -> Int32Array:
@@ -62,19 +65,25 @@ class Batch:
 
     @property
     def num_tokens(self) -> int:
-        """Inputs and targets without padding."""
-        inputs = np.count_nonzero(self.inputs_segments)
-        return int(inputs + np.count_nonzero(self.targets_segments))
+        """Inputs and targets without padding, of counted rows."""
+        segments = (self.inputs_segments, self.targets_segments)
+        return sum(_num_tokens(part, self.counted) for part in segments)
+
+    @property
+    def num_places(self) -> int:
+        """Inputs and targets, padding included, of counted rows."""
+        length = self.inputs.shape[1] + self.targets.shape[1]
+        return length * _num_rows(self.inputs, self.counted)
 
     @property
     def padding_fraction(self) -> float:
-        """Fraction of all inputs and targets places that hold padding."""
-        return 1.0 - self.num_tokens / (self.inputs.size + self.targets.size)
+        """Fraction of the places of counted rows that hold padding."""
+        return padding_fraction(self.num_tokens, self.num_places)
 
 
 @dataclass(frozen=True)
 class DecoderBatch:
-    """One training batch for a decoder alone, of one host.
+    """One training batch for a decoder alone, or some rows of it.
 
     A segment is an example's inputs and behind them its targets.
 
@@ -85,6 +94,7 @@ class DecoderBatch:
       prefix: int32 [B, T]: 1 on a segment's inputs, which may be seen from all of them.
       loss_weights: float32 [B, T]: 1 on a segment's targets and their EOS.
       bad_rows: as in `Batch`.
+      counted: as in `Batch`.
     """
 
     tokens: Int32Array
@@ -93,6 +103,7 @@ class DecoderBatch:
     prefix: Int32Array
     loss_weights: npt.NDArray[np.float32]
     bad_rows: Mapping[str, int]
+    counted: npt.NDArray[np.bool_] | None = None
 
     @property
     def positions(self) -> Int32Array:
@@ -106,13 +117,18 @@ class DecoderBatch:
 
     @property
     def num_tokens(self) -> int:
-        """Inputs and targets without padding."""
-        return int(np.count_nonzero(self.segments))
+        """Inputs and targets without padding, of counted rows."""
+        return _num_tokens(self.segments, self.counted)
+
+    @property
+    def num_places(self) -> int:
+        """Places, padding included, of counted rows."""
+        return self.tokens.shape[1] * _num_rows(self.tokens, self.counted)
 
     @property
     def padding_fraction(self) -> float:
-        """Fraction of all places that hold padding."""
-        return 1.0 - self.num_tokens / self.segments.size
+        """Fraction of the places of counted rows that hold padding."""
+        return padding_fraction(self.num_tokens, self.num_places)
 
 
 def segment_positions(segments_BL: Int32Array) -> Int32Array:
@@ -144,3 +160,19 @@ def segment_values(segments_BL: Int32Array, values_BS: Int32Array) -> Int32Array
     """
     values_BL = np.take_along_axis(values_BS, np.maximum(segments_BL - 1, 0), axis=1)
     return np.where(segments_BL > 0, values_BL, -1).astype(np.int32)
+
+
+def padding_fraction(num_tokens: int, num_places: int) -> float:
+    """Returns the fraction of places that hold padding; 0 of no place."""
+    return 1.0 - num_tokens / num_places if num_places else 0.0
+
+
+def _num_tokens(
+    segments_BL: Int32Array, counted_B: npt.NDArray[np.bool_] | None
+) -> int:
+    counted = segments_BL if counted_B is None else segments_BL[counted_B]
+    return int(np.count_nonzero(counted))
+
+
+def _num_rows(array_BL: Int32Array, counted_B: npt.NDArray[np.bool_] | None) -> int:
+    return len(array_BL) if counted_B is None else int(np.count_nonzero(counted_B))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import bisect
 import collections
+import copy
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from mtmoe.data.batch import Batch, DecoderBatch
 from mtmoe.data.batch_layout import lay_out_joined, lay_out_pairs
+from mtmoe.data.built_rows import BuiltRows
 from mtmoe.data.mixing.rates import task_rates
 from mtmoe.data.mixing.stages import stages_of
 from mtmoe.data.mixture_rows import Group, MixtureRows
@@ -86,8 +88,6 @@ class TrainingBatches:
         seed: int,
         split: str = "train",
         packing: Packing | None = None,
-        host: int = 0,
-        num_hosts: int = 1,
         max_epochs: float | None = None,
         steps: int | None = None,
     ):
@@ -101,25 +101,21 @@ class TrainingBatches:
           seed: keys the schedule, the order of each task's rows and the noise.
           split: split of every task.
           packing: how examples are packed; None: each has a row of its own.
-          host: which part of the global batch to build, from 0.
-          num_hosts: parts of the global batch; it must divide `batch_size`.
           max_epochs: most passes over a task in `steps` steps; None: any number.
           steps: steps of the run, needed for `max_epochs` alone.
 
         Raises:
           UnknownNameError: no such mixture, or a task without that split.
-          ConfigError: rates, lengths, features, vocabularies or hosts that do not fit,
+          ConfigError: rates, lengths, features or vocabularies that do not fit,
             packing of a task that is not cached, or more passes than `max_epochs`.
           CorpusError: an empty task or a token outside the vocabulary.
         """
         check_number("batch_size", batch_size, Count)
         check_number("seed", seed, Seed)
         check_number("max_epochs", max_epochs, Positive | None)
-        _check_hosts(batch_size, host, num_hosts)
         self._lengths = check_lengths(lengths)
         self._batch_size = batch_size
-        self._host = host
-        self._host_rows = batch_size // num_hosts
+        self._own = BuiltRows.of(batch_size, range(batch_size))
         self.stages = stages_of(mixture)
         self._schedule = StagedSchedule(
             [
@@ -151,8 +147,29 @@ class TrainingBatches:
         if max_epochs is not None:
             self._check_epochs(max_epochs, steps)
 
+    def of_rows(
+        self,
+        rows: Sequence[int] | Int64Array,
+        counted: Sequence[int] | Int64Array | None = None,
+    ) -> TrainingBatches:
+        """Returns the same batches, of which some rows are built alone.
+
+        Of other rows nothing is read but what packing needs, the sizes.
+
+        Args:
+          rows: numbers of the rows, increasing.
+          counted: those of them that count, so that what several processes count adds
+            up to the whole batch; None: all of them.
+
+        Raises:
+          ConfigError: rows that are not of the batch, or do not increase.
+        """
+        part = copy.copy(self)
+        part._own = BuiltRows.of(self._batch_size, rows, counted)
+        return part
+
     def batch(self, step: int) -> Batch | DecoderBatch:
-        """Builds this host's rows of a step.
+        """Builds the rows of a step that were asked for.
 
         The cost does not depend on `step`, but for tasks that are not cached: their
         examples are read forward, and from the beginning for an earlier step.
@@ -177,7 +194,7 @@ class TrainingBatches:
         """
         # What is not cached may be slow: a batch is not to wait for the next ones.
         rows_together = 1 if self._rows.streamed else _ROWS_TOGETHER
-        steps = max(rows_together // self._host_rows, 1)
+        steps = max(rows_together // len(self._own.rows), 1)
         workers = os.cpu_count() or 1
         streams = self._rows.streams()
         pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
@@ -253,7 +270,7 @@ class TrainingBatches:
         return PackedSchedule(self._schedule, sizes, capacity, packing.open_bins)
 
     def _plan(self, first_step: int, num_steps: int) -> _Plan:
-        """Returns which examples this host's rows of some steps hold."""
+        """Returns which examples the rows asked for of some steps hold."""
         first = first_step * self._batch_size
         end = first + num_steps * self._batch_size
         if self._packed is None:
@@ -264,20 +281,16 @@ class TrainingBatches:
         step_N, place_N = np.divmod(row_N, self._batch_size)
         segments_K = np.ones(num_steps, np.int64)
         np.maximum.at(segments_K, step_N, segment_N)
-        place_N = place_N - self._host * self._host_rows
-        mine = np.flatnonzero((place_N >= 0) & (place_N < self._host_rows))
-        return _Plan(
-            segments_K,
-            (step_N * self._host_rows + place_N)[mine],
-            segment_N[mine],
-            task_N[mine],
-            counter_N[mine],
-        )
+        place_N = self._own.places[place_N]
+        mine = np.flatnonzero(place_N >= 0)
+        row_N = (step_N * len(self._own.rows) + place_N)[mine]
+        return _Plan(segments_K, row_N, segment_N[mine], task_N[mine], counter_N[mine])
 
     def _build(self, plan: _Plan, streamed: list[Group]) -> list[Batch | DecoderBatch]:
         """Builds the batches of a plan's steps."""
         groups = self._rows.examples(plan.task, plan.counter, streamed)
-        num_rows = len(plan.most_segments) * self._host_rows
+        rows_a_step = len(self._own.rows)
+        num_rows = len(plan.most_segments) * rows_a_step
         segment_task = np.full((num_rows, plan.most_segments.max()), -1, np.int32)
         segment_task[plan.row, plan.segment - 1] = plan.task
         bad_rows_K = self._bad_rows(plan, groups)
@@ -288,11 +301,12 @@ class TrainingBatches:
         kind = DecoderBatch if decoder_alone else Batch
         batches = []
         for number, segments in enumerate(plan.most_segments):
-            own = slice(number * self._host_rows, (number + 1) * self._host_rows)
+            own = slice(number * rows_a_step, (number + 1) * rows_a_step)
             batch = kind(
                 **{name: array[own] for name, array in arrays.items()},
                 segment_task=np.ascontiguousarray(segment_task[own, :segments]),
                 bad_rows=bad_rows_K[number],
+                counted=self._own.counted,
             )
             batches.append(batch)
         return batches
@@ -304,7 +318,9 @@ class TrainingBatches:
         ]
         for places, examples in groups:
             for place in places[examples.bad]:
-                step = plan.row[place] // self._host_rows
+                step, row = divmod(int(plan.row[place]), len(self._own.rows))
+                if self._own.counted is not None and not self._own.counted[row]:
+                    continue
                 counts_K[step][self.task_names[plan.task[place]]] += 1
         return [dict(sorted(counts.items())) for counts in counts_K]
 
@@ -344,12 +360,12 @@ class TrainingBatches:
 
 
 class _Plan(NamedTuple):
-    """The examples of this host's rows of K steps, in order.
+    """The examples of the rows asked for of K steps, row by row.
 
     Attributes:
       most_segments: int64 [K], most segments of a row in each step's global batch; at
         least 1.
-      row: int64 [N], row of each example among all rows of this host and these steps.
+      row: int64 [N], row of each example among all rows asked for of these steps.
       segment: int64 [N], its segment, from 1.
       task: int64 [N], number of its task.
       counter: int64 [N], its counter in that task.
@@ -367,15 +383,3 @@ class _Fed(NamedTuple):
 
     plan: _Plan
     streamed: list[Group]
-
-
-def _check_hosts(batch_size: int, host: int, num_hosts: int) -> None:
-    if num_hosts < 1 or batch_size % num_hosts:
-        raise ConfigError(
-            f"num_hosts is {num_hosts}; it must divide the batch size of {batch_size}"
-        )
-    if not 0 <= host < num_hosts:
-        raise ConfigError(
-            f"host is {host}; with {num_hosts} it must be 0 or more, and "
-            f"below {num_hosts}"
-        )

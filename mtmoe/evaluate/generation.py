@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import ConfigError
 from mtmoe.evaluate.losses import assign_weights
 from mtmoe.evaluate.progress import BatchProgress
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.model.decoding.generate import generation_builder
 from mtmoe.model.decoding.scoring import scoring_builder
 from mtmoe.model.decoding.strategies import Strategy
@@ -61,9 +61,8 @@ class Generator:
         self._inputs_length = lengths.get("inputs", lengths["targets"])
         self._batch_size = batch_size or run.batch_size
         self._program = MeshProgram(
-            run.layout,
+            run.layout.without("length"),  # one token at a time
             run.seed if seed is None else seed,
-            run.jit_compile,
             run.precision,
         )
         self._generate = self._program.function(
@@ -103,7 +102,7 @@ class Generator:
                     np.asarray(keys, np.int32)[rows], (0, filler), constant_values=-1
                 ),
             )
-            decoded.append(outputs["tokens"].numpy()[: len(rows)])
+            decoded.append(np.asarray(outputs["tokens"])[: len(rows)])
         return np.concatenate(decoded)
 
     def predict_fn(
@@ -145,7 +144,7 @@ class TargetScorer:
         }
         self._batch_size = run.batch_size
         self._program = MeshProgram(
-            run.layout, run.seed, run.jit_compile, run.precision
+            run.layout.without("length"), run.seed, run.precision
         )
         self._score = self._program.function(
             scoring_builder(run.model),
@@ -181,7 +180,7 @@ class TargetScorer:
                 inputs=np.pad(inputs[rows], padding),
                 targets=np.pad(targets[rows], padding),
             )
-            by_token = outputs["token_log_likelihood"].numpy()[: len(rows)]
+            by_token = np.asarray(outputs["token_log_likelihood"])[: len(rows)]
             scores.append(by_token.astype(np.float64).sum(axis=1))
         return np.concatenate(scores)
 

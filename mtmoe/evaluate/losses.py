@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mtmoe.data.evaluation_examples import EvaluationExamples, concatenated
+from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import CheckpointError
 from mtmoe.evaluate.examples import TaskExamples
 from mtmoe.evaluate.joined_rows import join_rows
 from mtmoe.evaluate.progress import BatchProgress
 from mtmoe.evaluate.step import evaluation_features, evaluation_step_builder
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.train.settings import TrainingRun
 
 
@@ -67,9 +67,7 @@ class Scorer:
         Args:
           run: the run as it was trained; its batch size and layout are used.
         """
-        self._program = MeshProgram(
-            run.layout, run.seed, run.jit_compile, run.precision
-        )
+        self._program = MeshProgram(run.layout, run.seed, run.precision)
         self._batch_size = run.batch_size
         self._joined_length = None if run.model.takes_inputs else run.lengths["targets"]
         self._step = self._program.function(
@@ -132,7 +130,7 @@ class Scorer:
             features = joined.features
         padded = {name: np.pad(value, padding) for name, value in features.items()}
         outputs = {
-            name: value.numpy()[:size]
+            name: np.asarray(value)[:size]
             for name, value in self._step(0, **padded).items()
         }
         if joined is not None:

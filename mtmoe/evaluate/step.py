@@ -8,10 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from mtmoe.mesh.build import Build, Built, Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.lookup import label_cross_entropy
-from mtmoe.mesh.program import Build, Built, Features
 from mtmoe.model.features import Tokens, import_features, import_segmented_features
 from mtmoe.model.moe.layer import PACKED_PRIORITY, ROW_PRIORITY, MixtureOfExperts
 from mtmoe.model.transformer import Transformer

@@ -21,6 +21,8 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.python.framework import ops, tensor_conversion_registry
 
+from mtmoe.mesh.host import keep_tensorflow_on_the_host
+
 _ESTIMATOR = "tensorflow.compat.v1.estimator"
 
 
@@ -95,6 +97,7 @@ SHIMS: tuple[Shim, ...] = (
     ),
 )
 
+keep_tensorflow_on_the_host()
 for _shim in SHIMS:
     if _shim.needed():
         _shim.apply()

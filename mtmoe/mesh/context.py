@@ -9,12 +9,32 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from mtmoe.mesh.build import Feature
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.feature_import import FeatureArguments
 from mtmoe.mesh.initializers import Initializer
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.random import Rows, StatelessUniform, name_key
 
 _ROW_DIMENSIONS = ("batch", "batch_unsplit")
+
+
+@dataclasses.dataclass(frozen=True)
+class InitialValue:
+    """What a variable is before anything is assigned to it.
+
+    Attributes:
+      initializer: draws it.
+      key: two 32-bit words that the draw hangs on.
+    """
+
+    initializer: Initializer
+    key: tuple[int, int]
+
+
+def _no_initial_value(shape: object, dtype: object = None) -> object:
+    """Mesh TensorFlow wants an initializer; `InitialValue` has the real one."""
+    raise AssertionError("a variable of a mesh program is an argument")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +49,14 @@ class GraphContext:
       activation_dtype: dtype in which variables are read and activations computed.
       router_dtype: dtype of a router's variables, logits and all that follows.
       layout: the mesh's shape and rules, for what must know how a dimension is split.
-      compiled: whether XLA compiles the graph; some operations are there only then.
       recompute_layers: whether the backward pass computes the insides of layers again
         rather than keep them; see `mtmoe.mesh.recompute`.
       microbatch: int32 scalar, the number from 0 of the part of the batch that is being
         computed; None where the batch is in one piece.
-      microbatches: how many parts the batch has.
+      microbatches: how many parts the batch has, those side by side included.
+      outer_parts: how many of them are computed side by side; see `mtmoe.mesh.outer`.
+      arguments: the features that have been laid out, and how.
+      initial_values: of the variables, by full name.
     """
 
     mesh: mtf.Mesh
@@ -44,10 +66,12 @@ class GraphContext:
     activation_dtype: tf.DType = tf.float32
     router_dtype: tf.DType = tf.float32
     layout: Layout = Layout()  # noqa: RUF009  (frozen)
-    compiled: bool = False
     recompute_layers: bool = False
     microbatch: mtf.Tensor | None = None
     microbatches: int = 1
+    arguments: FeatureArguments = dataclasses.field(default_factory=FeatureArguments)
+    initial_values: dict[str, InitialValue] = dataclasses.field(default_factory=dict)
+    outer_parts: int = 1
     _drawn: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     @functools.cached_property
@@ -70,8 +94,24 @@ class GraphContext:
         prefix = tf.compat.v1.get_variable_scope().name
         return f"{prefix}/{name}" if prefix else name
 
-    def import_tensor(self, tensor: tf.Tensor, shape: mtf.Shape) -> mtf.Tensor:
-        """Lays a `tf.Tensor` out on the mesh; its shape must be `shape`."""
+    def import_tensor(
+        self, tensor: tf.Tensor | Feature, shape: mtf.Shape
+    ) -> mtf.Tensor:
+        """Lays a tensor out on the mesh.
+
+        Args:
+          tensor: a feature, of which each processor is then given its own slice; or a
+            tensor that is the same on every processor.
+          shape: named dimensions, of the tensor's sizes. A feature may also be laid out
+            as the array of these sizes that holds the same numbers in the same order.
+
+        Raises:
+          ValueError: the sizes differ, or the feature was laid out in another way.
+        """
+        if isinstance(tensor, Feature):
+            return self.arguments.lay_out(
+                self.mesh, self.layout, tensor, mtf.Shape(shape)
+            )
         return mtf.import_tf_tensor(self.mesh, tensor, mtf.Shape(shape))
 
     def variable(
@@ -98,19 +138,22 @@ class GraphContext:
         Raises:
           ValueError: the graph reads it in another dtype already.
         """
-        key = name_key(self.seed, self.full_name(name))
+        full_name = self.full_name(name)
+        self.initial_values.setdefault(
+            full_name, InitialValue(initializer, name_key(self.seed, full_name))
+        )
         read = dtype or (self.activation_dtype if trainable else tf.float32)
         value = mtf.get_variable(
             self.mesh,
             name,
             mtf.Shape(shape),
             dtype=mtf.VariableDType(tf.float32, tf.float32, read),
-            initializer=lambda sizes, dtype=tf.float32: initializer(sizes, key),
+            initializer=_no_initial_value,
             trainable=trainable,
         )
         if value.dtype != read:
             raise ValueError(
-                f"the variable {self.full_name(name)!r} is read in {value.dtype.name} "
+                f"the variable {full_name!r} is read in {value.dtype.name} "
                 f"already, and here in {read.name}"
             )
         return value

@@ -163,7 +163,7 @@ def _take_weighted_rows(
     def take(y: tf.Tensor, weights: tf.Tensor, slot: tf.Tensor) -> tf.Tensor:
         feature_sizes = y.shape[rank + 2 :]
         rows_GAF = _gather(
-            tf.cast(_rows(y, rank, feature_sizes), tf.float32),
+            _rows(y, rank, feature_sizes),
             _flat(slot, rank),
             slots.num_slots,
             _flat(weights, rank),
@@ -346,7 +346,7 @@ def _gather(
     limit: int,
     weights_GI: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Rows by index, times their weights; zeros where the index is `limit`.
+    """Rows by index, times their weights in float32; zeros where the index is `limit`.
 
     With fewer rows than `limit`, indices are taken modulo their number: the choices of
     one token share its row.
@@ -357,7 +357,7 @@ def _gather(
     if num_rows != limit:
         row_GI %= num_rows
     rows_GIF = tf.gather(x_GRF, row_GI, batch_dims=1)
-    if weights_GI is not None:
-        rows_GIF *= weights_GI[..., tf.newaxis]
+    if weights_GI is not None:  # rows are fetched in their own, perhaps smaller dtype
+        rows_GIF = tf.cast(rows_GIF, tf.float32) * weights_GI[..., tf.newaxis]
     # A selection, not a product: what is not finite must not reach empty slots.
-    return tf.where(is_row_GI[..., tf.newaxis], rows_GIF, tf.zeros([], x_GRF.dtype))
+    return tf.where(is_row_GI[..., tf.newaxis], rows_GIF, tf.zeros([], rows_GIF.dtype))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import gin
 
@@ -17,25 +19,31 @@ class Layout:
     """A mesh of processors and the rules that lay tensors out on it.
 
     Attributes:
-      mesh_shape: named mesh dimensions and their sizes, "batch:2;model:2"; empty for
-        one processor.
-      layout_rules: tensor dimension to mesh dimension, "batch:batch;d_ff:model"; a
+      mesh_shape: named mesh dimensions and their sizes, "data:2;model:2", or the same
+        as a mapping, `{"data": 2, "model": 2}`; empty for one processor.
+      layout_rules: tensor dimension to mesh dimension, "batch:data;d_ff:model"; a
         dimension that is not named is replicated.
-      devices: one TensorFlow device name per processor, in row-major order; empty to
-        take the host's CPU, divided into one logical device a processor.
 
     Raises:
-      LayoutError: the strings do not parse, or the devices are not as many as the
-        processors.
+      LayoutError: the strings do not parse.
       UnknownNameError: a rule names a mesh dimension that is not in `mesh_shape`.
     """
 
-    mesh_shape: str = ""
+    mesh_shape: Any = ""  # a string once made
     layout_rules: str = ""
-    devices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Checks the three fields against one another."""
+        """Checks the fields against one another."""
+        if isinstance(self.mesh_shape, Mapping):
+            sizes = ";".join(f"{name}:{size}" for name, size in self.mesh_shape.items())
+            object.__setattr__(self, "mesh_shape", sizes)
+        named = [name for name, _ in self._pairs("layout_rules", self.layout_rules)]
+        for name in sorted({name for name in named if named.count(name) > 1}):
+            raise LayoutError(
+                f"Layout.layout_rules {self.layout_rules!r} names {name!r} twice; one "
+                "mesh dimension splits a dimension (outer_batch splits the batch over "
+                "a second one)"
+            )
         dimensions = [name for name, _ in self._pairs("mesh_shape", self.mesh_shape)]
         for _, size in self._pairs("mesh_shape", self.mesh_shape):
             if not size.isdecimal() or int(size) < 1:
@@ -50,11 +58,6 @@ class Layout:
                 raise UnknownNameError(
                     "mesh dimension", mesh_dimension, dimensions, "Layout.layout_rules"
                 )
-        if self.devices and len(self.devices) != self.size:
-            raise LayoutError(
-                f"Layout.devices names {len(self.devices)} devices, the mesh "
-                f"{self.mesh_shape!r} has {self.size} processors"
-            )
 
     @staticmethod
     def _pairs(field: str, text: str) -> list[tuple[str, str]]:
@@ -93,8 +96,44 @@ class Layout:
         """The layout rules: tensor dimension and mesh dimension of each."""
         return self._pairs("layout_rules", self.layout_rules)
 
+    def axis(self, dimension: str) -> str | None:
+        """The mesh dimension that splits the tensor dimension, None if none does."""
+        return dict(self.rule_pairs).get(dimension)
+
+    def without(self, *dimensions: str) -> Layout:
+        """Returns the layout without the rules for some tensor dimensions."""
+        kept = [f"{d}:{axis}" for d, axis in self.rule_pairs if d not in dimensions]
+        return dataclasses.replace(self, layout_rules=";".join(kept))
+
     def splits(self, dimension: str) -> int:
         """Into how many parts the tensor dimension named `dimension` is split."""
         sizes = dict(self._pairs("mesh_shape", self.mesh_shape))
         rules = dict(self._pairs("layout_rules", self.layout_rules))
         return int(sizes[rules[dimension]]) if dimension in rules else 1
+
+    def split_axes(self, shape: mtf.Shape) -> tuple[str | None, ...]:
+        """Names the mesh dimension that splits each dimension of a tensor, or None."""
+        rules = dict(self._pairs("layout_rules", self.layout_rules))
+        return tuple(rules.get(dimension.name) for dimension in shape.dims)
+
+
+def indivisible(name: str, size: int, axis: str, ways: int) -> str:
+    """Says that a dimension does not divide, and what near it would.
+
+    Args:
+      name: the tensor dimension.
+      size: its size.
+      axis: the mesh dimension that is to split it.
+      ways: the size of that.
+    """
+    below = size // ways * ways
+    good = [str(n) for n in (below, below + ways) if n]
+    counts = [n for n in range(1, size + 1) if size % n == 0]
+    smaller = max(n for n in counts if n < ways or n == 1)
+    larger = [n for n in counts if n > ways][:1]
+    meshes = " or ".join(f"{axis}:{n}" for n in (smaller, *larger))
+    return (
+        f"{name!r} of size {size} does not divide over the {ways} processors of "
+        f"{axis!r}: {size} = {ways} x {size // ways} + {size % ways}; {name} of "
+        f"{' or '.join(good)} would, and so would mesh_shape {meshes}"
+    )

@@ -2,10 +2,79 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
+
+from mtmoe.mesh.compat import mtf
+
+_rounds: contextvars.ContextVar[bool] = contextvars.ContextVar("rounds", default=False)
+_exact: contextvars.ContextVar[bool] = contextvars.ContextVar("exact", default=True)
+
+
+@contextlib.contextmanager
+def exact_products(are_exact: bool) -> Iterator[None]:
+    """Says whether products lowered inside ask for whole factors of float32.
+
+    A CPU has no other products, and runs those that ask for it by a slower path.
+    """
+    token = _exact.set(are_exact)
+    try:
+        yield
+    finally:
+        _exact.reset(token)
+
+
+class RoundingEinsum(mtf.EinsumOperation):
+    """An einsum of float32 whose factors the hardware may round, and so its gradients.
+
+    On a TPU factors are rounded to bfloat16, which is six times as fast; on a GPU to
+    TF32. Sums are float32 all the same. On a CPU nothing is rounded.
+    """
+
+    def gradient(self, grad_ys: list[mtf.Tensor]) -> list[mtf.Tensor]:
+        """The gradients' products are of the same kind."""
+        x, y = self.inputs
+        return [
+            rounding_einsum([grad_ys[0], y], x.shape),
+            rounding_einsum([grad_ys[0], x], y.shape),
+        ]
+
+    def lower(self, lowering: mtf.Lowering) -> None:
+        """Lowers it as any einsum, but for the matrix product."""
+        token = _rounds.set(True)
+        try:
+            super().lower(lowering)
+        finally:
+            _rounds.reset(token)
+
+
+def rounding_einsum(xs: Sequence[mtf.Tensor], output_shape: mtf.Shape) -> mtf.Tensor:
+    """`mtf.einsum` of two tensors as `RoundingEinsum`."""
+    return RoundingEinsum(list(xs), output_shape).outputs[0]
+
+
+def _matmul(
+    x: tf.Tensor, y: tf.Tensor, transpose_a: bool, transpose_b: bool
+) -> tf.Tensor:
+    """`tf.matmul`; factors of float32 stay whole where exact products are asked for.
+
+    By default a TPU rounds them to bfloat16, and a GPU to TF32, before it multiplies.
+    """
+    is_exact = _exact.get() and not _rounds.get() and not tf.executing_eagerly()
+    if x.dtype != tf.float32 or not is_exact:
+        return tf.matmul(x, y, transpose_a=transpose_a, transpose_b=transpose_b)
+    batch, numbers = x.shape.rank - 2, xla.DotDimensionNumbers()
+    numbers.lhs_batch_dimensions.extend(range(batch))
+    numbers.rhs_batch_dimensions.extend(range(batch))
+    numbers.lhs_contracting_dimensions.append(batch + (not transpose_a))
+    numbers.rhs_contracting_dimensions.append(batch + transpose_b)
+    exact = xla.PrecisionConfig(operand_precision=[xla.PrecisionConfig.HIGHEST] * 2)
+    return xla.dot_general(x, y, numbers, exact)
 
 
 def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
@@ -37,7 +106,7 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     # many small matrices are half as fast on ones that are not.
     left, turn_left = _matrices(x, x_labels, batch, x_free, summed, turn=not batch)
     right, turn_right = _matrices(y, y_labels, batch, summed, y_free, turn=True)
-    z = tf.matmul(left, right, transpose_a=turn_left, transpose_b=turn_right)
+    z = _matmul(left, right, turn_left, turn_right)
     labels = batch + x_free + y_free
     z = _reshaped(z, [sizes[label] for label in labels])
     return _transposed(z, "".join(labels), result)

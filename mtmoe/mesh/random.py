@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
@@ -67,6 +68,31 @@ def slice_bits(
     first = tf.stack(begin) if begin else tf.zeros([0], tf.int32)
     bits = _bits_of_shape(tuple(step.shape), tuple(slice_shape))
     return bits(tf.constant(key, tf.uint32), step, first)
+
+
+def numpy_bits(
+    key: tuple[int, int], slice_shape: Sequence[int], begin: Sequence[int]
+) -> npt.NDArray[np.uint32]:
+    """Returns `slice_bits` of step 0, computed by NumPy.
+
+    Args:
+      key: two 32-bit words, from `name_key`.
+      slice_shape: shape of the slice.
+      begin: for each dimension, the slice's first coordinate in the global tensor.
+    """
+    low, high = (_numpy_mix(np.array([word], np.uint32)) for word in key)
+    for first, size in zip(begin, slice_shape, strict=True):
+        coordinate = np.arange(first, first + size, dtype=np.uint32)
+        low = _numpy_mix(low[..., np.newaxis] + coordinate * np.uint32(_GOLDEN))
+        high = _numpy_mix(high[..., np.newaxis] ^ coordinate * np.uint32(_ODD))
+    return _numpy_mix(low + high)[0]
+
+
+def _numpy_mix(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """As `_mix`."""
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return x ^ (x >> np.uint32(16))
 
 
 @functools.cache

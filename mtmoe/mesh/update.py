@@ -1,23 +1,18 @@
 """Reading and writing one place of a dimension at a position known at run time.
 
-Both cost what one place holds, whatever the size of the dimension. XLA updates a slice
-of a loop's state in the buffer it lies in; without XLA rows are scattered into the
-buffer of the tensor written to, where nothing else reads that any more.
+Both cost what one place holds, whatever the size of the dimension: XLA updates a slice
+of a loop's state in the buffer it lies in.
 """
 
 from __future__ import annotations
-
-import math
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
 
 from mtmoe.mesh.compat import mtf
-from mtmoe.mesh.context import GraphContext
 
 
 def write_at(
-    context: GraphContext,
     x: mtf.Tensor,
     value: mtf.Tensor,
     dim: mtf.Dimension,
@@ -26,7 +21,6 @@ def write_at(
     """Returns `x` with `value` at one place of a dimension; no gradient.
 
     Args:
-      context: graph being built.
       x: any tensor with `dim`, which may not be split over the mesh.
       value: the shape of `x`, with a dimension of the same name and of size 1 in place
         of `dim`.
@@ -37,9 +31,8 @@ def write_at(
       A tensor of the shape of `x`.
     """
     axis = x.shape.dims.index(dim)
-    update = _update_slice if context.compiled else _scatter_rows
     return mtf.slicewise(
-        lambda x, value, position: update(x, value, position, axis),
+        lambda x, value, position: _update_slice(x, value, position, axis),
         [x, value, position],
         output_shape=x.shape,
         output_dtype=x.dtype,
@@ -87,23 +80,5 @@ def _corner(position: tf.Tensor, axis: int, rank: int) -> tf.Tensor:
 def _update_slice(
     x: tf.Tensor, value: tf.Tensor, position: tf.Tensor, axis: int
 ) -> tf.Tensor:
-    """One dynamic-update-slice; the operation exists under XLA alone."""
+    """One dynamic-update-slice."""
     return xla.dynamic_update_slice(x, value, _corner(position, axis, x.shape.rank))
-
-
-def _scatter_rows(
-    x: tf.Tensor, value: tf.Tensor, position: tf.Tensor, axis: int
-) -> tf.Tensor:
-    """Scatters one row for each place of the dimensions before `axis`.
-
-    The tensor is looked at as a list of rows, which copies nothing.
-    """
-    before, size = math.prod(x.shape[:axis]), x.shape[axis]
-    width = math.prod(x.shape[axis + 1 :])
-    index = tf.range(before)[:, tf.newaxis] * size + position
-    rows = tf.tensor_scatter_nd_update(
-        tf.reshape(x, [before * size, width]),
-        index,
-        tf.reshape(value, [before, width]),
-    )
-    return tf.reshape(rows, x.shape)

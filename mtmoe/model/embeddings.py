@@ -10,6 +10,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import truncated_normal
 from mtmoe.mesh.lookup import embedding_lookup
+from mtmoe.mesh.products import rounding_einsum
 from mtmoe.model.initialization import scaled_normal
 from mtmoe.ranges import Count, Positive, check_fields
 
@@ -18,7 +19,8 @@ from mtmoe.ranges import Count, Positive, check_fields
 class TokenEmbedding:
     """A table of one vector a token, shared by encoder, decoder and, if tied, logits.
 
-    Gradients of the table and logits are float32 in every precision.
+    Gradients of the table and logits are float32 in every precision. Where activations
+    are bfloat16, the hardware may round the factors of the logits' product to it.
 
     Attributes:
       vocab_size: number of rows, at least the number of token ids.
@@ -70,4 +72,7 @@ class TokenEmbedding:
                 scaled_normal(self.initialization_scale, self.d_model),
                 dtype=tf.float32,
             )
-        return mtf.einsum([x, weights], output_shape=x.shape - d_model + vocab)
+        shape = x.shape - d_model + vocab
+        if context.activation_dtype == tf.float32:
+            return mtf.einsum([x, weights], output_shape=shape)
+        return rounding_einsum([x, weights], shape)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
+from mtmoe.mesh.build import Feature, Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.mesh.program import Features
 from mtmoe.mesh.update import take_at
 
 
@@ -58,18 +59,18 @@ def import_features(context: GraphContext, features: Features) -> tuple[Tokens, 
     return inputs, targets
 
 
-def import_padded(context: GraphContext, ids: tf.Tensor) -> Tokens:
+def import_padded(context: GraphContext, ids: Feature) -> Tokens:
     """Lays out one feature, one example a row.
 
     Args:
       context: graph being built.
       ids: int32 [batch, length], see `before_padding`.
     """
-    nonpadding = tf.cast(before_padding(ids), tf.float32)
-    return Tokens(_import(context, ids), _import(context, nonpadding))
+    laid_out = _import(context, ids)
+    return Tokens(laid_out, before_padding(laid_out))
 
 
-def before_padding(ids: tf.Tensor) -> tf.Tensor:
+def before_padding(ids: mtf.Tensor) -> mtf.Tensor:
     """Returns which ids are tokens: all up to a row's last one that is not 0.
 
     Token 0 before another is a token like any other, as it is in training.
@@ -78,11 +79,13 @@ def before_padding(ids: tf.Tensor) -> tf.Tensor:
       ids: int32 [batch, length], padded with 0 at the end.
 
     Returns:
-      bool [batch, length].
+      float32 [batch, length], 1 for tokens and 0 for padding.
     """
-    places = tf.range(1, ids.shape[1] + 1)
-    last = tf.reduce_max(tf.where(ids != 0, places, 0), axis=1, keepdims=True)
-    return places <= last
+    batch, length = ids.shape.dims
+    places = mtf.range(ids.mesh, length, tf.int32) + 1
+    is_set = mtf.cast(mtf.not_equal(ids, 0), tf.int32)
+    last = mtf.reduce_max(is_set * places, output_shape=mtf.Shape([batch]))
+    return mtf.cast(mtf.less_equal(places, last, output_shape=ids.shape), tf.float32)
 
 
 def import_segmented_features(
@@ -101,7 +104,10 @@ def import_segmented_features(
 
 
 def import_arrays(
-    context: GraphContext, features: Features, microbatches: int = 1
+    context: GraphContext,
+    features: Features,
+    microbatches: int = 1,
+    outer_parts: int = 1,
 ) -> dict[str, mtf.Tensor]:
     """Lays out arrays [batch, length] on the mesh, under their own names.
 
@@ -111,10 +117,12 @@ def import_arrays(
       microbatches: parts that the rows are cut into, in order. With more than one the
         results are [microbatch, batch, length], and only the rows of a part are split
         over the mesh.
+      outer_parts: parts that the rows are cut into before that. With more than one the
+        results have the dimension `outer_batch` in front.
     """
-    return {
-        name: _import(context, array, microbatches) for name, array in features.items()
-    }
+    parts = {"outer_batch": outer_parts, "microbatch": microbatches}
+    outer = [mtf.Dimension(name, count) for name, count in parts.items() if count > 1]
+    return {name: _import(context, array, outer) for name, array in features.items()}
 
 
 def take_microbatch(
@@ -192,17 +200,17 @@ def shift_right(tokens: Tokens) -> mtf.Tensor:
 
 
 def _import(
-    context: GraphContext, array: tf.Tensor, microbatches: int = 1
+    context: GraphContext, array: Feature, outer: Sequence[mtf.Dimension] = ()
 ) -> mtf.Tensor:
     batch, length = array.shape
-    dims = [
-        mtf.Dimension("batch", batch // microbatches),
-        mtf.Dimension("length", length),
-    ]
-    if microbatches > 1:
-        dims.insert(0, mtf.Dimension("microbatch", microbatches))
-        array = tf.reshape(array, [dim.size for dim in dims])
-    return context.import_tensor(array, mtf.Shape(dims))
+    shape = mtf.Shape(
+        [
+            *outer,
+            mtf.Dimension("batch", batch // math.prod(dim.size for dim in outer)),
+            mtf.Dimension("length", length),
+        ]
+    )
+    return context.import_tensor(array, shape)
 
 
 def _is_used(numbers: mtf.Tensor) -> mtf.Tensor:

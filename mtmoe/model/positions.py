@@ -312,15 +312,18 @@ def place_after(visible: mtf.Tensor) -> mtf.Tensor:
 def _count_places(
     places: Callable[[tf.Tensor], tf.Tensor], numbers: mtf.Tensor
 ) -> mtf.Tensor:
-    batch, _ = numbers.shape.dims
-    return mtf.slicewise(
+    batch, length = numbers.shape.dims
+    # Places are counted along whole rows, whatever the layout does to their length.
+    whole = mtf.rename_dimension(numbers, "length", "length_unsplit")
+    counted = mtf.slicewise(
         places,
-        [numbers],
+        [whole],
         output_dtype=tf.int32,
         splittable_dims=[batch],
         grad_function=0,
         name="token_places",
     )
+    return mtf.reshape(counted, mtf.Shape([batch, length]))
 
 
 def _places_in_row(nonpadding_BL: tf.Tensor) -> tf.Tensor:

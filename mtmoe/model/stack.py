@@ -229,7 +229,7 @@ class Stack:
         places = state.visible.shape.dims[1]
         place = position + state.num_before if state.num_before else position
         here = mtf.rename_dimension(tokens.nonpadding, "length", "memory_length")
-        visible = write_at(context, state.visible, here, places, place)
+        visible = write_at(state.visible, here, places, place)
         hidden = hidden_keys_mask(context, visible)
         caches: list[KeyValues] = []
 
@@ -251,8 +251,8 @@ class Stack:
                     cache = state.caches[layer]
                     caches.append(
                         KeyValues(
-                            write_at(context, cache.keys, new.keys, places, place),
-                            write_at(context, cache.values, new.values, places, place),
+                            write_at(cache.keys, new.keys, places, place),
+                            write_at(cache.values, new.values, places, place),
                         )
                     )
                     own = position_bias() if self.positions.per_layer else []

@@ -14,7 +14,6 @@ from typing import Any
 
 import gin
 import seqio
-import tensorflow as tf
 
 from mtmoe.checkpoint import store
 from mtmoe.config.build import Builder
@@ -42,10 +41,11 @@ from mtmoe.data.task_form import check_split, task_form
 from mtmoe.data.task_rows import check_lengths, check_objective
 from mtmoe.errors import ConfigError
 from mtmoe.evaluate.gaps import evaluation_gaps
+from mtmoe.mesh.build import named_features
 from mtmoe.model.shapes import unlowered_graph
 from mtmoe.train.layout_check import layout_problems
 from mtmoe.train.settings import TrainingRun
-from mtmoe.train.step import step_features, train_step_builder
+from mtmoe.train.step import step_features
 from mtmoe.train.vocabulary_check import KnownVocabulary, known_vocabulary
 
 _WEB_TEXT = "mtmoe.data.sources.web."
@@ -224,26 +224,16 @@ class _Check:
 
     def _shapes(self, run: TrainingRun) -> None:
         """Builds the graph of a step; checks the layout by its dimensions."""
-        build_step = train_step_builder(
-            run.model,
-            run.optimizer,
-            run.schedule,
-            num_languages=1,
-            packed=run.packing is not None,
-            memory=run.memory,
-        )
-        specs = step_features(run.lengths, run.batch_size)
-
-        def build(context: Any) -> None:
-            placeholders = {
-                name: tf.compat.v1.placeholder(spec.dtype, spec.shape)
-                for name, spec in specs.items()
-            }
-            build_step(context, placeholders)
-
+        build_step = run.step_builder(num_languages=1)
+        features = named_features(step_features(run.lengths, run.batch_size))
         graph = self._builder.attempt(
             "the first step cannot be built",
-            lambda: unlowered_graph(build, True, run.layout, run.precision),
+            lambda: unlowered_graph(
+                lambda context: build_step(context, features),
+                True,
+                run.layout,
+                run.precision,
+            ),
             *("Layout.layout_rules", "Layout.mesh_shape", "train.model"),
         )
         if graph is None:

@@ -32,15 +32,13 @@ def check_metrics(step: int, metrics: Mapping[str, float], last_good: int) -> No
         raise NonFiniteError(f"step {step}: {found}. {_advice(last_good)}")
 
 
-def check_variables(
-    step: int, values: Mapping[str, np.ndarray], last_good: int
-) -> None:
-    """Checks every variable before it is saved.
+def check_variable(step: int, last_good: int, name: str, value: np.ndarray) -> None:
+    """Checks a variable, or a slice of one, before it is saved.
 
     Raises:
-      NonFiniteError: one has an element that is not finite.
+      NonFiniteError: it has an element that is not finite.
     """
-    for name, problem in not_finite(values).items():
+    for problem in not_finite({name: value}).values():
         raise NonFiniteError(
             f"step {step}: variable {name}: {problem}. {_advice(last_good)}"
         )

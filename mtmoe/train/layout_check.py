@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 from mtmoe.errors import nearest_names
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.fit import misfits
 from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.outer import OUTER_BATCH
+from mtmoe.train.optimizers.split_state import OPTIMIZER_STATE
+
+DIMENSIONS = (
+    "batch",
+    OUTER_BATCH,
+    "length",
+    "experts",
+    "d_ff",
+    "heads",
+    "d_kv",
+    "vocab",
+    "d_model",
+    OPTIMIZER_STATE,
+)
+"""What a layout may name; docs/layouts.md says what each splits."""
 
 
 class LayoutProblem(NamedTuple):
@@ -22,76 +40,59 @@ class LayoutProblem(NamedTuple):
 
 
 def layout_problems(layout: Layout, graph: mtf.Graph) -> list[LayoutProblem]:
-    """Returns what is wrong with a layout of a graph.
+    """Returns what is wrong with a layout of a run.
 
-    A rule for a dimension that no tensor has splits nothing; processors along a mesh
-    dimension that no rule names all do the same work; a dimension must divide evenly,
-    and two of one tensor cannot be split along the same mesh dimension.
+    Beside what `misfits` finds: a rule for what is no dimension of any run; and
+    processors that would all do the same work, since no rule splits anything of this
+    run over them. A rule for a dimension that this model has not, as `experts` in a
+    dense one, is none of it: layouts are written for many models.
 
     Args:
       layout: the layout.
       graph: the graph of a training step.
     """
-    rules = layout.rule_pairs
-    mesh = {dim.name: dim.size for dim in layout.mesh_dimensions.dims}
-    shapes = {
-        tuple(x.shape.dims) for operation in graph.operations for x in operation.outputs
-    }
-    sizes: dict[str, set[int]] = {}
-    for shape in shapes:
-        for dim in shape:
-            sizes.setdefault(dim.name, set()).add(dim.size)
-    problems = []
-    for name, axis in rules:
-        if name not in sizes:
-            near = nearest_names(name, sizes)
-            hint = f"did you mean {' or '.join(near)}?" if near else "it has "
-            have = "" if near else ", ".join(sorted(sizes))
-            problems.append(
-                LayoutProblem(
-                    f"Layout.layout_rules: no tensor of this run has a dimension "
-                    f"{name!r}, so nothing would be split over {axis!r}; {hint}{have}",
-                    "layout_rules",
-                )
+    problems, known = [], []
+    for name, axis in layout.rule_pairs:
+        if name in DIMENSIONS:
+            known.append((name, axis))
+            continue
+        near = nearest_names(name, DIMENSIONS)
+        hint = f"did you mean {' or '.join(near)}?" if near else "a layout can split "
+        problems.append(
+            LayoutProblem(
+                f"Layout.layout_rules: no tensor of this run has a dimension {name!r} "
+                f"that can be split, so nothing would be split over {axis!r}; {hint}"
+                + ("" if near else ", ".join(DIMENSIONS)),
+                "layout_rules",
             )
-        for size in sorted(sizes.get(name, ())):
-            if size % mesh[axis]:
-                problems.append(
-                    LayoutProblem(
-                        f"Layout.layout_rules: dimension {name!r} of size {size} does "
-                        f"not divide over the {mesh[axis]} processors of {axis!r}",
-                        "layout_rules",
-                    )
-                )
-    named = {axis for _, axis in rules}
-    problems += [
-        LayoutProblem(
-            f"Layout.mesh_shape: no rule names the mesh dimension {axis!r}, so its "
-            f"{size} processors would all do the same work",
-            "mesh_shape",
         )
-        for axis, size in mesh.items()
-        if axis not in named and size > 1
-    ]
-    return problems + _both_along_one(dict(rules), shapes)
-
-
-def _both_along_one(
-    rules: dict[str, str], shapes: set[tuple[mtf.Dimension, ...]]
-) -> list[LayoutProblem]:
-    """Two dimensions of one tensor that would be split over the same processors."""
-    pairs = set()
-    for shape in shapes:
-        split = [dim.name for dim in shape if dim.name in rules]
-        for number, name in enumerate(split):
-            for other in split[:number]:
-                if rules[name] == rules[other]:
-                    pairs.add((*sorted((name, other)), rules[name]))
-    return [
-        LayoutProblem(
-            f"Layout.layout_rules: {one!r} and {other!r} are dimensions of one tensor "
-            f"and cannot both be split over {axis!r}",
-            "layout_rules",
+    dims = {
+        dim.name for op in graph.operations for x in op.outputs for dim in x.shape.dims
+    }
+    busy = {axis for name, axis in known if name in dims}
+    for dimension in layout.mesh_dimensions.dims:
+        axis, size = dimension.name, dimension.size
+        if size == 1 or axis in busy:
+            continue
+        absent = [name for name, other in known if other == axis]
+        why = f"no rule names the mesh dimension {axis!r}"
+        if absent:
+            why = (
+                f"this model has no {' and no '.join(map(repr, absent))}, all that is "
+                f"split over the mesh dimension {axis!r}"
+            )
+        elif any(other == axis for _, other in layout.rule_pairs):
+            continue  # said above
+        problems.append(
+            LayoutProblem(
+                f"Layout.mesh_shape: {why}, so its {size} processors would all do the "
+                f"same work; set it to 1 or leave it out",
+                "mesh_shape",
+            )
         )
-        for one, other, axis in sorted(pairs)
+    valid = ";".join(f"{name}:{axis}" for name, axis in known)
+    fitting = dataclasses.replace(layout, layout_rules=valid)
+    return problems + [
+        LayoutProblem(f"Layout.layout_rules: {message}", "layout_rules")
+        for message in misfits(fitting, graph)
     ]

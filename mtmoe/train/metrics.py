@@ -7,12 +7,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from mtmoe.data.batch import Batch, DecoderBatch
+from mtmoe.data.batch import Batch, DecoderBatch, padding_fraction
+from mtmoe.engine.processes import Processes
 from mtmoe.errors import CheckpointError
 from mtmoe.train.summed_metrics import SUMMED, SummedMetrics
 
@@ -61,6 +62,7 @@ class Window:
         languages: Sequence[str] = (),
         layers: Sequence[str] = (),
         state: Mapping[str, Any] | None = None,
+        processes: Processes | None = None,
     ):
         """Starts empty, or as `state` of an earlier process has it.
 
@@ -68,6 +70,8 @@ class Window:
           languages: codes, in the order of the outputs by language.
           layers: names of the layers of experts, in the order of the outputs by layer.
           state: what `state()` gave.
+          processes: those of the run, each of which counts some rows of every batch;
+            then `values`, `state` and `close` are called by all of them.
         """
         state = state or _EMPTY
         self._languages, self._layers = tuple(languages), tuple(layers)
@@ -77,6 +81,8 @@ class Window:
         self._damaged_rows: Counter[str] = Counter(state["damaged_rows"])
         self._sums = SummedMetrics(languages, layers, state["languages"])
         self._to_sum: list[Mapping[str, Any]] = []
+        self._processes = processes or Processes()
+        self._counts: list[_Counts] = []
 
     def add(
         self, outputs: Mapping[str, Any], batch: Batch | DecoderBatch, timed: bool
@@ -93,11 +99,11 @@ class Window:
             for name, x in outputs.items()
             if name not in SUMMED
         }
-        self._steps.append(scalars | {"padding_fraction": batch.padding_fraction})
+        self._steps.append(scalars | {"padding_fraction": 0.0})  # see `_count`
+        self._counts.append(
+            _Counts(batch.num_tokens, batch.num_places, timed, dict(batch.bad_rows))
+        )
         self._to_sum.append({name: x for name, x in outputs.items() if name in SUMMED})
-        self._damaged_rows.update(batch.bad_rows)
-        if timed:
-            self._tokens += batch.num_tokens
 
     def values(self) -> list[dict[str, float]]:
         """Returns the scalars of each step; waits until they are computed."""
@@ -105,8 +111,26 @@ class Window:
             self._sums.add(outputs)
         self._to_sum = []
         steps = [{name: float(x) for name, x in step.items()} for step in self._steps]
+        self._count(steps)
         self._steps = list(steps)
         return steps
+
+    def _count(self, steps: list[dict[str, float]]) -> None:
+        """Adds up what the processes counted in the steps since the last time."""
+        counts, self._counts = self._counts, []
+        if not counts:
+            return
+        of_all = self._processes.gather("counts", counts)
+        for step, parts in zip(
+            steps[-len(counts) :], zip(*of_all, strict=True), strict=True
+        ):
+            by_process = [_Counts(*part) for part in parts]
+            tokens = sum(part.tokens for part in by_process)
+            places = sum(part.places for part in by_process)
+            step["padding_fraction"] = padding_fraction(tokens, places)
+            for part in by_process:
+                self._damaged_rows.update(part.damaged_rows)
+                self._tokens += part.tokens if part.timed else 0
 
     def state(self) -> dict[str, Any]:
         """Returns what a later process needs to go on with it, as plain JSON."""
@@ -144,6 +168,32 @@ class Window:
         self._steps, self._tokens, self._began = [], 0, seconds
         self._sums = SummedMetrics(self._languages, self._layers)
         return metrics
+
+
+class _Counts(NamedTuple):
+    """What a process counted in a step."""
+
+    tokens: int
+    places: int
+    timed: bool
+    damaged_rows: dict[str, int]
+
+
+class NoLog:
+    """The log of a process that is not the first: the first one writes it."""
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Writes nothing."""
+
+    def lines(self) -> Iterator[Mapping[str, Any]]:
+        """Yields nothing."""
+        return iter(())
+
+    def synchronize(self) -> None:
+        """Has nothing to wait for."""
+
+    def close(self) -> None:
+        """Has nothing open."""
 
 
 class MetricsLog:

@@ -10,16 +10,25 @@ import gin
 
 from mtmoe.checkpoint.store import MINIMUM_KEPT
 from mtmoe.data.batches import Packing, TrainingBatches
+from mtmoe.engine.options import Engine  # noqa: F401  (for gin)
 from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.mesh.build import Build
 from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.outer import OUTER_BATCH
 from mtmoe.mesh.precision import named_precision
 from mtmoe.model.moe.capacity import capacity_notices, check_groups_within
+from mtmoe.model.moe.groups import gathering_notices
 from mtmoe.model.moe.layer import MixtureOfExperts
 from mtmoe.model.transformer import Transformer
 from mtmoe.ranges import Count, Positive, Range, Seed, check_fields
 from mtmoe.train.alarms import RunFacts
 from mtmoe.train.optimizers.interface import Optimizer
-from mtmoe.train.step import Schedule, StepMemory, check_microbatches
+from mtmoe.train.step import (
+    Schedule,
+    StepMemory,
+    check_microbatches,
+    train_step_builder,
+)
 
 # Where and how long a run runs, where its tokens lie, how much damage it bears and what
 # it notes down; all else decides its weights. A run may go on in the same folder with
@@ -28,14 +37,13 @@ CHANGEABLE = (
     "train.steps",
     "train.max_epochs",
     "train.layout",
-    "train.jit_compile",
     "train.recompute",
     "train.checkpoint_every",
     "train.keep",
     "train.log_every",
+    "Engine.xla_options",
     "Layout.mesh_shape",
     "Layout.layout_rules",
-    "Layout.devices",
     "token_cache.directories",
     "token_cache.build_up_to_examples",
     "bad_records.quota",
@@ -71,7 +79,6 @@ class TrainingRun:
       initial_checkpoint: folder whose newest checkpoint gives the parameters their
         initial values, the optimizer starting afresh; None: drawn at random.
       layout: the mesh it runs on.
-      jit_compile: compile the step with XLA, where the mesh has one processor.
       precision: "float32", "bfloat16_selective" or "bfloat16"; which dtypes these are
         says `mtmoe.mesh.precision`.
       microbatches: parts of the batch that a step computes one after the other, to save
@@ -101,7 +108,6 @@ class TrainingRun:
     seed: Seed = 0
     initial_checkpoint: str | None = None
     layout: Layout = dataclasses.field(default_factory=Layout)
-    jit_compile: bool = True
     precision: str = "float32"
     microbatches: Count = 1
     recompute: str = "none"
@@ -120,8 +126,25 @@ class TrainingRun:
             )
         check_microbatches(self.layout, self.batch_size, self.microbatches)
         part = self.batch_size // self.microbatches
+        if self.microbatches > 1:
+            part //= self.layout.splits(OUTER_BATCH)
         for where, _, length, together in self._routing_groups():
             check_groups_within(part, together, length, where)
+
+    def step_builder(self, num_languages: int) -> Build:
+        """Returns the build function of the run's training step.
+
+        Args:
+          num_languages: languages to count by, 0 for none.
+        """
+        return train_step_builder(
+            self.model,
+            self.optimizer,
+            self.schedule,
+            num_languages,
+            packed=self.packing is not None,
+            memory=self.memory,
+        )
 
     @property
     def memory(self) -> StepMemory:
@@ -143,6 +166,9 @@ class TrainingRun:
         notices: list[str] = []
         for where, moe, length, together in self._routing_groups():
             notices += capacity_notices(moe, together * length, where)
+        kinds = ((w, together, n) for w, _, n, together in self._routing_groups())
+        part = self.batch_size // self.microbatches
+        notices += gathering_notices(part, kinds, self.layout)
         return list(dict.fromkeys(notices))
 
     def _routing_groups(self) -> Iterator[tuple[str, MixtureOfExperts, int, int]]:
@@ -155,7 +181,7 @@ class TrainingRun:
                     stack.name,
                     moe,
                     length,
-                    moe.examples_per_group(self.batch_size, length, d_ff, self.layout),
+                    moe.examples_per_group(self.batch_size, length, d_ff),
                 )
 
     def too_few_rows(self, vocabulary_size: int) -> str:

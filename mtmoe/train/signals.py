@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -24,9 +25,14 @@ class StopSignal:
       received: number of the signal that asked to stop, None so far.
     """
 
-    def __init__(self) -> None:
-        """Nothing is installed before the context is entered."""
+    def __init__(self, on_received: Callable[[int], None] | None = None) -> None:
+        """Nothing is installed before the context is entered.
+
+        Args:
+          on_received: called with the first signal's number, in a thread of its own.
+        """
         self.received: int | None = None
+        self._on_received = on_received
         self._previous: dict[int, Any] = {}
 
     @property
@@ -70,6 +76,8 @@ class StopSignal:
                 if self.received is not None:
                     os._exit(128 + number)
                 self.received = number
+                if self._on_received is not None:
+                    self._on_received(number)
                 print(
                     "\nmtmoe: finishing this step, then saving; "
                     "a second signal ends at once",

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from mtmoe.errors import ConfigError, LayoutError
+from mtmoe.mesh.build import Build, Built, Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lookup import score_labels
-from mtmoe.mesh.program import Build, Built, Features
+from mtmoe.mesh.outer import OUTER_BATCH, own_rows, part_number, sum_of_parts
 from mtmoe.model.features import (
     Tokens,
     import_arrays,
@@ -23,6 +24,7 @@ from mtmoe.model.moe.statistics import LayerRouting, summarize_routing
 from mtmoe.model.transformer import Transformer
 from mtmoe.train.optimizers.interface import Gradients, Optimizer
 from mtmoe.train.optimizers.norm import global_norm
+from mtmoe.train.optimizers.split_state import split_gradients
 
 Schedule = Callable[[tf.Tensor], tf.Tensor]
 Arrays = Mapping[str, mtf.Tensor]
@@ -114,11 +116,21 @@ def train_step_builder(
     """
 
     def build(context: GraphContext, features: Features) -> Built:
-        parts = memory.microbatches
-        context = dataclasses.replace(context, recompute_layers=memory.recompute_layers)
+        parts, outer = memory.microbatches, context.layout.splits(OUTER_BATCH)
         check_microbatches(context.layout, features["targets"].shape[0], parts)
-        arrays = import_arrays(context, features, parts)
+        arrays = import_arrays(context, features, parts, outer)
         totals = _Totals.of(arrays)
+        context = dataclasses.replace(
+            context,
+            recompute_layers=memory.recompute_layers,
+            microbatches=parts * outer,
+            outer_parts=outer,
+        )
+        first = None
+        if outer > 1:
+            arrays = {name: own_rows(array) for name, array in arrays.items()}
+            first = part_number(context.mesh, outer) * parts
+            context = dataclasses.replace(context, microbatch=first)
 
         def compute(context: GraphContext, arrays: Arrays) -> tuple[Sums, Gradients]:
             inputs, targets = segmented_tokens(arrays, packed, num_languages)
@@ -130,9 +142,13 @@ def train_step_builder(
         if parts == 1:
             outputs, gradients = compute(context, arrays)
         else:
-            outputs, gradients = _add_up(context, arrays, parts, compute)
+            outputs, gradients = _add_up(context, arrays, parts, first, compute)
+        if outer > 1:
+            outputs = {name: sum_of_parts(x, outer) for name, x in outputs.items()}
+            gradients = [(v, sum_of_parts(grad, outer)) for v, grad in gradients]
         if "layer_experts" in outputs:
             outputs["expert_load_max_over_mean"] = _load(outputs["layer_experts"])
+        gradients = split_gradients(context, gradients)
         learning_rate = schedule(context.step)
         updates = optimizer.updates(context, gradients, learning_rate)
         outputs["learning_rate"] = context.import_tensor(learning_rate, mtf.Shape([]))
@@ -146,26 +162,36 @@ def check_microbatches(layout: Layout, batch_size: int, parts: int) -> None:
     """Checks that a batch can be computed in so many parts.
 
     Args:
-      layout: how the rows of a part are split over the mesh.
+      layout: how the batch and the rows of a part are split over the mesh.
       batch_size: rows of the batch.
-      parts: how many parts.
+      parts: how many parts, one after the other.
 
     Raises:
       ConfigError: they would not have equally many rows.
       LayoutError: the layout would cut through a row of one.
     """
+    divisors = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
     if batch_size % parts:
+        near = sorted(divisors, key=lambda n: abs(n - parts))[:2]
         raise ConfigError(
             f"train.microbatches is {parts}, it must divide the batch of {batch_size} "
-            "rows"
+            f"rows, as {' or '.join(map(str, sorted(near)))} would"
         )
-    splits = layout.splits("batch")
-    if parts > 1 and batch_size // parts % splits:
-        raise LayoutError(
-            f"the layout splits `batch` into {splits} parts, but each of the {parts} "
-            f"microbatches has {batch_size // parts} rows; take fewer microbatches or "
-            "a larger batch"
-        )
+    outer, splits = layout.splits(OUTER_BATCH), layout.splits("batch")
+    ways, rows = outer * splits, batch_size // parts
+    if (parts == 1 and outer == 1) or rows % ways == 0:
+        return
+    split = f"splits `batch` into {splits} parts"
+    if outer > 1:
+        split = f"splits the batch into {outer} outer parts and each into {splits}"
+    fitting = [n for n in divisors if batch_size // n % ways == 0]
+    change = f"train.batch_size must be a multiple of {ways}"
+    if fitting:
+        change = f"take at most {fitting[-1]} microbatches"
+    raise LayoutError(
+        f"the layout {split}, but each of the {parts} microbatches has {rows} rows; "
+        f"{change}, or {ways * parts} rows a batch"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,18 +314,22 @@ def _add_up(
     context: GraphContext,
     arrays: Arrays,
     parts: int,
+    first: mtf.Tensor | None,
     compute: Callable[[GraphContext, Arrays], tuple[Sums, Gradients]],
 ) -> tuple[Sums, Gradients]:
     """Computes the parts of a batch one after the other, and sums what they give.
 
-    One loop, so the graph has the size of one part. Gradients are summed in float32.
+    They are numbered from `first` on, or from 0. One loop, so the graph has the size of
+    one part. Gradients are summed in float32.
     """
     names: list[str] = []
     variables: list[mtf.Variable] = []
 
     def body(number: mtf.Tensor) -> list[mtf.Tensor]:
         sums, gradients = compute(
-            dataclasses.replace(context, microbatch=number, microbatches=parts),
+            dataclasses.replace(
+                context, microbatch=number if first is None else first + number
+            ),
             take_microbatch(arrays, number),
         )
         names.extend(sums)

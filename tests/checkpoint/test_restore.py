@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from mtmoe.checkpoint import store
 from mtmoe.checkpoint.restore import load_initial_values
+from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import CheckpointError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.initializers import ones, zeros
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.program import MeshProgram
 
 
 def two_matrices(layout: Layout | None = None) -> MeshProgram:
@@ -29,7 +29,7 @@ def two_matrices(layout: Layout | None = None) -> MeshProgram:
         total = mtf.reduce_sum(w) + mtf.reduce_sum(b) + mtf.reduce_sum(state)
         return {"total": total}, []
 
-    program = MeshProgram(layout, jit_compile=False)
+    program = MeshProgram(layout)
     program.function(build, {"unused": tf.TensorSpec([], tf.int32)}, "sum")
     return program
 

@@ -1,6 +1,7 @@
 """`mtmoe doctor` and the judgement of installed packages behind it."""
 
 import base64
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 
 from mtmoe import installation
 from mtmoe.cli import doctor
-from mtmoe.errors import CorpusError
+from mtmoe.engine import hardware, plugins
+from mtmoe.errors import CorpusError, HardwareError
 
 
 def install(folder, name, version, files):
@@ -118,7 +120,58 @@ def test_failing_import_is_named_with_its_cure(monkeypatch):
 def test_shims_and_devices_are_listed():
     shims = "\n".join(finding.text for finding in doctor.check_shims())
     assert "estimator" in shims
-    assert any(finding.text.startswith("CPU") for finding in doctor.check_devices())
+    assert any("x cpu (cpu)" in finding.text for finding in doctor.check_devices())
+
+
+def devices_with(monkeypatch, found=None, tpus=(), versions=None):
+    """The section when this machine has other devices and packages."""
+    cpu = hardware.Devices("cpu", "cpu", 1, 0)
+
+    def find_devices(seconds):
+        if isinstance(found, Exception):
+            raise found
+        return found or [cpu]
+
+    monkeypatch.setattr(hardware, "find_devices", find_devices)
+    monkeypatch.setattr(hardware, "attached_tpus", lambda: list(tpus))
+    monkeypatch.setattr(hardware, "attached_gpus", lambda: [])
+    real = plugins.plugins()
+    for name, version in (versions or {}).items():
+        real[name] = dataclasses.replace(real[name], version=version)
+    monkeypatch.setattr(plugins, "plugins", lambda: real)
+    return doctor.check_devices()
+
+
+def test_memory_of_devices_is_shown(monkeypatch):
+    tpu = hardware.Devices("tpu", "TPU v5 lite", 4, 15 * 2**30)
+    (finding,) = devices_with(monkeypatch, [tpu], [("v5e", 4)])
+    assert finding.text == "4 x tpu (TPU v5 lite), 15.00 GiB each"
+    assert finding.mark == "ok"
+
+
+def test_accelerator_without_its_package_is_noted(monkeypatch):
+    _, finding = devices_with(monkeypatch, tpus=[("v5e", 4)])
+    assert finding.mark == "note"
+    assert "4 x v5e plugged in" in finding.text
+    assert finding.mend.startswith("pip install 'jax[tpu]==")
+
+
+def test_package_of_another_jax_is_named_with_its_cure(monkeypatch):
+    bad, _ = devices_with(monkeypatch, versions={"libtpu": "0.0.1"})
+    assert bad.is_essential
+    assert "libtpu 0.0.1 does not go with the installed jax" in bad.text
+    assert bad.mend.startswith("pip install 'jax[tpu]==")
+    wanted = plugins.plugins()["libtpu"].wanted
+    good, _ = devices_with(
+        monkeypatch, versions={"libtpu": wanted.strip("=").replace("*", "1")}
+    )
+    assert good.mark == "ok"
+
+
+def test_devices_that_do_not_answer_are_named_with_a_cure(monkeypatch):
+    (finding,) = devices_with(monkeypatch, HardwareError("no answer"))
+    assert finding.is_essential
+    assert "JAX_PLATFORMS=cpu" in finding.mend
 
 
 def test_missing_corpora(monkeypatch):
@@ -149,7 +202,8 @@ def test_missing_corpora(monkeypatch):
 
 def test_cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("MTMOE_CACHE", str(tmp_path / "not" / "yet"))
-    folder, free = doctor.check_storage()
+    folder, compiled, free = doctor.check_storage()
+    assert str(tmp_path) in compiled.text
     assert str(tmp_path) in folder.text
     assert "GiB free" in free.text
     assert not (tmp_path / "not").exists()
@@ -164,7 +218,7 @@ def test_little_disk_is_noted(tmp_path, monkeypatch):
     monkeypatch.setenv("MTMOE_CACHE", str(tmp_path))
     usage = SimpleNamespace(free=doctor.LOW_DISK_BYTES - 1)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
-    assert doctor.check_storage()[1].mark == "note"
+    assert doctor.check_storage()[2].mark == "note"
 
 
 def test_old_python_is_named(monkeypatch):

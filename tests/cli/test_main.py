@@ -47,7 +47,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         assert result.returncode == 0, result.stderr
     assert min(seconds) < 0.5
     for name, line in cli.COMMANDS.items():
-        assert f"  {name:8}  {line}\n" in result.stdout
+        assert f"  {name:11}  {line}\n" in result.stdout
 
 
 def test_without_a_command_the_overview_and_status_2(
@@ -190,3 +190,18 @@ def test_errors_of_ours_keep_their_traceback(command) -> None:
     with pytest.raises(ZeroDivisionError):
         cli.main(["grow"])
     assert "height" not in flags.FLAGS
+
+
+@pytest.mark.parametrize("name", ["evaluate", "predict"])
+def test_commands_of_one_process_refuse_to_be_one_of_several(name, monkeypatch, capsys):
+    monkeypatch.setenv("MTMOE_COORDINATOR", "node1:1234")
+    monkeypatch.setenv("MTMOE_NUM_PROCESSES", "4")
+    monkeypatch.setenv("MTMOE_PROCESS_ID", "1")
+    arguments = ["--model_dir=m"]
+    if name == "predict":
+        arguments += ["--input_file=i", "--output_file=o"]
+    assert cli.main([name, *arguments]) == 2
+    assert (
+        f"mtmoe {name} runs in one process, but MTMOE_COORDINATOR says that it is "
+        "one of 4. Start it once"
+    ) in capsys.readouterr().err

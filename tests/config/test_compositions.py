@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,11 @@ TINY = (
     "configured_vocabulary.factory=@byte_vocabulary",
     "train.batch_size=4",
     "train.steps=2",
-    "train.jit_compile=False",
+)
+ALL_DIMENSIONS = (
+    "Layout.mesh_shape='outer:2;data:2;model:2;sequence:2'",
+    "Layout.layout_rules='outer_batch:outer;batch:data;experts:data;length:sequence;"
+    "heads:model;d_ff:model;vocab:model;optimizer_state:outer'",
 )
 _SHALLOW = {
     "EncoderDecoder": ("num_encoder_layers=1", "num_decoder_layers=1"),
@@ -59,6 +64,27 @@ def test_every_run_goes_with_every_optimizer(optimizer: str) -> None:
         assert float(rate) > 0.0
         assert "has no effect" not in " ".join(checked.notices)
         assert check_run([optimizer, run]).run.steps == checked.run.steps
+
+
+@pytest.mark.parametrize("layout", _files("layouts"))
+def test_every_run_goes_with_every_layout(layout: str) -> None:
+    for run in _files("runs"):
+        checked = check_run([run, layout])
+        assert not checked.switched_off
+    macros = re.findall(r"^([A-Z]+) = \d+$", (ROOT / layout).read_text(), re.MULTILINE)
+    for size in (1, 4):
+        sizes = [f"{name} = {size}" for name in macros]
+        checked = check_run(["runs/quickstart.gin", layout], sizes)
+        assert checked.run.layout.size == size ** len(macros)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", _files("models"))
+def test_every_model_goes_with_a_layout_of_all_dimensions(model: str) -> None:
+    name = _model_class(model)
+    shallow = [f"{name}.{line}" for line in _SHALLOW[name]]
+    shallow += [f"{name}.expert_layer_every=1", *ALL_DIMENSIONS]
+    check_run(["runs/quickstart.gin", model], shallow)
 
 
 @pytest.mark.slow

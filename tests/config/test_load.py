@@ -18,7 +18,7 @@ from mtmoe.errors import ConfigError
 
 @gin.configurable(module="config_test")
 @dataclasses.dataclass(frozen=True)
-class Engine:
+class Motor:
     """A configurable class with typed fields."""
 
     power: float = 1.0
@@ -33,7 +33,7 @@ class Engine:
 class Vehicle:
     """A configurable with parameters that have no default."""
 
-    engine: Engine
+    engine: Motor
     name: str
     options: dict[str, int] = dataclasses.field(default_factory=dict)
 
@@ -72,41 +72,41 @@ def refused(text: str, *params: str) -> str:
 
 
 def test_files_includes_macros_scopes_and_parameters() -> None:
-    write("parts/engine.gin", "POWER = 2.5\nEngine.power = %POWER\n")
+    write("parts/engine.gin", "POWER = 2.5\nMotor.power = %POWER\n")
     write(
         "run.gin",
         'include "parts/engine.gin"\n'
-        "Vehicle:\n  engine = @big/Engine()\n  name = 'é'\n"
-        "big/Engine.cylinders = 12\n",
+        "Vehicle:\n  engine = @big/Motor()\n  name = 'é'\n"
+        "big/Motor.cylinders = 12\n",
     )
     load_config(["run.gin"], ["POWER=7", "Vehicle.options={'seats': 2}"])
     vehicle = Vehicle()
-    assert vehicle == Vehicle(Engine(7, 12), "é", {"seats": 2})
+    assert vehicle == Vehicle(Motor(7, 12), "é", {"seats": 2})
 
 
 def test_text_loads_to_the_same_config(tmp_path: Path) -> None:
-    write("run.gin", "P = 2\nEngine.power = %P\nVehicle.engine = @e/Engine()\n")
-    first = load_config(["run.gin"], ["e/Engine.fuel='hay'", "Vehicle.name='cart'"])
+    write("run.gin", "P = 2\nMotor.power = %P\nVehicle.engine = @e/Motor()\n")
+    first = load_config(["run.gin"], ["e/Motor.fuel='hay'", "Vehicle.name='cart'"])
     write("model/config.gin", first.text)
     second = load_config(model_dir=tmp_path / "model")
     assert second.text == first.text
     assert second.fingerprint == first.fingerprint
-    assert Vehicle() == Vehicle(Engine(2, fuel="hay"), "cart")
+    assert Vehicle() == Vehicle(Motor(2, fuel="hay"), "cart")
 
 
 def test_parameters_win_over_the_model_folder(tmp_path: Path) -> None:
-    write("model/config.gin", "Engine.power = 2.0\n")
-    load_config((), ["Engine.power = 3.0"], model_dir=tmp_path / "model")
-    assert Engine().power == 3.0
+    write("model/config.gin", "Motor.power = 2.0\n")
+    load_config((), ["Motor.power = 3.0"], model_dir=tmp_path / "model")
+    assert Motor().power == 3.0
 
 
 def test_fingerprint_sees_values_not_macros_or_order() -> None:
-    write("a.gin", "P = 2\nEngine.power = %P\nEngine.fuel = 'x'\n")
-    write("b.gin", "Engine.fuel = 'x'\nconfig_test.Engine.power = 2\n")
-    write("c.gin", "Engine.fuel = 'x'\nEngine.power = 3\n")
+    write("a.gin", "P = 2\nMotor.power = %P\nMotor.fuel = 'x'\n")
+    write("b.gin", "Motor.fuel = 'x'\nconfig_test.Motor.power = 2\n")
+    write("c.gin", "Motor.fuel = 'x'\nMotor.power = 3\n")
     a, b, c = (load_config([name]) for name in ("a.gin", "b.gin", "c.gin"))
     assert a.fingerprint == b.fingerprint != c.fingerprint
-    assert a.bindings == {"Engine.power": "2", "Engine.fuel": "'x'"}
+    assert a.bindings == {"Motor.power": "2", "Motor.fuel": "'x'"}
     assert [statement.where for statement in a.statements] == [
         "a.gin:1",
         "a.gin:2",
@@ -132,35 +132,35 @@ def test_a_users_module_in_the_current_folder_is_imported() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("\nEngin.power = 1", ["run.gin:2", "'Engin'", "Engine"]),
-        ("Engine.pwoer = 1", ["run.gin:1", "'pwoer'", "power", "It has: power, cyl"]),
-        ("Engine.fuel = @hron", ["run.gin:1", "'hron'", "horn"]),
-        ("Engine.fuel = @e/hron()", ["run.gin:1", "'hron'", "horn"]),
-        ("PO = 1\nEngine.power = %PO\nhorn.volume = %P", ["run.gin:3", "'P'", "PO"]),
+        ("\nMoto.power = 1", ["run.gin:2", "'Moto'", "Motor"]),
+        ("Motor.pwoer = 1", ["run.gin:1", "'pwoer'", "power", "It has: power, cyl"]),
+        ("Motor.fuel = @hron", ["run.gin:1", "'hron'", "horn"]),
+        ("Motor.fuel = @e/hron()", ["run.gin:1", "'hron'", "horn"]),
+        ("PO = 1\nMotor.power = %PO\nhorn.volume = %P", ["run.gin:3", "'P'", "PO"]),
         ("POWRE = 1", ["run.gin:1", "nothing uses", "'POWRE'"]),
-        ("A = %B\nB = %A\nEngine.power = %A", ["%A is defined by itself", "run.gin:3"]),
-        ("Engine.power = 1 2", ["run.gin:1", "Expected newline", "Engine.power = 1 2"]),
+        ("A = %B\nB = %A\nMotor.power = %A", ["%A is defined by itself", "run.gin:3"]),
+        ("Motor.power = 1 2", ["run.gin:1", "Expected newline", "Motor.power = 1 2"]),
         (
-            "\nEngine.fuel = oil",
-            ["run.gin:2", "text needs quotes", "Engine.fuel = oil"],
+            "\nMotor.fuel = oil",
+            ["run.gin:2", "text needs quotes", "Motor.fuel = oil"],
         ),
-        ("Engine.gears = (1,\n", ["run.gin:"]),
-        ("Engine:\n  power = 1\n bad = 2\n", ["run.gin:3"]),
-        ("Engine.power = '5'", ["Engine.power", "float", "'5'", "run.gin:1"]),
-        ("Engine.power = True", ["Engine.power", "True"]),
-        ("Engine.cylinders = 4.5", ["Engine.cylinders", "int | None", "4.5"]),
-        ("P = 'x'\nEngine.cylinders = %P", ["Engine.cylinders", "run.gin:2"]),
-        ("Engine.turbo = 1", ["Engine.turbo", "bool"]),
-        ("Engine.gears = 3", ["Engine.gears", "tuple"]),
+        ("Motor.gears = (1,\n", ["run.gin:"]),
+        ("Motor:\n  power = 1\n bad = 2\n", ["run.gin:3"]),
+        ("Motor.power = '5'", ["Motor.power", "float", "'5'", "run.gin:1"]),
+        ("Motor.power = True", ["Motor.power", "True"]),
+        ("Motor.cylinders = 4.5", ["Motor.cylinders", "int | None", "4.5"]),
+        ("P = 'x'\nMotor.cylinders = %P", ["Motor.cylinders", "run.gin:2"]),
+        ("Motor.turbo = 1", ["Motor.turbo", "bool"]),
+        ("Motor.gears = 3", ["Motor.gears", "tuple"]),
         ("Vehicle.options = [1]", ["Vehicle.options", "dict"]),
         ("include 'parts/engin.gin'", ["run.gin:1", "parts/engin.gin", "not found"]),
         ("include 'run.gin'", ["run.gin:1", "includes itself"]),
         ("import no_such_module_here", ["run.gin:1", "no_such_module_here"]),
         (
-            "Engine.power = %gin.REQUIRED",
-            ["must be given", "Engine.power", "run.gin:1"],
+            "Motor.power = %gin.REQUIRED",
+            ["must be given", "Motor.power", "run.gin:1"],
         ),
-        ("M = %gin.REQUIRED\nEngine.power = %M", ["--gin_param='M=...'", "run.gin:1"]),
+        ("M = %gin.REQUIRED\nMotor.power = %M", ["--gin_param='M=...'", "run.gin:1"]),
         ("carry.load = @Vehicle()", ["Vehicle.engine is not set", "Vehicle.name"]),
     ],
 )
@@ -171,27 +171,27 @@ def test_every_mistake_is_named_with_its_place(text: str, expected: list[str]) -
 
 
 def test_none_and_integers_are_what_the_types_say() -> None:
-    write("run.gin", "Engine.cylinders = None\nEngine.power = 3\nEngine.gears = [1]\n")
+    write("run.gin", "Motor.cylinders = None\nMotor.power = 3\nMotor.gears = [1]\n")
     load_config(["run.gin"])
-    assert Engine() == Engine(power=3, cylinders=None, gears=[1])
+    assert Motor() == Motor(power=3, cylinders=None, gears=[1])
 
 
 def test_all_mistakes_are_listed_at_once() -> None:
-    message = refused("Engin.power = 1\nhorn.volme = 2\n")
+    message = refused("Moto.power = 1\nhorn.volme = 2\n")
     assert "run.gin:1" in message and "run.gin:2" in message
 
 
 def test_parameter_is_quoted_in_its_error() -> None:
     message = refused("horn.volume = 2", "horn.volme=3")
     assert "--gin_param=horn.volme=3" in message and "volume" in message
-    assert "--gin_param=Engine.fuel=oil: " in refused("", "Engine.fuel=oil")
+    assert "--gin_param=Motor.fuel=oil: " in refused("", "Motor.fuel=oil")
     assert "files only" in refused("", "include 'run.gin'")
 
 
 def test_overriding_the_use_of_a_macro_is_no_mistake() -> None:
-    write("run.gin", "P = 2\nEngine.power = %P\n")
-    load_config(["run.gin"], ["Engine.power=3"])
-    assert Engine().power == 3
+    write("run.gin", "P = 2\nMotor.power = %P\n")
+    load_config(["run.gin"], ["Motor.power=3"])
+    assert Motor().power == 3
 
 
 def test_roots_must_be_complete() -> None:
@@ -225,8 +225,8 @@ def test_ambiguous_names_are_listed() -> None:
 
 
 def test_bindings_of_another_version_are_still_read() -> None:
-    text = "Gone.size = 3\nEngine.power = 1\n"
-    assert resolved_bindings(text, "x") == {"Gone.size": "3", "Engine.power": "1"}
+    text = "Gone.size = 3\nMotor.power = 1\n"
+    assert resolved_bindings(text, "x") == {"Gone.size": "3", "Motor.power": "1"}
 
 
 def idle(config: load.Config) -> tuple[list[str], list[str]]:
@@ -235,13 +235,13 @@ def idle(config: load.Config) -> tuple[list[str], list[str]]:
 
 
 def test_what_nobody_read_is_an_error_with_its_place() -> None:
-    text = "Engine.power = 2\nbgi/Engine.fuel = 'x'\nhorn.volume = 1\n"
+    text = "Motor.power = 2\nbgi/Motor.fuel = 'x'\nhorn.volume = 1\n"
     config = load_config([write("run.gin", text)])
     with gin.config_scope("big"):
-        Engine()
+        Motor()
     errors, notices = idle(config)
     assert errors == [
-        "bgi/Engine.fuel has no effect: nothing calls Engine in the scope 'bgi'; did "
+        "bgi/Motor.fuel has no effect: nothing calls Motor in the scope 'bgi'; did "
         "you mean big? (run.gin:2)",
         "horn.volume has no effect: nothing in this run calls horn (run.gin:3)",
     ]
@@ -249,50 +249,50 @@ def test_what_nobody_read_is_an_error_with_its_place() -> None:
 
 
 def test_what_an_included_file_set_and_nobody_read_is_listed() -> None:
-    write("parts.gin", "horn.volume = 1\nEngine.power = 2\n")
+    write("parts.gin", "horn.volume = 1\nMotor.power = 2\n")
     config = load_config([write("run.gin", "include 'parts.gin'\n")])
-    Engine()
+    Motor()
     errors, (notice,) = idle(config)
-    assert not errors and "horn (1)" in notice and "Engine" not in notice
+    assert not errors and "horn (1)" in notice and "Motor" not in notice
 
 
 def test_a_binding_that_an_inner_scope_hides_has_no_effect() -> None:
-    text = "Engine.power = 2\nbig/Engine.power = 3\n"
+    text = "Motor.power = 2\nbig/Motor.power = 3\n"
     config = load_config([write("run.gin", text)])
     with gin.config_scope("big"):
-        Engine()
+        Motor()
     ((error,), _) = idle(config)
-    assert error.startswith("Engine.power has no effect: every call of Engine has")
+    assert error.startswith("Motor.power has no effect: every call of Motor has")
 
 
 def test_what_was_read_in_any_scope_is_used() -> None:
-    config = load_config([write("run.gin", "a/Engine.power = 2\nhorn.volume = 2\n")])
+    config = load_config([write("run.gin", "a/Motor.power = 2\nhorn.volume = 2\n")])
     with gin.config_scope("a/b"):
-        Engine()
+        Motor()
     horn()
     assert idle(config) == ([], [])
 
 
 def test_a_config_without_its_idle_bindings_loads_to_the_same() -> None:
-    text = "P = 2\nEngine.power = %P\nhorn.volume = %Q\nQ = 3\n"
+    text = "P = 2\nMotor.power = %P\nhorn.volume = %Q\nQ = 3\n"
     config = load_config([write("run.gin", text)])
-    Engine()
+    Motor()
     left = config.without(
         one.key for one in idle_bindings(InForce(config.statements), ())
     )
-    assert left.bindings == {"Engine.power": "2"}
+    assert left.bindings == {"Motor.power": "2"}
     assert "horn" not in left.text and "Q" not in left.text
     again = load_config([write("flat.gin", left.text)])
-    assert again.fingerprint == left.fingerprint and Engine() == Engine(power=2)
+    assert again.fingerprint == left.fingerprint and Motor() == Motor(power=2)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "Engine.power = 1\nEngine.fuel = 'a'\nEngine.power = 2\n",
-        "Engine.power = 1\nEngine.fuel = 'a'\nconfig_test.Engine.power = 1\n",
-        "Engine:\n  power = 1\nEngine.power = 2\n",
-        "P = 1\nEngine.power = %P\nP = 2\n",
+        "Motor.power = 1\nMotor.fuel = 'a'\nMotor.power = 2\n",
+        "Motor.power = 1\nMotor.fuel = 'a'\nconfig_test.Motor.power = 1\n",
+        "Motor:\n  power = 1\nMotor.power = 2\n",
+        "P = 1\nMotor.power = %P\nP = 2\n",
     ],
 )
 def test_a_key_that_one_file_sets_twice_is_a_mistake(text: str) -> None:
@@ -301,21 +301,21 @@ def test_a_key_that_one_file_sets_twice_is_a_mistake(text: str) -> None:
 
 
 def test_a_later_file_and_the_same_include_twice_are_no_mistakes() -> None:
-    write("parts.gin", "Engine.power = 1\n")
-    write("run.gin", "include 'parts.gin'\ninclude 'parts.gin'\nEngine.power = 2\n")
-    load_config(["run.gin", write("more.gin", "Engine.power = 3\n")])
-    assert Engine().power == 3
+    write("parts.gin", "Motor.power = 1\n")
+    write("run.gin", "include 'parts.gin'\ninclude 'parts.gin'\nMotor.power = 2\n")
+    load_config(["run.gin", write("more.gin", "Motor.power = 3\n")])
+    assert Motor().power == 3
 
 
 def test_mistakes_of_all_files_are_listed_beside_those_of_syntax() -> None:
-    write("broken.gin", "Engine.pwoer = 1\nEngine.fuel = oil\n")
+    write("broken.gin", "Motor.pwoer = 1\nMotor.fuel = oil\n")
     message = refused("include 'broken.gin'\ninclude 'gone.gin'\nhorn.volme = 2\n")
     for part in ("broken.gin:1", "broken.gin:2", "run.gin:2", "gone.gin", "run.gin:3"):
         assert part in message
 
 
 def test_places_name_the_macro_that_is_wrong() -> None:
-    message = refused("P = 'x'\n\nEngine.cylinders = %P\n")
+    message = refused("P = 'x'\n\nMotor.cylinders = %P\n")
     assert "(run.gin:3; %P is set at run.gin:1)" in message
 
 

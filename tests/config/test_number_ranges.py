@@ -9,7 +9,9 @@ from mtmoe.errors import RangeError
 from mtmoe.ranges import range_of, ranged_parameters
 
 # Numbers without a range, with the reason. Whoever adds a parameter gives it a range.
-WITHOUT_RANGE: dict[str, str] = {}
+WITHOUT_RANGE = {
+    "mtmoe.engine.options.Engine.xla_options": "XLA's own options, which XLA checks",
+}
 
 
 def test_every_number_has_a_range():

@@ -28,7 +28,6 @@ TINY = [
     "train.batch_size = 8",
     "train.log_every = 4",
     "train.checkpoint_every = 6",
-    "train.jit_compile = False",
     "train.microbatches = 2",
     'train.recompute = "layers"',
     "train.packing = @Packing()",

@@ -362,12 +362,14 @@ def test_bad_input_is_an_error_before_the_first_batch(mixture, byte_vocabulary):
         load(split="tain")
     with pytest.raises(ConfigError, match="batch_size is 0"):
         load(batch_size=0)
-    with pytest.raises(ConfigError, match="num_hosts is 3; it must divide .* of 4"):
-        load(num_hosts=3)
-    with pytest.raises(ConfigError, match="num_hosts is 0"):
-        load(num_hosts=0)
-    with pytest.raises(ConfigError, match="host is 2; with 2 it must be"):
-        load(num_hosts=2, host=2)
+    with pytest.raises(ConfigError, match="row 4 is asked for; .* rows 0 to 3"):
+        load().of_rows([1, 4])
+    with pytest.raises(ConfigError, match="no row of the batch of 4"):
+        load().of_rows([])
+    with pytest.raises(ConfigError, match=r"\[2, 1\] are asked for; .* increasing"):
+        load().of_rows([2, 1])
+    with pytest.raises(ConfigError, match=r"rows \[3\] are to be counted, but"):
+        load().of_rows([1, 2], counted=[2, 3])
     with pytest.raises(ConfigError, match="for each key a whole number from 2"):
         load(lengths={"inputs": 64, "targets": 1})
     with pytest.raises(ConfigError, match="lengths are"):

@@ -327,4 +327,5 @@ def test_features_are_those_of_the_batch():
     """A feature added to `Batch` would have to be written too."""
     batch = NumberedBatches().batch(0)
     told = {field.name for field in dataclasses.fields(batch)}
-    assert told - set(record_features(batch)) == {"segment_task", "bad_rows"}
+    kept = {"segment_task", "bad_rows", "counted"}
+    assert told - set(record_features(batch)) == kept

@@ -14,8 +14,8 @@ from mtmoe.config.load import load_config
 from mtmoe.data.registry import register, tasks_of
 from mtmoe.data.task_rows import task_vocabulary
 from mtmoe.data.vocabularies import vocabulary_fingerprint
+from mtmoe.engine.program import MeshProgram
 from mtmoe.evaluate.step import evaluation_step_builder
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.train.settings import TrainingRun
 
 CONFIG = """
@@ -28,7 +28,6 @@ train.schedule = @inverse_square_root
 train.batch_size = 8
 train.lengths = {"inputs": 48, "targets": 20}
 train.steps = 20
-train.jit_compile = False
 EncoderDecoder.vocab_size = 384
 EncoderDecoder.d_model = 16
 EncoderDecoder.d_ff = 32
@@ -57,7 +56,7 @@ def tiny_model(tmp_path_factory) -> Path:
     load_config(model_dir=folder, roots=["train"])
     run = TrainingRun()
     register()
-    program = MeshProgram(run.layout, run.seed, jit_compile=False)
+    program = MeshProgram(run.layout, run.seed)
     program.function(
         evaluation_step_builder(run.model),
         {name: tf.TensorSpec([2, n], tf.int32) for name, n in run.lengths.items()},

@@ -9,6 +9,7 @@ from three_languages import documents
 
 from mtmoe.checkpoint import store
 from mtmoe.data.vocabularies import token_bytes
+from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import (
     CheckpointError,
     ConfigError,
@@ -23,7 +24,7 @@ from mtmoe.evaluate.records import read_expert_rows, read_metric_rows
 from mtmoe.evaluate.run import EvaluationRequest, evaluate, output_directory
 from mtmoe.evaluate.step import evaluation_step_builder
 from mtmoe.evaluate.trained_run import load_trained_run
-from mtmoe.mesh.program import MeshProgram
+from mtmoe.surgery.average import average_checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,21 @@ def test_the_same_bytes_again(model_dir, evaluated, capsys):
     assert "evaluating step 20" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_a_mean_of_checkpoints_is_evaluated(tiny_model, evaluated, tmp_path):
+    """Means of a step with itself, so that its scores are known."""
+    source, mean = tmp_path / "source", tmp_path / "mean"
+    shutil.copytree(tiny_model, source)
+    store.save(
+        source / "checkpoints", 30, store.load(source / "checkpoints", 20).values, {}
+    )
+    average_checkpoints(source, [20, 30], mean)
+    [directory] = evaluate(EvaluationRequest(mean))
+    assert directory == mean / "evaluation" / "step_30"
+    expected = values(evaluated / "evaluation" / "step_20", "loss")
+    assert values(directory, "loss") == expected
+
+
 def test_every_language_and_metric(evaluated):
     directory = evaluated / "evaluation" / "step_20"
     rows = read_metric_rows(directory / "per_language.csv")
@@ -70,7 +86,7 @@ def test_numbers_are_those_of_the_model(evaluated):
     directory = evaluated / "evaluation" / "step_10"
     trained = load_trained_run(evaluated)
     run = trained.settings
-    program = MeshProgram(jit_compile=False)
+    program = MeshProgram()
     step = program.function(
         evaluation_step_builder(run.model),
         {name: tf.TensorSpec([8, n], tf.int32) for name, n in run.lengths.items()},
@@ -94,6 +110,7 @@ def test_numbers_are_those_of_the_model(evaluated):
             inputs=np.pad(inputs[rows.start : rows.stop], padding),
             targets=np.pad(targets[rows.start : rows.stop], padding),
         )
+        out = {name: np.asarray(value) for name, value in out.items()}
         for i, row in enumerate(rows):
             for t, token in enumerate(targets[row]):
                 if sizes[token]:

@@ -1,18 +1,16 @@
 """Mesh shapes and layout rules: parsed, checked, and refused with a reason."""
 
 import pytest
-import tensorflow as tf
 
 from mtmoe.errors import LayoutError, UnknownNameError
-from mtmoe.mesh.devices import device_names
-from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.layout import Layout, indivisible
 
 
 def test_one_processor_by_default():
     layout = Layout()
     assert layout.size == 1
     assert layout.splits("batch") == 1
-    assert device_names(layout) == [""]
 
 
 def test_two_dimensions():
@@ -21,11 +19,6 @@ def test_two_dimensions():
     assert layout.splits("batch") == 2
     assert layout.splits("d_ff") == 2
     assert layout.splits("length") == 1
-    assert device_names(layout) == [f"/device:CPU:{i}" for i in range(4)]
-
-
-def test_devices_as_given():
-    assert device_names(Layout("batch:1", "", ("/device:CPU:2",))) == ["/device:CPU:2"]
 
 
 @pytest.mark.parametrize(
@@ -49,12 +42,38 @@ def test_unknown_mesh_dimension_names_the_nearest():
         Layout("batch:2;model:2", "d_ff:modle")
 
 
-def test_wrong_number_of_devices():
-    with pytest.raises(LayoutError, match="names 1 devices"):
-        Layout("batch:2", "", ("/device:CPU:0",))
+SHAPE = mtf.Shape([mtf.Dimension("batch", 6), mtf.Dimension("d_ff", 8)])
 
 
-def test_too_many_logical_devices():
-    tf.constant(0)  # starts TensorFlow with the devices it has
-    with pytest.raises(LayoutError, match="wants 64 logical CPU devices"):
-        device_names(Layout("batch:64", ""))
+def test_slices():
+    layout = Layout("data:2;model:4", "batch:data;d_ff:model")
+    assert layout.split_axes(SHAPE) == ("data", "model")
+    assert Layout().split_axes(SHAPE) == (None, None)
+
+
+def test_sizes_may_be_a_mapping():
+    layout = Layout({"data": 2, "model": 4}, "batch:data")
+    assert layout == Layout("data:2;model:4", "batch:data")
+    assert layout.size == 8
+
+
+def test_a_dimension_is_split_once():
+    with pytest.raises(LayoutError, match="names 'batch' twice.*outer_batch"):
+        Layout("data:2;outer:2", "batch:data;batch:outer")
+
+
+def test_without_some_rules():
+    layout = Layout("data:2;model:2", "batch:data;length:model;heads:model")
+    assert layout.without("length", "vocab").layout_rules == "batch:data;heads:model"
+
+
+@pytest.mark.parametrize(
+    ("size", "ways", "said"),
+    [
+        (6, 4, "6 = 4 x 1 + 2; n of 4 or 8 would, and so would mesh_shape a:3 or a:6"),
+        (2, 3, "2 = 3 x 0 + 2; n of 3 would, and so would mesh_shape a:2"),
+        (7, 2, "7 = 2 x 3 + 1; n of 6 or 8 would, and so would mesh_shape a:1 or a:7"),
+    ],
+)
+def test_what_near_a_size_would_divide(size, ways, said):
+    assert indivisible("n", size, "a", ways).endswith(said)

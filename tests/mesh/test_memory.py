@@ -31,3 +31,29 @@ def test_a_thread_gets_memory_that_others_freed():
     command = [sys.executable, "-c", _PROGRAM]
     faults = subprocess.run(command, capture_output=True, check=True).stdout
     assert int(faults) < 10
+
+
+_RETURNED = """
+import numpy as np
+from mtmoe.mesh.memory import keep_freed_memory, return_freed_memory
+def megabytes():
+    for line in open("/proc/self/status"):
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) // 1024
+keep_freed_memory()
+before = megabytes()
+large = np.ones(20_000_000)
+above = [np.ones(3000) for _ in range(50)]
+del large
+kept = megabytes() - before
+return_freed_memory()
+print(kept, megabytes() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc has malloc_trim")
+def test_what_was_kept_is_returned_when_it_is_time():
+    command = [sys.executable, "-c", _RETURNED]
+    said = subprocess.run(command, capture_output=True, check=True).stdout
+    kept, left = map(int, said.split())
+    assert kept > 140 and left < 20

@@ -1,16 +1,13 @@
 """Names of precisions, and reading one variable in two dtypes."""
 
-import os
-
 import pytest
 import tensorflow as tf
 
+from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import UnknownNameError
 from mtmoe.mesh import initializers
 from mtmoe.mesh.compat import mtf
-from mtmoe.mesh.compilation import configure_compilation
 from mtmoe.mesh.precision import named_precision
-from mtmoe.mesh.program import MeshProgram
 
 
 @pytest.mark.parametrize(
@@ -33,7 +30,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
 
 
 def test_a_variable_is_read_in_one_dtype():
-    program = MeshProgram(precision="bfloat16_selective", jit_compile=False)
+    program = MeshProgram(precision="bfloat16_selective")
     shape = mtf.Shape([mtf.Dimension("d_model", 2)])
 
     def build(context, features):
@@ -47,21 +44,3 @@ def test_a_variable_is_read_in_one_dtype():
 
     with pytest.raises(ValueError, match="'w' is read in float32 already.*bfloat16"):
         program.function(build, {}, "reads")
-
-
-@pytest.mark.parametrize(
-    ("flags", "wanted"),
-    [
-        (None, "--xla_disable_hlo_passes=tree_reduction_rewriter"),
-        ("--a=1", "--a=1 --xla_disable_hlo_passes=tree_reduction_rewriter"),
-        ("--xla_disable_hlo_passes=b", "--xla_disable_hlo_passes=b"),
-    ],
-)
-def test_flags_of_the_user_are_kept(monkeypatch, flags, wanted):
-    if flags is None:
-        monkeypatch.delenv("XLA_FLAGS", raising=False)
-    else:
-        monkeypatch.setenv("XLA_FLAGS", flags)
-    configure_compilation()
-    configure_compilation()
-    assert os.environ["XLA_FLAGS"] == wanted

@@ -86,11 +86,24 @@ def test_numbers_below_the_upper_bound_are_those_of_the_formula():
 def test_initializers():
     key = name_key(0, "w")
     draw = initializers.truncated_normal(0.5)
-    first, again = draw([200, 300], key).numpy(), draw([200, 300], key).numpy()
+    first, again = draw([200, 300], key), draw([200, 300], key)
     np.testing.assert_array_equal(first, again)
     assert np.abs(first).max() <= 1.0
     # A unit normal cut at two sigma has standard deviation 0.8796.
     assert first.std() == pytest.approx(0.5 * 0.8796, rel=0.01)
-    assert np.all(initializers.ones([3], key).numpy() == 1.0)
-    assert np.all(initializers.zeros([3], key).numpy() == 0.0)
-    assert np.mean(draw([200, 300], name_key(0, "v")).numpy() == first) < 1e-3
+    assert np.all(initializers.ones([3], key) == 1.0)
+    assert np.all(initializers.zeros([3], key) == 0.0)
+    assert np.mean(draw([200, 300], name_key(0, "v")) == first) < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 2), (70_000,), (2, 3, 70_000)])
+def test_an_initial_value_is_the_same_in_one_piece_and_in_many(shape, monkeypatch):
+    draw, key = initializers.truncated_normal(1.0), name_key(0, "w")
+    whole = draw(shape, key)
+    begin = [size // 2 for size in shape]
+    part = draw.part(
+        shape, key, begin, [n - b for n, b in zip(shape, begin, strict=True)]
+    )
+    np.testing.assert_array_equal(whole[tuple(slice(b, None) for b in begin)], part)
+    monkeypatch.setattr(initializers, "_BLOCK", 1 << 40)
+    np.testing.assert_array_equal(draw(shape, key), whole)

@@ -56,14 +56,9 @@ def test_assignment_of_many_tokens_to_many_slots():
 
 
 @pytest.mark.parametrize(
-    ("choice_dim", "jit_compile"),
-    [
-        (CHOICE, False),
-        pytest.param(CHOICE, True, marks=pytest.mark.slow),
-        pytest.param(None, True, marks=pytest.mark.slow),
-    ],
+    "choice_dim", [CHOICE, pytest.param(None, marks=pytest.mark.slow)]
 )
-def test_slots_on_the_mesh(choice_dim, jit_compile):
+def test_slots_on_the_mesh(choice_dim):
     choices = 2 if choice_dim else 1
     rng = np.random.default_rng(1)
     shape = [GROUP, *([choice_dim] if choice_dim else []), TOKEN]
@@ -103,7 +98,7 @@ def test_slots_on_the_mesh(choice_dim, jit_compile):
                 outputs[f"{method} {name} has_slot"] = slots.has_slot
         return outputs
 
-    got = run_mesh(build, arrays, jit_compile=jit_compile)
+    got = run_mesh(build, arrays)
     priority = np.nan_to_num(arrays["priority"]).reshape(3, choices, 24)
     masked = np.where(arrays["keep"] > 0, arrays["expert"], 4).reshape(3, -1)
     for name, wanted in {

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mtmoe.engine.program import MeshProgram
+from mtmoe.errors import LayoutError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.mesh.update import take_at, write_at
 
 SIZES = {"batch": 4, "heads": 2, "length": 5, "d_kv": 3}
@@ -25,7 +26,7 @@ def run(program, axis, position):
         value = context.import_tensor(features["value"], one)
         place = context.import_tensor(features["position"], mtf.Shape([]))
         return {
-            "written": write_at(context, x, value, dim, place),
+            "written": write_at(x, value, dim, place),
             "taken": take_at(x, dim, place),
         }, []
 
@@ -48,26 +49,21 @@ def run(program, axis, position):
 
 
 @pytest.mark.parametrize(
-    ("layout", "jit_compile"),
-    [
-        (Layout(), True),
-        (Layout(), False),
-        (Layout("batch:2;model:2", "batch:batch;heads:model"), False),
-    ],
+    "layout", [Layout(), Layout("batch:2;model:2", "batch:batch;heads:model")]
 )
-def test_one_place_is_written_and_read(layout, jit_compile):
-    program = MeshProgram(layout, jit_compile=jit_compile)
+def test_one_place_is_written_and_read(layout):
+    program = MeshProgram(layout)
     for axis, position in ((2, 0), (2, 4), (3, 1)):
         run(program, axis, position)
 
 
 def test_the_last_and_the_first_dimension():
-    program = MeshProgram(jit_compile=False)
+    program = MeshProgram()
     run(program, 0, 3)
     run(program, 3, 2)
 
 
 def test_a_split_dimension_is_refused():
-    program = MeshProgram(Layout("batch:2", "batch:batch"), jit_compile=False)
-    with pytest.raises(ValueError, match="not declared as splittable|not divisible"):
+    program = MeshProgram(Layout("batch:2", "batch:batch"))
+    with pytest.raises(LayoutError, match="cannot be split|does not divide"):
         run(program, 0, 1)

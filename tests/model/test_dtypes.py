@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from oracles.model_runner import random_batch, segmented, tiny_model
 
+from mtmoe.engine.program import MeshProgram
 from mtmoe.mesh.compat import mtf
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.train.optimizers.adafactor import Adafactor
 from mtmoe.train.schedules import constant_learning_rate
 from mtmoe.train.step import train_step_builder
@@ -44,7 +44,7 @@ class Recorded:
 
 
 def build(precision):
-    program = MeshProgram(precision=precision, jit_compile=False)
+    program = MeshProgram(precision=precision)
     recorded, graphs = Recorded(), []
     inner = train_step_builder(
         tiny_model(tied_embeddings=True), recorded, constant_learning_rate, 0

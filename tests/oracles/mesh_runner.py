@@ -6,31 +6,40 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from jax.extend.mlir import ir
+from jax.interpreters import mlir
 
+from mtmoe.engine.program import MeshProgram
+from mtmoe.mesh.build import Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.program import MeshProgram
+from mtmoe.mesh.lowered import LoweredProgram
 
 Outputs = dict[str, mtf.Tensor]
 
 
 def run_mesh(
-    build: Callable[[GraphContext, dict[str, tf.Tensor]], Outputs],
+    build: Callable[[GraphContext, Features], Outputs],
     arrays: dict[str, np.ndarray],
     mesh_shape: str = "",
     layout_rules: str = "",
-    jit_compile: bool = True,
 ) -> dict[str, np.ndarray]:
     """Returns the outputs of `build` on `arrays`, under one layout."""
-    program = MeshProgram(Layout(mesh_shape, layout_rules), jit_compile=jit_compile)
+    program = MeshProgram(Layout(mesh_shape, layout_rules))
     signature = {
         name: tf.TensorSpec(array.shape, array.dtype) for name, array in arrays.items()
     }
     step = program.function(
         lambda context, features: (build(context, features), []), signature, "test"
     )
-    return {name: value.numpy() for name, value in step(0, **arrays).items()}
+    return {name: np.asarray(value) for name, value in step(0, **arrays).items()}
+
+
+def stablehlo_text(program: LoweredProgram) -> str:
+    """Returns a lowered program as MLIR text."""
+    with mlir.make_ir_context():
+        return str(ir.Module.parse(program.stablehlo))
 
 
 def with_gradients(

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
+from mtmoe.engine.program import MeshProgram
+from mtmoe.mesh.build import Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.model.moe.capacity import Capacity
 from mtmoe.model.moe.layer import MixtureOfExperts
@@ -30,7 +31,7 @@ class Run:
 
 
 def run(
-    build: Callable[[GraphContext, dict[str, tf.Tensor]], Outputs],
+    build: Callable[[GraphContext, Features], Outputs],
     arrays: Mapping[str, np.ndarray],
     variables: Mapping[str, np.ndarray] | None = None,
     training: bool = False,
@@ -45,7 +46,7 @@ def run(
       training: whether dropout and jitter are on.
       program: where the variables live; a new one on one device by default.
     """
-    program = program or MeshProgram(jit_compile=False)
+    program = program or MeshProgram()
     signature = {
         name: tf.TensorSpec(array.shape, array.dtype) for name, array in arrays.items()
     }
@@ -57,13 +58,13 @@ def run(
     )
     if variables is not None:
         program.assign(variables)
-    outputs = {name: value.numpy() for name, value in step(0, **arrays).items()}
+    outputs = {name: np.asarray(value) for name, value in step(0, **arrays).items()}
     return Run(outputs, program.variables())
 
 
 def layout_program(mesh_shape: str = "", rules: str = "", seed: int = 0) -> MeshProgram:
-    """Returns a program on a mesh of logical CPU devices."""
-    return MeshProgram(Layout(mesh_shape, rules), seed=seed, jit_compile=False)
+    """Returns a program on a mesh of CPU devices."""
+    return MeshProgram(Layout(mesh_shape, rules), seed=seed)
 
 
 def tiny_model(**overrides: object) -> EncoderDecoder:

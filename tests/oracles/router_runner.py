@@ -12,10 +12,11 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from mtmoe.engine.program import MeshProgram
+from mtmoe.mesh.build import Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
@@ -91,9 +92,7 @@ class RouterProgram:
             balance_loss + z_loss.
           **fields: of `MixtureOfExperts`.
         """
-        self.program = MeshProgram(
-            Layout(*layout), jit_compile=False, precision=precision
-        )
+        self.program = MeshProgram(Layout(*layout), precision=precision)
         self.routers, self._fields, self._d_ff = dict(routers), fields, d_ff
         self._gradients = gradients
         signature = {k: tf.TensorSpec(v.shape, v.dtype) for k, v in arrays.items()}
@@ -116,10 +115,10 @@ class RouterProgram:
         results: dict[str, Arrays] = {name: {} for name in self.routers}
         for name, value in outputs.items():
             router, _, key = name.partition(" ")
-            if value.dtype == tf.bfloat16:
+            if value.dtype == "bfloat16":
                 results[router][f"{key} dtype"] = np.array("bfloat16")
-                value = tf.cast(value, tf.float32)
-            results[router][key] = value.numpy()
+                value = value.astype(np.float32)
+            results[router][key] = np.asarray(value)
         return results
 
     def variables(self, router: str) -> Arrays:
@@ -132,7 +131,7 @@ class RouterProgram:
         }
 
     def _build(
-        self, context: GraphContext, features: dict[str, tf.Tensor]
+        self, context: GraphContext, features: Features
     ) -> dict[str, mtf.Tensor]:
         outputs, objectives, sources = {}, [], {}
         for name, router in self.routers.items():
@@ -154,7 +153,7 @@ class RouterProgram:
     def _layer(
         self,
         context: GraphContext,
-        features: dict[str, tf.Tensor],
+        features: Features,
         name: str,
         router: Router,
     ) -> tuple[dict[str, mtf.Tensor], mtf.Tensor, mtf.Tensor]:
@@ -162,7 +161,8 @@ class RouterProgram:
         dims = [mtf.Dimension("batch", batch), mtf.Dimension("length", length)]
         shape = mtf.Shape(dims)
         wide = shape + mtf.Dimension("d_model", d_model)
-        x = context.import_tensor(features["x"], wide)
+        # A tensor of its own: the gradient is that of this layer alone.
+        x = context.import_tensor(features["x"], wide) * 1.0
         mask = context.import_tensor(features["mask"], shape)
         ids = context.import_tensor(features["ids"], shape)
         cotangent = context.import_tensor(features["cotangent"], wide)

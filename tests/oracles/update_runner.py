@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
+from mtmoe.engine.program import MeshProgram
 from mtmoe.mesh import initializers
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.train.optimizers.interface import Gradients, Optimizer
 
 STEPS = 5
@@ -37,7 +37,6 @@ def make_updates(
     values: Mapping[str, np.ndarray],
     gradients: Mapping[str, np.ndarray],
     layout: Layout | None = None,
-    jit_compile: bool = False,
     gradient_dtype: tf.DType = tf.float32,
 ) -> dict[str, np.ndarray]:
     """Makes STEPS updates; returns all variables, the optimizer's too.
@@ -48,10 +47,9 @@ def make_updates(
       values: their first values.
       gradients: of each variable, one gradient for every step.
       layout: the mesh.
-      jit_compile: whether to compile with XLA.
       gradient_dtype: what variables are read in, and their gradients' dtype.
     """
-    program = MeshProgram(layout, jit_compile=jit_compile)
+    program = MeshProgram(layout)
 
     def build(context, features):
         pairs = []

@@ -39,7 +39,7 @@ def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def damage(folder: Path) -> None:
-    path = folder / "variables.data-00000-of-00001"
+    path = folder / "shard_00000-of-00001.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
 
 
@@ -150,7 +150,8 @@ def test_an_exported_model_may_be_read_by_others(tmp_path, mask, tried) -> None:
 
 
 def test_draws_lie_between_their_bounds(tried) -> None:
-    floats = st.floats(-1e6, 1e6, width=32)
+    # XLA computes with numbers below the smallest normal one as if they were 0.
+    floats = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
     words = tf.constant([0, 0xFFFFFEFF, 0xFFFFFFFF], tf.uint32)
 
     @settings(max_examples=100)
@@ -158,7 +159,7 @@ def test_draws_lie_between_their_bounds(tried) -> None:
     def check(one: float, other: float) -> None:
         low, high = sorted((one, other))
         if low < high:
-            drawn = uniform_from_bits(words, low, high).numpy()
+            drawn = np.asarray(uniform_from_bits(words, low, high))
             assert drawn[0] == np.float32(low)
             assert np.all(drawn < np.float32(high))
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
 from mtmoe.data.vocabularies import configured_vocabulary, vocabulary_fingerprint
+from mtmoe.engine.program import MeshProgram
 from mtmoe.evaluate.step import evaluation_step_builder
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.train.settings import TrainingRun
 
 CONFIG = """
@@ -24,7 +26,6 @@ train.schedule = @inverse_square_root
 train.batch_size = 8
 train.lengths = {{"inputs": 48, "targets": 20}}
 train.steps = 20
-train.jit_compile = False
 evaluate.num_resamples = 50
 EncoderDecoder.vocab_size = 384
 EncoderDecoder.d_model = 16
@@ -37,6 +38,19 @@ EncoderDecoder.expert_layer_every = 0
 """
 
 
+@functools.cache
+def _initial_values() -> dict[str, np.ndarray]:
+    """Returns the parameters of the configured model, which is the same in all runs."""
+    run = TrainingRun()
+    program = MeshProgram(run.layout, run.seed)
+    program.function(
+        evaluation_step_builder(run.model),
+        {name: tf.TensorSpec([2, n], tf.int32) for name, n in run.lengths.items()},
+        name="initial",
+    )
+    return program.variables()
+
+
 def write_untrained_run(
     folder: Path, mixture: str, modules: list[str], trained_in: Path | None = None
 ) -> Path:
@@ -44,14 +58,8 @@ def write_untrained_run(
     folder.mkdir(parents=True)
     (folder / "config.gin").write_text(CONFIG.format(mixture=mixture, modules=modules))
     load_config(model_dir=folder, roots=["train"])
-    run = TrainingRun()
-    program = MeshProgram(run.layout, run.seed, jit_compile=False)
-    program.function(
-        evaluation_step_builder(run.model),
-        {name: tf.TensorSpec([2, n], tf.int32) for name, n in run.lengths.items()},
-        name="initial",
-    )
-    store.save(folder / "checkpoints", 20, program.variables(), {})
+    values = _initial_values()
+    store.save(folder / "checkpoints", 20, values, {})
     provenance = {
         "versions": {},
         "sources": [],
@@ -59,7 +67,7 @@ def write_untrained_run(
         "command": "mtmoe train",
         "host": {},
         "seed": 0,
-        "parameters": program.parameter_count(),
+        "parameters": sum(value.size for value in values.values()),
         "mixture": {},
     }
     if trained_in is not None:

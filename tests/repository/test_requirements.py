@@ -4,12 +4,15 @@ import json
 import re
 import runpy
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import setuptools
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from mtmoe.engine.plugins import plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ("3.10", "3.11", "3.12")
@@ -119,10 +122,33 @@ def test_extras(setup_arguments):
     assert set(setup_arguments["extras_require"]) == {
         "beam",
         "cleaning",
+        "cuda",
         "dev",
         "peers",
         "tpu",
     }
+
+
+@pytest.mark.parametrize("extra", ["tpu", "cuda"])
+@pytest.mark.parametrize("python", PYTHONS)
+def test_accelerators_are_paired_with_the_locked_jax(setup_arguments, extra, python):
+    """Else an extra would install another jax over the one that is tested."""
+    environment = {"python_version": python, "extra": ""}
+    (pin,) = [
+        requirement
+        for requirement in map(Requirement, setup_arguments["extras_require"][extra])
+        if requirement.marker.evaluate(environment)
+    ]
+    pins = locked(python)
+    assert pin.name == "jax"
+    assert pin.specifier == pins["jax"].specifier == pins["jaxlib"].specifier
+
+
+@pytest.mark.parametrize("package", ["libtpu", "jax-cuda12-plugin"])
+def test_the_installed_jax_names_its_partner(package):
+    plugin = plugins()[package]
+    assert plugin.wanted
+    assert plugin.install.endswith(f"=={metadata.version('jax')}'")
 
 
 def test_gin_folder_never_becomes_a_package():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtmoe.train.guard import NonFiniteError, check_metrics, check_variables
+from mtmoe.train.guard import NonFiniteError, check_metrics, check_variable
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -17,9 +17,10 @@ def test_metrics(bad: float) -> None:
         check_metrics(3, {"loss": 1.0, "gradient_norm": bad}, 0)
 
 
-def test_variables() -> None:
-    values = {"count": np.array([1]), "w": np.ones((2, 3), np.float32)}
-    check_variables(3, values, 0)
-    values["w"][1, 2] = np.nan
+def test_a_variable() -> None:
+    values = np.ones((2, 3), np.float32)
+    check_variable(3, 0, "count", np.array([1]))
+    check_variable(3, 0, "w", values)
+    values[1, 2] = np.nan
     with pytest.raises(NonFiniteError, match="step 3: variable w: 1 of 6 .*step 2"):
-        check_variables(3, values, 2)
+        check_variable(3, 2, "w", values)

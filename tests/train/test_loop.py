@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
 from mtmoe.data.batch import Batch
 from mtmoe.data.batches import TrainingBatches
+from mtmoe.engine.program import MeshProgram, Slice
 from mtmoe.errors import (
     CheckpointError,
     ConfigError,
@@ -22,7 +24,7 @@ from mtmoe.errors import (
     DamagedRecordError,
     UnknownNameError,
 )
-from mtmoe.mesh.program import MeshProgram
+from mtmoe.surgery.average import average_checkpoints
 from mtmoe.train import loop, settings
 from mtmoe.train.guard import NonFiniteError
 from mtmoe.train.loop import TrainingResult, train
@@ -53,7 +55,7 @@ class ReusedProgram(MeshProgram):
 @pytest.fixture(scope="module", autouse=True)
 def reused_program():
     """Gives every run of this module one and the same program."""
-    program = ReusedProgram(jit_compile=False)
+    program = ReusedProgram()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "MeshProgram", lambda *args: program)
         yield
@@ -156,7 +158,7 @@ def test_losses_and_loads_of_both_languages_are_logged(whole: Path) -> None:
 def test_a_packed_run_is_stopped_and_goes_on_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program = ReusedProgram(jit_compile=False)
+    program = ReusedProgram()
     monkeypatch.setattr(loop, "MeshProgram", lambda *args: program)
     packed = (
         "train.packing=@Packing()",
@@ -245,8 +247,8 @@ def test_stopped_by_a_signal_between_checkpoints(
     stops = []
 
     class NotedStop(loop.StopSignal):
-        def __init__(self) -> None:
-            super().__init__()
+        def __init__(self, on_received: Callable[[int], None]) -> None:
+            super().__init__(on_received)
             stops.append(self)
 
     with monkeypatch.context() as patch:
@@ -280,7 +282,7 @@ def test_killed(
 
     with monkeypatch.context() as patch:
         owner, name = {
-            "save": (store, "_rename"),
+            "save": (store, "put_in_place"),
             "prune": (store, "prune"),
             "step": (loop.Window, "add"),
         }[dies_in]
@@ -298,10 +300,22 @@ def test_a_damaged_checkpoint_costs_steps_not_the_result(
 ) -> None:
     folder = tmp_path / "model"
     run_tiny(folder, "train.steps=10")
-    (folder / "checkpoints" / "step_10" / "variables.index").unlink()
+    (folder / "checkpoints" / "step_10" / "MANIFEST.json").unlink()
     assert run_tiny(folder) == TrainingResult(12, 0)
     assert "checkpoint passed over, step 10" in capsys.readouterr().err
     assert final_values(folder) == final_values(whole)
+
+
+def test_a_mean_of_checkpoints_starts_a_run_and_goes_on_in_none(
+    whole: Path, tmp_path: Path
+) -> None:
+    mean = tmp_path / "mean"
+    average_checkpoints(whole, store.steps(whole / "checkpoints"), mean)
+    with pytest.raises(CheckpointError, match="holds parameters alone.*another"):
+        run_tiny(mean, "train.steps=14")
+    folder = tmp_path / "model"
+    initial = f"train.initial_checkpoint='{mean}'"
+    assert run_tiny(folder, initial, "train.steps=1") == TrainingResult(1, 0)
 
 
 def test_a_bad_state_is_never_saved(
@@ -326,12 +340,9 @@ def test_a_bad_state_is_never_saved(
 def test_a_bad_variable_is_never_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = MeshProgram.variables
-    monkeypatch.setattr(
-        MeshProgram,
-        "variables",
-        lambda self: {**real(self), "bad": np.array([np.inf], np.float32)},
-    )
+    real = MeshProgram.slices
+    bad = Slice("bad", (1,), (0,), np.array([np.inf], np.float32))
+    monkeypatch.setattr(MeshProgram, "slices", lambda self: [*real(self), bad])
     with pytest.raises(NonFiniteError, match="step 5: variable bad"):
         run_tiny(tmp_path / "model")
     assert store.steps(tmp_path / "model" / "checkpoints") == []

@@ -5,18 +5,12 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from oracles.model_runner import (
-    random_batch,
-    run,
-    segmented,
-    tiny_model,
-    tiny_moe,
-)
+from oracles.model_runner import random_batch, segmented, tiny_model, tiny_moe
 
+from mtmoe.engine.program import MeshProgram
 from mtmoe.evaluate.step import evaluation_step_builder
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.model.moe.routers.switch import SwitchRouter
 from mtmoe.train.step import train_step_builder
 
@@ -50,7 +44,7 @@ def roomy_model():
 @functools.cache
 def made_step(model, signature, layout, num_languages, packed, logit_z_loss):
     """Returns a program, its training step and its initial values, made once."""
-    program = MeshProgram(layout, jit_compile=False)
+    program = MeshProgram(layout)
     build = train_step_builder(
         model, GradientDescent(), schedule, num_languages, packed, logit_z_loss
     )
@@ -59,9 +53,15 @@ def made_step(model, signature, layout, num_languages, packed, logit_z_loss):
 
 
 def one_step(
-    model, batch, layout=ONE, num_languages=0, packed=False, logit_z_loss=1e-4
+    model,
+    batch,
+    layout=ONE,
+    num_languages=0,
+    packed=False,
+    logit_z_loss=1e-4,
+    start=None,
 ):
-    """Returns the outputs and the variables before and after one training step."""
+    """Returns outputs and the variables before and after one step, from `start` on."""
     batch = segmented(batch)
     signature = tuple(
         (name, tf.TensorSpec(x.shape, x.dtype)) for name, x in batch.items()
@@ -69,21 +69,38 @@ def one_step(
     program, step, before = made_step(
         model, signature, layout, num_languages, packed, logit_z_loss
     )
-    program.assign(before)
-    outputs = {name: x.numpy() for name, x in step(1, **batch).items()}
+    program.assign(before if start is None else start)
+    outputs = {name: np.asarray(x) for name, x in step(1, **batch).items()}
     return outputs, before, program.variables()
+
+
+@functools.cache
+def made_evaluation(model, signature):
+    """Returns a program and its evaluation step, made once."""
+    program = MeshProgram()
+    build = evaluation_step_builder(model)
+    return program, program.function(build, dict(signature), "evaluate")
+
+
+def evaluation(model, batch, variables):
+    """Returns the outputs of the evaluation step."""
+    signature = tuple(
+        (name, tf.TensorSpec(x.shape, x.dtype)) for name, x in batch.items()
+    )
+    program, step = made_evaluation(model, signature)
+    program.assign({name: variables[name] for name in program.variable_names()})
+    return {name: np.asarray(x) for name, x in step(0, **batch).items()}
 
 
 @pytest.fixture(scope="module")
 def stepped():
     model, batch = roomy_model(), random_batch()
-    return model, batch, *one_step(model, batch)
+    return model, batch, *one_step(model, batch, logit_z_loss=0.0)
 
 
 def test_loss_and_accuracy_are_over_target_tokens(stepped):
     model, batch, outputs, before, _ = stepped
-    build = evaluation_step_builder(model)
-    evaluated = run(lambda *args: build(*args)[0], batch, before).outputs
+    evaluated = evaluation(model, batch, before)
     tokens = batch["targets"] != 0
     assert np.all(evaluated["token_loss"][~tokens] == 0.0)
     # Capacity differs between training and evaluation; nothing is dropped in either.
@@ -100,9 +117,8 @@ def test_token_0_inside_a_text_is_a_token_in_evaluation_too(stepped):
     segments = {f"{name}_segments": np.int32(ids != 0) for name, ids in batch.items()}
     batch = {name: ids.copy() for name, ids in batch.items()}
     batch["inputs"][0, 3] = batch["targets"][0, 2] = 0
-    trained, _, _ = one_step(model, batch | segments)
-    build = evaluation_step_builder(model)
-    evaluated = run(lambda *args: build(*args)[0], batch, before).outputs
+    trained, _, _ = one_step(model, batch | segments, logit_z_loss=0.0)
+    evaluated = evaluation(model, batch, before)
     is_target = segments["targets_segments"] == 1
     np.testing.assert_array_equal(evaluated["token_loss"] > 0, is_target)
     np.testing.assert_allclose(
@@ -114,8 +130,7 @@ def test_token_0_inside_a_text_is_a_token_in_evaluation_too(stepped):
 
 def test_evaluation_counts_tokens_of_each_example_by_layer(stepped):
     model, batch, _, before, _ = stepped
-    build = evaluation_step_builder(model)
-    evaluated = run(lambda *args: build(*args)[0], batch, before).outputs
+    evaluated = evaluation(model, batch, before)
     assert evaluated["expert_counts"].shape == (4, 2, 4)
     lengths = [(batch[name] != 0).sum(1) for name in ("inputs", "targets")]
     np.testing.assert_array_equal(evaluated["expert_counts"].sum(-1).T, lengths)
@@ -137,30 +152,13 @@ def test_step_descends_the_gradient_of_loss_plus_auxiliary_losses(stepped):
     norm = np.sqrt(sum(np.square(g).sum() for g in gradients.values()))
     np.testing.assert_allclose(outputs["gradient_norm"], norm, rtol=1e-4)
 
-    program = MeshProgram(jit_compile=False)
-    segmented_batch = segmented(batch)
-    signature = {
-        name: tf.TensorSpec(x.shape, x.dtype) for name, x in segmented_batch.items()
-    }
-
-    class Still:
-        def updates(self, context, gradients, learning_rate):
-            return []
-
-    build = train_step_builder(model, Still(), schedule, 0, logit_z_loss=0.0)
-    step = program.function(build, signature, "train", training=True)
-
     def objective(variables):
-        program.assign(variables)
-        out = step(1, **segmented_batch)
-        total = out["loss"] + out["balance_loss"] + out["z_loss"]
-        return float(total)
+        out, _, _ = one_step(model, batch, logit_z_loss=0.0, start=variables)
+        return float(out["loss"] + out["balance_loss"] + out["z_loss"])
 
     generator = np.random.default_rng(0)
-    without_z, _, stepped_to = one_step(model, batch, logit_z_loss=0.0)
-    assert without_z["loss"] == outputs["loss"]
     for name in names:
-        gradient = (before[name] - stepped_to[name]) / 0.125
+        gradient = gradients[name]
         direction = gradient + 0.1 * generator.standard_normal(gradient.shape) * (
             np.abs(gradient).mean()
         )
@@ -184,17 +182,16 @@ def test_logit_z_loss_moves_the_weights_but_not_the_reported_loss():
 
 def test_dense_model_has_no_routing_outputs():
     batch, model = random_batch(), small_model(moe=None)
-    outputs, _, _ = one_step(model, batch)
+    outputs, before, _ = one_step(model, batch, logit_z_loss=0.1)
     assert set(outputs) == {"loss", "accuracy", "learning_rate", "gradient_norm"}
-    build = evaluation_step_builder(model)
-    evaluated = run(lambda *args: build(*args)[0], batch).outputs
+    evaluated = evaluation(model, batch, before)
     assert set(evaluated) == {"token_loss", "predictions"}
 
 
 def test_batch_without_target_tokens_changes_little_and_is_finite():
     batch = random_batch()
     batch["targets"][:] = 0
-    outputs, _, after = one_step(small_model(), batch)
+    outputs, _, after = one_step(roomy_model(), batch, logit_z_loss=0.0)
     assert outputs["loss"] == outputs["accuracy"] == 0.0
     assert all(np.all(np.isfinite(value)) for value in after.values())
 
@@ -238,8 +235,7 @@ def test_sums_by_language_count_segments_and_never_padding():
 
 
 def test_sums_by_language_do_not_depend_on_the_layout():
-    router = SwitchRouter(jitter_epsilon=0.0)
-    model = small_model(expert_layer_every=1, moe=tiny_moe(router=router, group_size=1))
+    model = roomy_model()
     arguments = {"num_languages": 3, "packed": True}
     one, _, after_one = one_step(model, packed_batch(), **arguments)
     two, _, after_two = one_step(model, packed_batch(), TWO, **arguments)

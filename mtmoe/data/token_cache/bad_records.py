@@ -7,7 +7,7 @@ quota of their own (`bad_examples.quota`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import gin
 
@@ -80,6 +80,28 @@ class BadRecords:
         """Returns what a checkpoint keeps: `file:offset` of each record, by task."""
         with self._lock:
             return {task: sorted(places) for task, places in self._places.items()}
+
+    def take_over(self, states: Iterable[Mapping[str, list[str]]]) -> None:
+        """Counts the records that other processes met, too.
+
+        Args:
+          states: what `state()` gave there.
+
+        Raises:
+          DamagedDataError: together a task has more damaged records than the quota.
+        """
+        with self._lock:
+            for state in states:
+                for task, places in state.items():
+                    self._places.setdefault(task, set()).update(places)
+            counts = {task: len(places) for task, places in self._places.items()}
+        for task, count in sorted(counts.items()):
+            if count > self.quota:
+                raise DamagedDataError(
+                    f"task {task!r} has {count} damaged records in all processes "
+                    f"together; bad_records.quota allows {self.quota}. `mtmoe cache "
+                    "--verify` lists them; without its folder, the cache is made again"
+                )
 
     def restore(self, state: Mapping[str, list[str]]) -> None:
         """Takes over the records that `state()` gave, forgetting those met here."""

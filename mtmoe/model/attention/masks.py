@@ -77,19 +77,12 @@ def causal_mask_with_prefix(context: GraphContext, prefix: mtf.Tensor) -> mtf.Te
       Float [batch, length, memory_length].
     """
     batch, length = prefix.shape.dims
-    memory_length = mtf.Dimension("memory_length", length.size)
-    future = np.triu(np.full([length.size, length.size], MASKED, np.float32), k=1)
-
-    def forward(prefix: tf.Tensor) -> tf.Tensor:
-        hidden = tf.constant(future) * (1.0 - prefix[:, tf.newaxis])
-        return tf.cast(hidden, context.activation_dtype)
-
-    return mtf.slicewise(
-        forward,
-        [prefix],
+    future = causal_mask(context, length)
+    memory_length = future.shape.dims[1]
+    of_keys = mtf.rename_dimension(prefix, "length", "memory_length")
+    open_to_all = mtf.cast(of_keys, context.activation_dtype)
+    return mtf.multiply(
+        future,
+        1.0 - open_to_all,
         output_shape=mtf.Shape([batch, length, memory_length]),
-        output_dtype=context.activation_dtype,
-        splittable_dims=[batch],
-        grad_function=0,
-        name="causal_mask_with_prefix",
     )

@@ -97,12 +97,15 @@ class MultiHeadAttention:
           context: graph being built.
           memory: [batch, length, d_model].
         """
-        memory = mtf.rename_dimension(memory, "length", "memory_length")
         fan_in = memory.shape.dims[-1].size
-        return KeyValues(
-            self._project(context, "k", memory, fan_in),
-            self._project(context, "v", memory, fan_in),
+        # Where `length` is split, the new name gathers what has been projected.
+        keys, values = (
+            mtf.rename_dimension(
+                self._project(context, name, memory, fan_in), "length", "memory_length"
+            )
+            for name in ("k", "v")
         )
+        return KeyValues(keys, values)
 
     def queries(self, context: GraphContext, x: mtf.Tensor) -> mtf.Tensor:
         """Projects what looks: [batch, length, d_model] to [batch, heads, .., d_kv]."""

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from mtmoe.errors import ConfigError
+from mtmoe.mesh.build import Build, Built, Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.mesh.program import Build, Built, Features
 from mtmoe.mesh.random import name_key
 from mtmoe.mesh.update import write_at
 from mtmoe.model.decoding.beam_search import beam_search
@@ -125,7 +125,7 @@ def _token_by_token(
             position + 1,
             token,
             running * (1.0 - is_end),
-            write_at(context, tokens, token, length, position),
+            write_at(tokens, token, length, position),
             scores + log_likelihood,
             *state.tensors(),
         ]

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import tensorflow as tf
 
+from mtmoe.mesh.build import Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.mesh.program import Features
 from mtmoe.model.decoding.strategies import IMPOSSIBLE
 from mtmoe.model.features import Tokens, import_padded
 from mtmoe.model.moe.layer import MixtureOfExperts

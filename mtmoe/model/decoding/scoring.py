@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from mtmoe.mesh.build import Build, Built, Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.groupwise import groupwise
 from mtmoe.mesh.lookup import label_cross_entropy
-from mtmoe.mesh.program import Build, Built, Features
 from mtmoe.model.decoding.prepare import without_drops
-from mtmoe.model.features import Tokens, before_padding, import_features
+from mtmoe.model.features import Tokens, import_features, import_padded
 from mtmoe.model.transformer import Transformer
 
 
@@ -52,26 +53,44 @@ def scoring_builder(model: Transformer) -> Build:
 
 def _joined(context: GraphContext, features: Features) -> Tokens:
     """Prompt and targets in one row, the prompt's padding before it."""
-    inputs_BL, targets_BT = features["inputs"], features["targets"]
-    is_input_BL, is_target_BT = before_padding(inputs_BL), before_padding(targets_BT)
+    inputs, targets = (
+        import_padded(context, features[name]) for name in ("inputs", "targets")
+    )
+    batch, prompt_length = inputs.ids.shape.dims
+    length = targets.ids.shape.dims[1]
+    shape = mtf.Shape(
+        [batch, mtf.Dimension("length", prompt_length.size + length.size)]
+    )
+    ids, is_used, is_prompt = groupwise(
+        _join,
+        [inputs.ids, inputs.nonpadding, targets.ids, targets.nonpadding],
+        [(shape, tf.int32), (shape, tf.float32), (shape, tf.float32)],
+        [batch],
+        "join_prompt",
+    )
+    return Tokens(
+        ids,
+        is_used,
+        segments=mtf.cast(is_used, tf.int32),  # hides the padding that comes first
+        prefix=is_prompt,
+        loss_weights=is_used * (1.0 - is_prompt),
+    )
+
+
+def _join(
+    inputs_BL: tf.Tensor,
+    is_input_BL: tf.Tensor,
+    targets_BT: tf.Tensor,
+    is_target_BT: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Whole rows: ids, which of them are tokens, and which are the prompt's."""
     order_BL = tf.argsort(tf.cast(is_input_BL, tf.int32), axis=1, stable=True)
     inputs_BL, is_input_BL = (
         tf.gather(array, order_BL, axis=1, batch_dims=1)
         for array in (inputs_BL, is_input_BL)
     )
-    ids = tf.concat([inputs_BL, targets_BT], axis=1)
-    is_used = tf.concat([is_input_BL, is_target_BT], axis=1)
-    is_prompt = tf.concat([is_input_BL, tf.zeros_like(is_target_BT)], axis=1)
-    batch, length = ids.shape
-    shape = mtf.Shape([mtf.Dimension("batch", batch), mtf.Dimension("length", length)])
-
-    def laid_out(array: tf.Tensor, dtype: tf.DType) -> mtf.Tensor:
-        return context.import_tensor(tf.cast(array, dtype), shape)
-
-    return Tokens(
-        laid_out(ids, tf.int32),
-        laid_out(is_used, tf.float32),
-        segments=laid_out(is_used, tf.int32),  # hides the padding that comes first
-        prefix=laid_out(is_prompt, tf.float32),
-        loss_weights=laid_out(is_used & ~is_prompt, tf.float32),
+    return (
+        tf.concat([inputs_BL, targets_BT], axis=1),
+        tf.concat([is_input_BL, is_target_BT], axis=1),
+        tf.concat([is_input_BL, tf.zeros_like(is_target_BT)], axis=1),
     )

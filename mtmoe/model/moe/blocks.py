@@ -132,7 +132,7 @@ def run_in_blocks(
         with context.scope("experts"):
             y = expert(inner, taken)
         y = mtf.reshape(y, mtf.Shape([mtf.Dimension("blocks", 1), rows, output]))
-        return [number + 1, write_at(context, done, y, blocks, number)]
+        return [number + 1, write_at(done, y, blocks, number)]
 
     _, y = mtf.while_loop(
         lambda number, _: mtf.less(number, count),

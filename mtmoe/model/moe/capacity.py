@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import gin
 
-from mtmoe.errors import ConfigError, LayoutError
+from mtmoe.errors import ConfigError
 from mtmoe.ranges import Count, Positive, check_fields
 
 if TYPE_CHECKING:
@@ -198,24 +198,4 @@ def check_groups_within(
             f"MixtureOfExperts.group_size to {part_rows * length} at most (the groups, "
             "and so the results, are then others with any number of microbatches), or "
             "take fewer train.microbatches"
-        )
-
-
-def check_groups_split(num_groups: int, num_parts: int, where: str) -> None:
-    """Refuses a layout that would cut through a group.
-
-    Args:
-      num_groups: groups in a batch.
-      num_parts: number of parts the layout splits the batch into.
-      where: the layer, for the message.
-
-    Raises:
-      LayoutError: the groups cannot be dealt out evenly.
-    """
-    if num_groups % num_parts:
-        raise LayoutError(
-            f"{where}: the layout splits `batch` into {num_parts} parts, but the batch "
-            f"has {num_groups} routing group(s), which cannot be cut; lower "
-            "MixtureOfExperts.group_size (tokens) or change the batch size so that the "
-            f"number of groups is a multiple of {num_parts}"
         )

@@ -22,7 +22,8 @@ same mesh axis; G groups of S tokens are made of B examples of length L.
     y                 [batch=B`, length=L, d_model]
 
 Where examples and experts are split over different axes, or one of them is not split,
-`batch` keeps its name all the way, and there is no all-to-all.
+`batch` keeps its name all the way, and there is no all-to-all. Where the layout cuts
+through groups, rows are gathered first: see `mtmoe.model.moe.groups`.
 """
 
 from __future__ import annotations
@@ -37,18 +38,17 @@ from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.dispatch import combine, dispatch
-from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.slots import DispatchMethod, check_method
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.blocks import run_in_blocks
 from mtmoe.model.moe.capacity import (
     Capacity,
-    check_groups_split,
     check_groups_within,
     examples_for_few_drops,
     examples_per_group,
 )
+from mtmoe.model.moe.groups import ExpertSlots, RowGroups
 from mtmoe.model.moe.routers.interface import (
     PRIORITIES,
     Priority,
@@ -91,8 +91,8 @@ class MixtureOfExperts:
         group, "confidence" of those with the largest gate; see `RouterInput`. None
         takes confidence where rows are packed, since by position the last language of a
         packed group would be the one that is dropped, and position otherwise.
-      dispatch: how tokens move to experts: "gather" or "einsum"; None takes einsum on
-        TPUs, which are poor at gathers, and gather elsewhere.
+      dispatch: how tokens move to experts: "gather" or "einsum"; None takes gather, on
+        every kind of device.
       shared_d_ff: hidden width of an expert that every token sees beside its own
         (Dai et al. 2024, section 3.2); 0 for none.
     """
@@ -122,16 +122,12 @@ class MixtureOfExperts:
         if self.dispatch is not None:
             check_method(self.dispatch)
 
-    def dispatch_method(self, layout: Layout) -> DispatchMethod:
-        """Returns `dispatch`, or the choice for the layout's devices."""
-        if self.dispatch is not None:
-            return self.dispatch
-        is_tpu = any("TPU" in device.upper() for device in layout.devices)
-        return "einsum" if is_tpu else "gather"
+    @property
+    def dispatch_method(self) -> DispatchMethod:
+        """How tokens move: `dispatch`, or gather, on every kind of device."""
+        return self.dispatch or "gather"
 
-    def examples_per_group(
-        self, batch_size: int, length: int, d_ff: int, layout: Layout
-    ) -> int:
+    def examples_per_group(self, batch_size: int, length: int, d_ff: int) -> int:
         """Returns how many whole examples form a group.
 
         Where `group_size` is None, groups lie within an eighth of the batch (or within
@@ -142,14 +138,13 @@ class MixtureOfExperts:
         many languages together load them evenly. With einsum, whose one-hot products
         cost group_size / d_ff of the experts' own, as few as keep the expected drops of
         an even router at the training capacity below 1 %, and at most a quarter of d_ff
-        positions, if one example has not more. The layout has a say through its kind of
-        device only, so that all layouts of a device compute the same.
+        positions, if one example has not more. Neither the layout nor the kind of
+        device has a say, so that all compute the same.
 
         Args:
           batch_size: examples of the whole batch, however many microbatches it has.
           length: positions of an example, padding included.
           d_ff: hidden width of an expert.
-          layout: which devices there are.
         """
         if self.group_size is not None:
             return examples_per_group(batch_size, length, self.group_size)
@@ -161,7 +156,7 @@ class MixtureOfExperts:
             self.router.num_choices,
             self.capacity.train_factor,
         )
-        if self.dispatch_method(layout) == "einsum":
+        if self.dispatch_method == "einsum":
             return min(count, examples_per_group(part, length, d_ff // 4))
         return max(count, examples_per_group(part, length, ROOMY_GROUP))
 
@@ -219,26 +214,25 @@ class MixtureOfExpertsLayer:
 
         Raises:
           ConfigError: microbatches would cut through a group.
-          LayoutError: the layout would.
         """
         config = self.config
-        inputs = self._router_input(context, x, tokens, name)
-        routed = config.router(context, inputs)
+        rows = self._groups(context, x, name)
+        inputs = self._router_input(context, rows, x, tokens, name)
+        routed = config.router(rows.context(context), inputs)
         if self._takes_every_token(context, routed):
             y = run_in_blocks(context, inputs.x, routed, self.expert)
         else:
             dispatched = dispatch(inputs.x, routed.slots, inputs.dispatch)
-            outputs = self._experts(context, dispatched)
+            outputs = self._experts(context, dispatched, rows)
             y = combine(outputs, routed.slots, routed.weights, inputs.dispatch)
-        # [batch, group, d_model] -> [batch, length, d_model]
-        y = mtf.reshape(y, x.shape - x.shape.dims[-1] + y.shape.dims[-1])
+        y = rows.to_rows(y)
         if config.shared_d_ff:
             shared = dataclasses.replace(
                 self.expert, d_ff=config.shared_d_ff, dropout_rate=config.dropout_rate
             )
             with context.scope("shared_expert"):
                 y += shared(context, x, noise_broadcast_dim=x.shape.dims[1])
-        return y, _statistics(name, routed, tokens)
+        return y, _statistics(name, routed, inputs, rows, tokens)
 
     def _takes_every_token(self, context: GraphContext, routed: RouterOutput) -> bool:
         """Whether all tokens have room, without a gradient, on one device."""
@@ -249,92 +243,93 @@ class MixtureOfExpertsLayer:
             and routed.slots.slot_of_token is not None
         )
 
+    def _groups(self, context: GraphContext, x: mtf.Tensor, name: str) -> RowGroups:
+        """Which rows are routed together: those of the whole batch."""
+        batch, length, _ = x.shape.dims
+        per_group = self.config.examples_per_group(
+            batch.size * context.microbatches, length.size, self.expert.d_ff
+        )
+        side_by_side = context.outer_parts
+        if side_by_side < context.microbatches:
+            side_by_side = 1  # parts one after the other cannot see each other's rows
+        check_groups_within(batch.size * side_by_side, per_group, length.size, name)
+        return RowGroups.make(batch, length, per_group, context.layout, side_by_side)
+
     def _router_input(
-        self, context: GraphContext, x: mtf.Tensor, tokens: Tokens, name: str
+        self,
+        context: GraphContext,
+        rows: RowGroups,
+        x: mtf.Tensor,
+        tokens: Tokens,
+        name: str,
     ) -> RouterInput:
         """Groups the tokens: [batch, length, ...] -> [batch, group, ...]."""
         config = self.config
-        batch, length, d_model = x.shape.dims
-        per_group = config.examples_per_group(
-            batch.size * context.microbatches,
-            length.size,
-            self.expert.d_ff,
-            context.layout,
+        slots = config.capacity.slots(
+            rows.group.size, config.num_experts, context.training
         )
-        check_groups_within(batch.size, per_group, length.size, name)
-        groups = mtf.Dimension("batch", batch.size // per_group)
-        group = mtf.Dimension("group", per_group * length.size)
-        check_groups_split(groups.size, context.layout.splits("batch"), name)
-        slots = config.capacity.slots(group.size, config.num_experts, context.training)
         priority = config.priority
         if priority is None:
             priority = ROW_PRIORITY if tokens.segments is None else PACKED_PRIORITY
-        shape = mtf.Shape([groups, group])
         return RouterInput(
-            x=mtf.reshape(x, shape + d_model),
-            ids=mtf.reshape(tokens.ids, shape),
-            nonpadding=mtf.reshape(tokens.nonpadding, shape),
+            x=rows.of_rows(x),
+            ids=rows.of_rows(tokens.ids),
+            nonpadding=rows.of_rows(tokens.nonpadding),
             experts=mtf.Dimension("experts_unsplit", config.num_experts),
             capacity=mtf.Dimension("expert_capacity", slots),
             priority=priority,
             initialization_scale=self.expert.initialization_scale,
             where=name,
-            dispatch=config.dispatch_method(context.layout),
+            dispatch=config.dispatch_method,
         )
 
-    def _experts(self, context: GraphContext, dispatched: mtf.Tensor) -> mtf.Tensor:
+    def _experts(
+        self, context: GraphContext, dispatched: mtf.Tensor, rows: RowGroups
+    ) -> mtf.Tensor:
         """Runs every expert on its slots; keeps the dimensions of `dispatched`."""
-        groups, unsplit, capacity, d_model = dispatched.shape.dims
-        experts = mtf.Dimension("experts", unsplit.size)
-        inner = groups
-        if _share_mesh_axis(context.layout, groups, experts):
-            inner = mtf.Dimension("batch_unsplit", groups.size)
-        x = mtf.reshape(dispatched, [inner, experts, capacity, d_model])
-        x = mtf.transpose(x, mtf.Shape([experts, inner, capacity, d_model]))
+        slots = ExpertSlots.make(
+            dispatched.shape - dispatched.shape.dims[-1], rows, context.layout
+        )
+        x = slots.to_experts(dispatched)
         expert = dataclasses.replace(self.expert, dropout_rate=self.config.dropout_rate)
         with context.scope("experts"):
-            y = expert(context, x, expert_dims=[experts])
-        output = y.shape.dims[-1]
-        y = mtf.transpose(y, mtf.Shape([inner, experts, capacity, output]))
-        return mtf.reshape(y, dispatched.shape - d_model + output)
+            y = expert(context, x, expert_dims=x.shape.dims[:1])
+        return slots.from_experts(y)
 
 
-def _share_mesh_axis(layout: Layout, *dims: mtf.Dimension) -> bool:
-    """Whether all of `dims` are split, over one and the same mesh axis."""
-    axes = {
-        layout.rules.tensor_dimension_to_mesh_axis(dim, layout.mesh_dimensions)
-        for dim in dims
-    }
-    return len(axes) == 1 and axes != {None}
-
-
-def _statistics(name: str, routed: RouterOutput, tokens: Tokens) -> LayerRouting:
+def _statistics(
+    name: str,
+    routed: RouterOutput,
+    inputs: RouterInput,
+    rows: RowGroups,
+    tokens: Tokens,
+) -> LayerRouting:
     """Ungroups what is told about each token, and sums it up."""
-    shape = tokens.nonpadding.shape
-    experts = routed.slots.experts_dim
+    losses = (routed.balance_loss, routed.z_loss)
+    if rows.outer > 1:  # of all groups: each outer part has its share, to be added up
+        losses = (losses[0] / rows.outer, losses[1] / rows.outer)
     per_token = TokenRouting(
-        first_choice=mtf.reshape(routed.first_choice, shape + experts),
-        dropped=mtf.reshape(_dropped(routed, tokens), shape),
-        entropy=mtf.reshape(routed.entropy, shape),
-        log_z=mtf.reshape(routed.log_z, shape),
+        first_choice=rows.to_rows(routed.first_choice),
+        dropped=rows.to_rows(_dropped(routed, inputs.nonpadding)),
+        entropy=rows.to_rows(routed.entropy),
+        log_z=rows.to_rows(routed.log_z),
     )
     return layer_routing(
         name,
-        (routed.balance_loss, routed.z_loss),
+        losses,
         per_token,
         tokens.nonpadding,
         tokens.languages,
     )
 
 
-def _dropped(routed: RouterOutput, tokens: Tokens) -> mtf.Tensor:
+def _dropped(routed: RouterOutput, nonpadding: mtf.Tensor) -> mtf.Tensor:
     """Fraction of each token's wishes that found no slot: float32 [batch, group]."""
     has_slot = mtf.cast(routed.slots.has_slot, tf.float32)
     choice = routed.slots.choice_dim
-    shape = routed.entropy.shape
     wanted = routed.wanted
     if wanted is None:
-        wanted = mtf.reshape(tokens.nonpadding, shape)
+        wanted = nonpadding
         if choice is not None:
             wanted *= float(choice.size)
     elif choice is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.products import product
 
 
 def load_balance_loss(
@@ -43,7 +44,7 @@ def load_balance_loss(
         p_GSE: tf.Tensor, first_GSE: tf.Tensor, mask_GS: tf.Tensor
     ) -> tf.Tensor:
         # n_g E sum_i f_i P_i = sum_i (sum_s p_si) counts_i E / n_g
-        total_GE = tf.einsum("gse,gs->ge", p_GSE, mask_GS)
+        total_GE = product("gse,gs->ge", p_GSE, mask_GS)
         return tf.reduce_sum(total_GE * load_over_tokens(first_GSE, mask_GS), axis=1)
 
     def backward(

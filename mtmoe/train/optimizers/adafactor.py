@@ -153,7 +153,7 @@ class _AdafactorUpdate(VariableUpdate):
         gradient: mtf.Tensor,
         factor: mtf.Tensor | None,
     ):
-        config, shape = arithmetic.config, variable.shape
+        config, shape = arithmetic.config, gradient.shape
         self._arithmetic = arithmetic
         first = num_stacked_dims(shape, config.stacked_dims)
         self._axes = _Axes(
@@ -190,7 +190,7 @@ class _AdafactorUpdate(VariableUpdate):
         """Algorithm 4 of the paper, or algorithm 2 where moments are kept whole."""
         arithmetic, axes = self._arithmetic, self._axes
         slicewise = mesh_impl.slicewise
-        mean = MeansAcross(mesh_impl, self._variable.shape)
+        mean = MeansAcross(mesh_impl, self.inputs[1].shape)
         old = [state[name] for name in self._moment_names]
         if axes.factored:
             squares = slicewise(arithmetic.mean_squares, axes, gradient)

@@ -142,7 +142,7 @@ class _AdamWUpdate(VariableUpdate):
     ):
         self._arithmetic = arithmetic
         self._decays = arithmetic.config.decays(variable)
-        state = {"adamw_m": variable.shape, "adamw_v": variable.shape}
+        state = {"adamw_m": gradient.shape, "adamw_v": gradient.shape}
         super().__init__(
             context,
             variable,

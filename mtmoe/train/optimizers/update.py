@@ -21,7 +21,8 @@ class VariableUpdate(mtf.Operation):
     shape and are one TensorFlow operation each; XLA compiles what is in them. On a mesh
     of one processor, where no mean crosses processors, the whole update is one.
 
-    The state is variables `<variable>/<name>`, zero at first.
+    The state is variables `<variable>/<name>`, zero at first. Where a dimension of the
+    gradient is split that the variable has whole, each processor updates its part.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class VariableUpdate(mtf.Operation):
         Args:
           context: the graph.
           variable: what is updated.
-          gradient: its gradient, of any float dtype; computed with in float32.
+          gradient: its gradient, of any float dtype; computed with in float32. A
+            dimension may have another name than the variable's, under which it is
+            split; see `mtmoe.train.optimizers.split_state`.
           state: name and shape of what is kept.
           factor: float32 scalar that the gradient is multiplied by; None: 1.
           name: name of the operation.
@@ -57,7 +60,8 @@ class VariableUpdate(mtf.Operation):
         }
         # Operations are lowered in the order of creation: the state comes first.
         inputs = [variable.value, gradient] + ([] if factor is None else [factor])
-        super().__init__(inputs, name=name)
+        # By its variable, so that profiles tell the layers apart.
+        super().__init__(inputs, name=f"{name}/{variable.name}")
 
     def change(
         self,
@@ -69,7 +73,7 @@ class VariableUpdate(mtf.Operation):
         """Computes the update.
 
         Args:
-          mesh_impl: where the following are laid out.
+          mesh_impl: where the following are laid out, by the gradient's dimensions.
           value: the variable, float32, as are all.
           gradient: its gradient.
           state: what is kept, before the update.
@@ -91,12 +95,18 @@ class VariableUpdate(mtf.Operation):
         variable = lowering.variables[self._variable]
         state = {key: lowering.variables[kept] for key, kept in self._state.items()}
         compute = self.change if mesh_impl.size > 1 else self._change_in_one_call
+        splits = self._splits(mesh_impl)
+        value = variable.laid_out_tensor
+        for mesh_axis, axis in splits:
+            value = mesh_impl.allsplit(value, mesh_axis, axis)
         change, new_state = compute(
             mesh_impl,
-            variable.laid_out_tensor,
+            value,
             gradient,
             {key: kept.laid_out_tensor for key, kept in state.items()},
         )
+        for mesh_axis, axis in splits:
+            change = mesh_impl.allconcat(change, mesh_axis, axis)
         assignments = [
             variable.assign_to_slices(mtf.assign_sub_slice, change.all_slices)
         ]
@@ -105,6 +115,18 @@ class VariableUpdate(mtf.Operation):
                 kept.assign_to_slices(mtf.assign_slice, new_state[key].all_slices)
             )
         lowering.operations[self] = tf.group(assignments)
+
+    def _splits(self, mesh_impl: mtf.MeshImpl) -> list[tuple[int, int]]:
+        """Mesh axis and axis of each dimension that only the gradient has split."""
+        whole, split = (
+            mesh_impl.tensor_layout(shape).tensor_axis_to_mesh_axis
+            for shape in (self._variable.shape, self.inputs[1].shape)
+        )
+        return [
+            (mesh_axis, axis)
+            for axis, mesh_axis in enumerate(split)
+            if mesh_axis is not None and whole[axis] is None
+        ]
 
     def _change_in_one_call(
         self,

@@ -9,15 +9,12 @@ from oracles import routers_numpy as oracle
 from oracles.router_runner import RouterProgram, random_tokens
 
 from mtmoe.errors import ConfigError, UnknownNameError
-from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.initializers import truncated_normal
-from mtmoe.mesh.program import MeshProgram
 from mtmoe.mesh.random import name_key
 from mtmoe.model.moe.capacity import Capacity
 from mtmoe.model.moe.routers.base import BaseRouter, orthogonal
 from mtmoe.model.moe.routers.expert_choice import ExpertChoiceRouter
 from mtmoe.model.moe.routers.hash import HashRouter
-from mtmoe.model.moe.routers.interface import RouterInput
 from mtmoe.model.moe.routers.no_token_left_behind import NoTokenLeftBehindRouter
 from mtmoe.model.moe.routers.random import RandomRouter
 from mtmoe.model.moe.routers.sinkhorn import SinkhornRouter, sinkhorn
@@ -239,7 +236,7 @@ def test_sinkhorn_marginals():
     masks = np.ones((4, 64), np.float32)
     masks[0, 50:] = masks[3] = 0.0
     scores[0, 50:] = np.nan
-    bonus = tf.function(sinkhorn)(scores, masks, 1e-3, 100).numpy()
+    bonus = np.asarray(tf.function(sinkhorn)(scores, masks, 1e-3, 100))
     for g in range(3):
         real = masks[g] > 0
         plan = oracle.softmax(scores[g, real] + bonus[g])
@@ -322,60 +319,16 @@ def test_layouts_and_methods_agree(fields, decided, arrays):
             )
 
 
-@pytest.mark.slow
-def test_compiler_and_plain_tensorflow_agree(arrays):
-    def build(context, features):
-        batch, group = mtf.Dimension("batch", GROUPS), mtf.Dimension("group", S)
-        shape = mtf.Shape([batch, group])
-        x, ids, mask = (
-            context.import_tensor(tf.reshape(features[name], [GROUPS, S, *more]), dims)
-            for name, more, dims in (
-                ("x", [M], shape + mtf.Dimension("d_model", M)),
-                ("ids", [], shape),
-                ("mask", [], shape),
-            )
-        )
-        outputs = {}
-        for name, router in ROUTERS.items():
-            with context.scope(name):
-                said = router(
-                    context,
-                    RouterInput(
-                        x=x,
-                        ids=ids,
-                        nonpadding=mask,
-                        experts=mtf.Dimension("experts_unsplit", E),
-                        capacity=mtf.Dimension("expert_capacity", C),
-                        priority="confidence",
-                        initialization_scale=1.0,
-                        where=name,
-                    ),
-                )
-            tensors = {"token_of_slot": said.slots.token_of_slot}
-            tensors |= {key: getattr(said, key) for key in ("weights", "first_choice")}
-            outputs |= {f"{name} {key}": value for key, value in tensors.items()}
-        return outputs, []
-
-    signature = {name: tf.TensorSpec(a.shape, a.dtype) for name, a in arrays.items()}
-    results = []
-    for jit_compile in (False, True):
-        program = MeshProgram(jit_compile=jit_compile)
-        step = program.function(build, signature, "routers", training=True)
-        results.append(step(0, **arrays))
-    for name, value in results[0].items():
-        np.testing.assert_allclose(results[1][name], value, rtol=1e-5, err_msg=name)
-
-
 def test_orthogonal_columns_or_rows():
     key = name_key(0, "router")
     for shape in ([9, 4], [4, 9]):
-        matrix = orthogonal(0.1)(shape, key).numpy()
+        matrix = np.asarray(orthogonal(0.1)(shape, key))
         assert matrix.shape == tuple(shape)
         gram = matrix.T @ matrix if shape[0] > shape[1] else matrix @ matrix.T
         np.testing.assert_allclose(gram, 0.01 * np.eye(4), atol=1e-8)
     # Q R with a positive diagonal of R is the matrix it came from.
-    normal = truncated_normal(1.0)([9, 4], key).numpy()
-    r = 10 * orthogonal(0.1)([9, 4], key).numpy().T @ normal
+    normal = np.asarray(truncated_normal(1.0)([9, 4], key))
+    r = 10 * np.asarray(orthogonal(0.1)([9, 4], key)).T @ normal
     np.testing.assert_allclose(r, np.triu(r), atol=1e-5)
     assert np.all(np.diag(r) > 0)
 

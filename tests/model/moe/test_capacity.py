@@ -5,12 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from mtmoe.errors import ConfigError, LayoutError
-from mtmoe.mesh.layout import Layout
+from mtmoe.errors import ConfigError
 from mtmoe.model.moe.capacity import (
     Capacity,
     capacity_notices,
-    check_groups_split,
     check_groups_within,
     examples_for_few_drops,
     examples_per_group,
@@ -72,12 +70,6 @@ def test_groups_are_whole_examples(batch, length, group_size):
     assert all(n * length > group_size for n in larger)
 
 
-def test_layout_that_cuts_a_group_is_refused():
-    check_groups_split(4, 2, "encoder.1.moe")
-    with pytest.raises(LayoutError, match=r"encoder\.1\.moe.*2 parts.*1 routing group"):
-        check_groups_split(1, 2, "encoder.1.moe")
-
-
 @pytest.mark.parametrize(
     ("tokens_an_expert", "factor", "percent"),
     # Simulated once elsewhere.
@@ -124,25 +116,22 @@ def test_a_chosen_group_is_as_large_as_it_need_be():
 
 
 def test_group_size_is_stated_or_chosen():
-    layout, tpu = Layout(), Layout(devices=("/job:w/device:TPU:0",))
     stated = MixtureOfExperts(16, group_size=1024)
-    assert stated.examples_per_group(16, 256, 1024, layout) == 4
+    assert stated.examples_per_group(16, 256, 1024) == 4
     chosen = MixtureOfExperts(16)
     # By gather a large group costs nothing: 4,096 positions, or what few drops ask for,
     # within an eighth of the batch.
-    assert chosen.examples_per_group(16, 256, 1024, layout) == 2
-    assert chosen.examples_per_group(64, 256, 1024, layout) == 8
-    assert chosen.examples_per_group(256, 256, 1024, layout) == 16
-    assert MixtureOfExperts(512).examples_per_group(1024, 256, 1024, layout) == 64
+    assert chosen.examples_per_group(16, 256, 1024) == 2
+    assert chosen.examples_per_group(64, 256, 1024) == 8
+    assert chosen.examples_per_group(256, 256, 1024) == 16
+    assert MixtureOfExperts(512).examples_per_group(1024, 256, 1024) == 64
     # One-hot products: at most a quarter of d_ff, or one example.
-    assert chosen.examples_per_group(16, 256, 1024, tpu) == 1
-    assert chosen.examples_per_group(128, 32, 1024, tpu) == 8
-    assert chosen.examples_per_group(16, 256, 1 << 20, tpu) == 2
     by_einsum = MixtureOfExperts(16, dispatch="einsum")
-    assert by_einsum.examples_per_group(128, 32, 1024, layout) == 8
-    assert chosen.dispatch_method(layout) == "gather"
-    assert chosen.dispatch_method(tpu) == "einsum"
-    assert MixtureOfExperts(2, dispatch="gather").dispatch_method(tpu) == "gather"
+    assert by_einsum.examples_per_group(16, 256, 1024) == 1
+    assert by_einsum.examples_per_group(128, 32, 1024) == 8
+    assert by_einsum.examples_per_group(16, 256, 1 << 20) == 2
+    assert chosen.dispatch_method == "gather"
+    assert by_einsum.dispatch_method == "einsum"
 
 
 @given(
@@ -155,7 +144,7 @@ def test_chosen_groups_lie_within_all_parts_a_batch_may_be_cut_into(
     rows, length, experts, method
 ):
     moe = MixtureOfExperts(experts, dispatch=method)
-    together = moe.examples_per_group(rows, length, 512, Layout())
+    together = moe.examples_per_group(rows, length, 512)
     for parts in (1, 2, 4, 8):
         if rows % parts == 0:
             check_groups_within(rows // parts, together, length, "encoder")

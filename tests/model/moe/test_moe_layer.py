@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import tensorflow as tf
 from oracles import routing_numpy as oracle
 from oracles.model_runner import layout_program, run, tiny_moe
 
-from mtmoe.errors import ConfigError, LayoutError, UnknownNameError
+from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
@@ -318,7 +319,7 @@ def test_all_to_all_only_where_examples_and_experts_share_a_mesh_axis():
             {name: tf.TensorSpec(a.shape, a.dtype) for name, a in arrays.items()},
             "test",
         )
-        names = [name for name, _ in step.counters]
+        names = [name for name, _ in step.program.signature.counters]
         return sum("alltoall" in n for n in names), sum("allconcat" in n for n in names)
 
     assert collectives("batch:2", "batch:batch;experts:batch") == (2, 0)
@@ -326,13 +327,37 @@ def test_all_to_all_only_where_examples_and_experts_share_a_mesh_axis():
     assert collectives("batch:2;model:2", "batch:batch;experts:model") == (0, 1)
 
 
-def test_layout_that_cuts_a_group_is_refused():
-    with pytest.raises(LayoutError, match="routing group"):
-        run(
-            build_layer(tiny_moe()),
-            data(),
-            program=layout_program("batch:2", "batch:batch"),
+@pytest.mark.parametrize("dispatch", ["gather", "einsum"])
+@pytest.mark.parametrize(
+    ("mesh_shape", "rules"),
+    [
+        ("data:2", "batch:data"),
+        ("data:4", "batch:data;experts:data"),
+        ("data:2;model:2", "batch:data;experts:model"),
+        ("data:2;model:2", "batch:data;experts:data;d_ff:model"),
+        ("sequence:2", "length:sequence"),
+        ("data:2;sequence:2", "batch:data;length:sequence"),
+        ("data:2;sequence:2", "batch:data;length:sequence;experts:sequence"),
+    ],
+)
+def test_groups_that_a_layout_cuts_are_routed_whole(mesh_shape, rules, dispatch):
+    # One group of the whole batch: its 13 slots an expert do not divide either.
+    arrays, values = data(), weights()
+    moe = dataclasses.replace(
+        tiny_moe(router=NO_NOISE, evaluation_factor=1.5, minimum=13), dispatch=dispatch
+    )
+    build = build_layer(moe, gradients=True)
+    one = one_device(moe)
+    many = run(build, arrays, values, program=layout_program(mesh_shape, rules)).outputs
+    for name, value in one.items():
+        np.testing.assert_allclose(
+            many[name], value, rtol=1e-4, atol=1e-4, err_msg=name
         )
+
+
+@functools.cache
+def one_device(moe):
+    return run(build_layer(moe, gradients=True), data(), weights()).outputs
 
 
 def test_bad_fields_are_refused():

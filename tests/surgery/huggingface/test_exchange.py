@@ -13,7 +13,7 @@ from oracles.transformers_models import CASES, greedy, outputs
 
 from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
-from mtmoe.mesh.program import MeshProgram
+from mtmoe.engine.program import MeshProgram
 from mtmoe.model.features import import_features, shift_right
 from mtmoe.surgery.huggingface.checkpoint_export import export_checkpoint
 from mtmoe.surgery.huggingface.checkpoint_import import import_checkpoint
@@ -31,7 +31,7 @@ def our_step(model):
         logits, _ = model.decode(context, memory, decoder)
         return {"encoded": memory.values, "logits": logits}, []
 
-    program = MeshProgram(jit_compile=False)
+    program = MeshProgram()
     signature = {
         name: tf.TensorSpec(array.shape, tf.int32) for name, array in BATCH.items()
     }
@@ -40,7 +40,7 @@ def our_step(model):
 
 def our_outputs(program, step, values):
     program.assign(values)
-    return {name: value.numpy() for name, value in step(0, **BATCH).items()}
+    return {name: np.asarray(value) for name, value in step(0, **BATCH).items()}
 
 
 def random_values(values, seed):

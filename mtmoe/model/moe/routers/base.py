@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import gin
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.mesh.initializers import Initializer, truncated_normal
+from mtmoe.mesh.initializers import Initializer, WholeInitializer, truncated_normal
 from mtmoe.model.moe.balanced_assignment import balanced_assignment
 from mtmoe.model.moe.routers.balanced import balanced_output
 from mtmoe.model.moe.routers.interface import (
@@ -84,18 +86,29 @@ class BaseRouter:
 
 
 def orthogonal(gain: float) -> Initializer:
-    """A random matrix with orthogonal columns of length `gain`, or rows if more.
+    """A random matrix with orthogonal columns of length `gain`, or rows if more."""
+    return _Orthogonal(gain)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Orthogonal(WholeInitializer):
+    """A random matrix with orthogonal columns, or rows if there are more columns.
 
     Saxe et al. 2014: the Q of a normal matrix's QR decomposition, its signs made
     independent of the algorithm's.
+
+    Attributes:
+      gain: length of a column.
     """
-    normal = truncated_normal(1.0)
 
-    def draw(shape: Sequence[int], key: tuple[int, int]) -> tf.Tensor:
+    gain: float
+
+    def whole(
+        self, shape: Sequence[int], key: tuple[int, int]
+    ) -> npt.NDArray[np.float32]:
+        """Draws the matrix."""
         rows, columns = shape
-        tall = normal([max(rows, columns), min(rows, columns)], key)
-        q, r = tf.linalg.qr(tall)
-        q *= tf.sign(tf.linalg.diag_part(r))
-        return gain * (q if rows >= columns else tf.transpose(q))
-
-    return draw
+        tall = truncated_normal(1.0)([max(shape), min(shape)], key)
+        q, r = np.linalg.qr(tall)
+        q = np.float32(self.gain) * q * np.sign(np.diag(r))
+        return q if rows >= columns else q.T

@@ -1,0 +1,1 @@
+"""How a lowered program runs: on any device, on many, in one process or several."""

@@ -1,0 +1,100 @@
+"""The devices that a layout runs on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import mesh_utils
+from jax.sharding import Mesh
+
+from mtmoe.engine.processes import current, devices_per_process
+from mtmoe.engine.topologies import Topology
+from mtmoe.errors import LayoutError
+from mtmoe.mesh.layout import Layout
+
+# The one axis of a mesh without dimensions.
+ONE_PROCESSOR = "processor"
+
+
+def device_mesh(layout: Layout) -> Mesh:
+    """Returns the devices of a layout, in the order of its processors.
+
+    Where only a host's CPU is there, it is divided into one device a processor.
+
+    Raises:
+      LayoutError: there are not so many devices.
+    """
+    dimensions = layout.mesh_dimensions.dims
+    sizes = [dimension.size for dimension in dimensions] or [1]
+    names = [dimension.name for dimension in dimensions] or [ONE_PROCESSOR]
+    count = math.prod(sizes)
+    _ensure_cpu_devices(count)
+    devices = jax.devices()
+    if jax.process_count() > 1 and len(devices) != count:
+        raise LayoutError(
+            f"the layout {layout.mesh_shape!r} has {count} processors, but the "
+            f"{jax.process_count()} processes have {len(devices)} devices together "
+            f"({devices[0].device_kind}); with several processes every device must be "
+            f"used. Take a layout of {len(devices)} processors"
+        )
+    if len(devices) < count:
+        raise LayoutError(
+            f"the layout {layout.mesh_shape!r} has {count} processors, but there are "
+            f"{len(devices)} devices ({devices[0].device_kind})"
+        )
+    return arranged(devices[:count], sizes, names)
+
+
+def sums_differ(mesh: Mesh) -> bool:
+    """Whether several processes would sum in another order than one.
+
+    CPUs of one process sum in the order of the devices; Gloo, between processes, in
+    that of a ring.
+    """
+    return current().count > 1 and mesh.devices.flat[0].platform == "cpu"
+
+
+def topology_mesh(topology: Topology, layout: Layout) -> Mesh:
+    """Returns devices of a TPU slice to compile for, as a layout would use them.
+
+    Raises:
+      HardwareError: libtpu is not there, or it does not know the slice.
+      LayoutError: the layout has not as many processors as the slice has devices.
+    """
+    sizes = [dimension.size for dimension in layout.mesh_dimensions.dims] or [1]
+    names = [d.name for d in layout.mesh_dimensions.dims] or [ONE_PROCESSOR]
+    if math.prod(sizes) != topology.num_devices:
+        raise LayoutError(
+            f"the layout {layout.mesh_shape!r} has {math.prod(sizes)} processors, but "
+            f"{topology.name} has {topology.num_devices} devices"
+        )
+    return arranged(topology.devices(), sizes, names)
+
+
+def arranged(
+    devices: Sequence[Any], sizes: Sequence[int], names: Sequence[str]
+) -> Mesh:
+    """Returns a mesh of devices; on TPUs neighbours of the mesh are wired together."""
+    if devices[0].platform != "tpu":
+        return Mesh(np.array(devices).reshape(sizes), names)
+    try:
+        array = mesh_utils.create_device_mesh(sizes, devices)
+    except NotImplementedError:  # no dimension of the slice is cut otherwise
+        array = mesh_utils.create_device_mesh(
+            sizes, devices, allow_split_physical_axes=True
+        )
+    return Mesh(array, names)
+
+
+def _ensure_cpu_devices(count: int) -> None:
+    """Asks for so many CPU devices; it has an effect before the first use alone."""
+    here = devices_per_process(count, current().count)
+    if jax.config.jax_num_cpu_devices < here:
+        try:
+            jax.config.update("jax_num_cpu_devices", here)
+        except RuntimeError:  # devices are in use already: what there is must do
+            return

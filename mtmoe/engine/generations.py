@@ -1,0 +1,129 @@
+"""The generations of TPUs: what a compiler and a planner have to know of each.
+
+Sources: cloud.google.com/tpu/docs, pages "TPU v4", "TPU v5e", "TPU v5p", "TPU v6e" and
+"TPU7x"; what a device holds is what the compiler of libtpu 0.0.42 says when a program
+does not fit ("exceeds available HBM").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generation of TPUs.
+
+    Attributes:
+      name: how a topology is called, "v5e" in "v5e:2x2".
+      device_kind: what JAX calls its devices.
+      dimensions: of a slice, 2 or 3.
+      devices_per_chip: how many devices JAX sees on a chip.
+      counted_per_chip: what the number in a name such as "v4-128" counts of a chip: its
+        cores (2) or the chip itself (1).
+      usable_bytes: what the compiler lets a program use of a device's memory.
+      tile: side of the matrix unit; sizes that are no multiple of it leave it idle.
+      full_ring: a dimension of a slice is closed to a ring where it is a multiple of
+        this; in three dimensions, where all are.
+      largest: chips along each dimension of the largest slice there is.
+      chip_config: how libtpu calls the chip's mode; empty for the only one.
+      other_names: that mean the same.
+    """
+
+    name: str
+    device_kind: str
+    dimensions: int
+    devices_per_chip: int
+    counted_per_chip: int
+    usable_bytes: int
+    tile: int
+    full_ring: int
+    largest: tuple[int, ...]
+    chip_config: str = ""
+    other_names: tuple[str, ...] = ()
+
+    @property
+    def one_host(self) -> tuple[int, ...]:
+        """Chips of one host along each dimension, in slices of several hosts."""
+        return (2, 2, 1)
+
+
+# A chip of v2, v3 and TPU7x is two devices; a chip of v4 is one only in the mode called
+# megacore, which Cloud TPU runs it in.
+GENERATIONS = {
+    generation.name: generation
+    for generation in (
+        Generation("v2", "TPU v2", 2, 2, 2, int(7.48 * GIB), 128, 16, (16, 16)),
+        Generation("v3", "TPU v3", 2, 2, 2, int(15.48 * GIB), 128, 32, (32, 32)),
+        Generation(
+            "v4",
+            "TPU v4",
+            dimensions=3,
+            devices_per_chip=1,
+            counted_per_chip=2,
+            usable_bytes=int(30.75 * GIB),
+            tile=128,
+            full_ring=4,
+            largest=(16, 16, 16),
+            chip_config="megacore",
+        ),
+        Generation(
+            "v5e",
+            "TPU v5 lite",
+            dimensions=2,
+            devices_per_chip=1,
+            counted_per_chip=1,
+            usable_bytes=int(15.75 * GIB),
+            tile=128,
+            full_ring=16,
+            largest=(16, 16),
+            other_names=("v5litepod", "v5lite"),
+        ),
+        Generation(
+            "v5p",
+            "TPU v5",
+            dimensions=3,
+            devices_per_chip=1,
+            counted_per_chip=2,
+            usable_bytes=int(95.74 * GIB),
+            tile=128,
+            full_ring=4,
+            largest=(16, 20, 28),
+            other_names=("v5",),
+        ),
+        Generation(
+            "v6e",
+            "TPU v6 lite",
+            dimensions=2,
+            devices_per_chip=1,
+            counted_per_chip=1,
+            usable_bytes=int(31.25 * GIB),
+            tile=256,
+            full_ring=16,
+            largest=(16, 16),
+            other_names=("trillium",),
+        ),
+        Generation(
+            "tpu7x",
+            "TPU7x",
+            dimensions=3,
+            devices_per_chip=2,
+            counted_per_chip=2,
+            usable_bytes=int(94.75 * GIB),
+            tile=256,
+            full_ring=4,
+            largest=(16, 24, 24),
+            other_names=("v7x", "ironwood"),
+        ),
+    )
+}
+
+
+def generation_of(device_kind: str) -> Generation | None:
+    """Returns the generation of a device by JAX's name of its kind, or None."""
+    for generation in GENERATIONS.values():
+        if generation.device_kind.lower() == device_kind.lower():
+            return generation
+    return None

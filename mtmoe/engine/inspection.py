@@ -1,0 +1,138 @@
+"""What a compiled program needs and sends, read off the program itself."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_KINDS = (
+    "all-reduce",
+    "all-gather",
+    "all-to-all",
+    "reduce-scatter",
+    "collective-permute",
+    "ragged-all-to-all",
+)
+_INSTRUCTION = re.compile(
+    rf"= (?P<shape>.*?) (?P<kind>{'|'.join(_KINDS)})(?P<start>-start)?\("
+)
+_ARRAY = re.compile(r"\b(pred|bf16|[fsuc]\d+)\[([\d,]*)\]")
+_GROUP = re.compile(r"replica_groups=(?:\{\{(?P<ids>[\d,]*)\}|\[\d+,(?P<size>\d+)\])")
+
+
+@dataclass(frozen=True, order=True)
+class Collective:
+    """One exchange between devices.
+
+    Attributes:
+      kind: XLA's name, "all-to-all".
+      dtype: of what is sent; several, joined by "+", where arrays of several dtypes
+        travel together.
+      num_bytes: of the result on one device.
+      group: devices that exchange with one another; 0 where the program does not say.
+      asynchronous: whether computation can go on meanwhile.
+    """
+
+    kind: str
+    dtype: str
+    num_bytes: int
+    group: int
+    asynchronous: bool
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A compiled program in figures; all of one device.
+
+    Attributes:
+      argument_bytes: variables, features and the rest that goes in.
+      temporary_bytes: what is kept in between, at most.
+      output_bytes: results that do not lie where an argument lay.
+      flops: floating-point operations of a run.
+      collectives: in the order of the program.
+    """
+
+    argument_bytes: int
+    temporary_bytes: int
+    output_bytes: int
+    flops: float
+    collectives: tuple[Collective, ...]
+
+    @property
+    def total_bytes(self) -> int:
+        """Memory that the program needs on a device."""
+        return self.argument_bytes + self.temporary_bytes + self.output_bytes
+
+    def count(self, kind: str) -> int:
+        """Number of collectives of a kind."""
+        return sum(collective.kind == kind for collective in self.collectives)
+
+    def counts(self) -> dict[str, int]:
+        """Number of collectives by kind."""
+        return dict(Counter(collective.kind for collective in self.collectives))
+
+
+def inspect_compiled(compiled: Any) -> Inspection:
+    """Reads the figures of a program that JAX has compiled.
+
+    Args:
+      compiled: what `lower(...).compile()` gives; `Executable.compiled`.
+    """
+    memory = compiled.memory_analysis()
+    return Inspection(
+        argument_bytes=int(memory.argument_size_in_bytes),
+        temporary_bytes=int(memory.temp_size_in_bytes),
+        output_bytes=int(memory.output_size_in_bytes - memory.alias_size_in_bytes),
+        flops=float(compiled.cost_analysis()["flops"]),
+        collectives=tuple(collectives_of(compiled.as_text())),
+    )
+
+
+def collectives_of(hlo: str) -> Iterator[Collective]:
+    """Yields the collectives of a program.
+
+    Args:
+      hlo: XLA's text of the compiled program.
+    """
+    for line in hlo.splitlines():
+        match = _INSTRUCTION.search(line)
+        if match is None:
+            continue
+        arrays = [(d, _size(sizes)) for d, sizes in _ARRAY.findall(match["shape"])]
+        group = _group(line)
+        total = sum(_bytes(dtype) * size for dtype, size in arrays)
+        dtypes = {dtype for dtype, _ in arrays}
+        if match["start"]:  # a tuple of operands and results, and of what it waits on
+            dtypes = {d for d, size in arrays if not (d == "u32" and size == 1)}
+            waits = [size for d, size in arrays if d == "u32" and size == 1]
+            total -= 4 * len(waits)
+            if match["kind"] == "all-gather":
+                total = total * group // (group + 1)
+            else:
+                total //= 2
+        yield Collective(
+            match["kind"], "+".join(sorted(dtypes)), total, group, bool(match["start"])
+        )
+
+
+def _size(sizes: str) -> int:
+    return math.prod(int(size) for size in sizes.split(",") if size)
+
+
+def _bytes(dtype: str) -> int:
+    if dtype == "pred":
+        return 1
+    return -(-int(re.sub(r"\D", "", dtype)) // 8)
+
+
+def _group(line: str) -> int:
+    match = _GROUP.search(line)
+    if match is None:
+        return 0
+    if match["size"]:
+        return int(match["size"])
+    return len(match["ids"].split(","))

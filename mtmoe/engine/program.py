@@ -1,0 +1,369 @@
+"""A mesh program: variables, and compiled functions that compute with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import tensorflow as tf
+
+from mtmoe.engine.cache import lowered_program
+from mtmoe.engine.devices import device_mesh, sums_differ
+from mtmoe.engine.options import xla_options
+from mtmoe.engine.rows import OwnRows, own_rows, whole_value, whole_with
+from mtmoe.engine.runner import Executable, compile_program, sharding
+from mtmoe.errors import CheckpointError
+from mtmoe.mesh.build import Build
+from mtmoe.mesh.context import InitialValue
+from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.lowered import Argument, LoweredProgram, ProgramOptions
+from mtmoe.mesh.memory import return_freed_memory
+from mtmoe.mesh.precision import named_precision
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Read = Callable[[str, Sequence[int], Sequence[int]], Array]
+
+
+class MeshFunction:
+    """One function of a mesh program; compiled when it is called first."""
+
+    def __init__(
+        self,
+        owner: MeshProgram,
+        program: LoweredProgram,
+        signature: Mapping[str, tf.TensorSpec],
+    ):
+        """Made by `MeshProgram.function`."""
+        self._owner, self.program = owner, program
+        self.signature = dict(signature)
+        self._executable: Executable | None = None
+        self._calls = 0
+
+    @property
+    def name(self) -> str:
+        """What it is called in errors and profiles."""
+        return self.program.signature.name
+
+    @property
+    def executable(self) -> Executable:
+        """The compiled program."""
+        if self._executable is None:
+            self._executable = compile_program(
+                self.program, self._owner.mesh, xla_options(self._owner.mesh)
+            )
+            return_freed_memory()
+        return self._executable
+
+    @functools.cached_property
+    def own_rows(self) -> OwnRows | None:
+        """The rows of a batch this process's devices hold; None: there is one process.
+
+        Needs features that all have the batch's rows first.
+        """
+        if jax.process_count() == 1:
+            return None
+        return own_rows(
+            self.program.signature.features, self._batch_size, self._owner.mesh
+        )
+
+    @property
+    def _batch_size(self) -> int:
+        return int(next(iter(self.signature.values())).shape[0])
+
+    def __call__(self, step: int, **features: Any) -> dict[str, jax.Array]:
+        """Starts the function.
+
+        Args:
+          step: the step number, key of the noise and of the schedules.
+          **features: one array per entry of the signature, of exactly its shape; of
+            several processes each may give its own rows alone (`own_rows`).
+
+        Returns:
+          The outputs by name, which may still be computed; NumPy waits for them.
+
+        Raises:
+          ValueError: a feature is missing, unknown, or of another shape.
+        """
+        if features.keys() != self.signature.keys():
+            raise ValueError(
+                f"{self.name} takes {sorted(self.signature)}, got {sorted(features)}"
+            )
+        rows = self.own_rows
+        if rows is not None:
+            features = {
+                name: whole_with(rows.rows, value, self._batch_size)
+                if len(value) == len(rows.rows)
+                else value
+                for name, value in features.items()
+            }
+        for name, spec in self.signature.items():
+            if not spec.shape.is_compatible_with(np.shape(features[name])):
+                raise ValueError(
+                    f"{self.name}: {name} must have shape {spec.shape}, got "
+                    f"{np.shape(features[name])}"
+                )
+        if self._calls == 1:
+            self._owner.wait()
+            return_freed_memory()
+        self._calls += 1
+        arguments = self.program.signature.features
+        laid_out = [self._owner.laid_out(a, features[a.name]) for a in arguments]
+        outputs = self._owner.run(self.executable, step, laid_out)
+        names = (output.name for output in self.program.signature.outputs)
+        return dict(zip(names, outputs, strict=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Variable:
+    """A variable's place on the mesh and its first value."""
+
+    argument: Argument
+    initial: InitialValue
+    trainable: bool
+
+
+class Slice(NamedTuple):
+    """What a processor holds of a variable.
+
+    Attributes:
+      name: the variable.
+      shape: of the whole variable.
+      begin: where the slice begins, an index for each dimension.
+      values: the slice.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    begin: tuple[int, ...]
+    values: Array
+
+
+class _Parts:
+    """Gives JAX the slices of an array, each read once for all devices that hold it."""
+
+    def __init__(self, argument: Argument, read: Read):
+        self._argument, self._read = argument, read
+        self._known: dict[tuple[tuple[int, int], ...], Array] = {}
+
+    def __call__(self, index: tuple[slice, ...]) -> Array:
+        ranges = [
+            range(*part.indices(size))
+            for part, size in zip(index, self._argument.shape, strict=True)
+        ]
+        key = tuple((r.start, len(r)) for r in ranges)
+        if key not in self._known:
+            begin, size = [r.start for r in ranges], [len(r) for r in ranges]
+            part = self._read(self._argument.name, begin, size)
+            self._known[key] = np.asarray(part, self._argument.dtype)
+        return self._known[key]
+
+
+class MeshProgram:
+    """Variables on a mesh, and the functions that compute with them."""
+
+    def __init__(
+        self,
+        layout: Layout | None = None,
+        seed: int = 0,
+        precision: str = "float32",
+    ):
+        """Creates a program without variables or functions.
+
+        Args:
+          layout: mesh and layout rules; one processor by default.
+          seed: seed of initial values and noise.
+          precision: name of the dtypes of activations and routers, one of those of
+            `mtmoe.mesh.precision`; variables are kept in float32.
+
+        Raises:
+          LayoutError: there are not as many devices as the layout has processors.
+          UnknownNameError: there is no precision of that name.
+        """
+        self.layout = layout or Layout()
+        self.seed = seed
+        self.precision = named_precision(precision)
+        self.mesh = device_mesh(self.layout)
+        self._variables: dict[str, _Variable] = {}
+        self._values: dict[str, jax.Array] = {}
+
+    def function(
+        self,
+        build: Build,
+        signature: Mapping[str, tf.TensorSpec],
+        name: str,
+        training: bool = False,
+    ) -> MeshFunction:
+        """Builds and lowers a function; variables it names are the program's.
+
+        What an earlier process has made of the same function is taken over where
+        `mtmoe.engine.cache.keep_compiled` was called.
+
+        Args:
+          build: called once with a `GraphContext` and a handle of each feature; returns
+            the outputs by name and the assignments that are made.
+          signature: static shape and dtype of each feature.
+          name: what to call it.
+          training: whether dropout and jitter are on.
+        """
+        options = ProgramOptions(
+            self.layout,
+            self.seed,
+            training,
+            self.precision,
+            ordered_sums=sums_differ(self.mesh),
+            exact_products=self.mesh.devices.flat[0].platform != "cpu",
+        )
+        program = lowered_program(build, signature, name, options)
+        trainable = set(program.signature.trainable)
+        for argument in program.signature.variables:
+            self._variables.setdefault(
+                argument.name,
+                _Variable(
+                    argument,
+                    program.initial_values[argument.name],
+                    argument.name in trainable,
+                ),
+            )
+        return MeshFunction(self, program, signature)
+
+    def wait(self) -> None:
+        """Waits until the variables have the values that the calls so far make."""
+        jax.block_until_ready(list(self._values.values()))
+
+    def run(
+        self, executable: Executable, step: int, features: list[jax.Array]
+    ) -> list[jax.Array]:
+        """Runs a compiled function, and takes over what it makes of the variables."""
+        self._initialize()
+        outputs, updated = executable(step, features, self._values)
+        self._values |= updated
+        return outputs
+
+    def laid_out(self, argument: Argument, value: Any) -> jax.Array:
+        """Puts a feature on the devices, each its slice."""
+        array = np.asarray(value, argument.dtype).reshape(argument.shape)
+        return self._put(argument, lambda index: array[index])
+
+    def variables(self) -> dict[str, Array]:
+        """Returns the value of every variable, optimizer state included, by name.
+
+        With several processes all must call this, and all get whole values.
+        """
+        self._initialize()
+        return {name: whole_value(self._values[name]) for name in self._variables}
+
+    def slices(self) -> list[Slice]:
+        """Copies what this process's devices hold of the variables.
+
+        Over all processes each element of a variable is there once.
+        """
+        self._initialize()
+        return [
+            Slice(
+                name,
+                variable.argument.shape,
+                tuple(
+                    part.indices(size)[0]
+                    for part, size in zip(
+                        shard.index, variable.argument.shape, strict=True
+                    )
+                ),
+                np.array(shard.data),
+            )
+            for name, variable in self._variables.items()
+            for shard in self._values[name].addressable_shards
+            if shard.replica_id == 0
+        ]
+
+    def assign(self, values: Mapping[str, Array]) -> None:
+        """Sets every variable.
+
+        Args:
+          values: one array per variable, of its shape. Names the program does not
+            have are refused; pass just what it needs.
+
+        Raises:
+          CheckpointError: a name is missing or unknown, or a shape differs; nothing has
+            been set then.
+        """
+
+        def read(name: str, begin: Sequence[int], size: Sequence[int]) -> Array:
+            within = tuple(slice(b, b + s) for b, s in zip(begin, size, strict=True))
+            # A copy: what is donated must not be memory of the caller's.
+            return np.array(values[name][within])
+
+        self.fill({name: np.shape(value) for name, value in values.items()}, read)
+
+    def fill(self, shapes: Mapping[str, Sequence[int]], read: Read) -> None:
+        """Sets every variable to what a function gives for this process's slices.
+
+        Args:
+          shapes: of all variables that there are values of.
+          read: takes a variable's name, where a slice begins and its size; returns the
+            slice, in memory of its own.
+
+        Raises:
+          CheckpointError: a name is missing or unknown, or a shape differs; nothing has
+            been set then.
+        """
+        missing = sorted(self._variables.keys() - shapes.keys())
+        unknown = sorted(shapes.keys() - self._variables.keys())
+        if missing or unknown:
+            raise CheckpointError(
+                "the variables are not those of this model: "
+                f"{len(missing)} missing {missing[:3]}, "
+                f"{len(unknown)} unknown {unknown[:3]}"
+            )
+        for name, variable in self._variables.items():
+            if variable.argument.shape != tuple(shapes[name]):
+                raise CheckpointError(
+                    f"variable {name} has shape {variable.argument.shape} in this "
+                    f"model, {tuple(shapes[name])} in the values given"
+                )
+        for name, variable in self._variables.items():
+            argument = variable.argument
+            self._values[name] = self._put(argument, _Parts(argument, read))
+
+    def variable_names(self) -> tuple[str, ...]:
+        """Returns the names of all variables, in the order of creation."""
+        return tuple(self._variables)
+
+    def parameter_names(self) -> tuple[str, ...]:
+        """Returns the names of the trainable variables, in the order of creation."""
+        return tuple(n for n, variable in self._variables.items() if variable.trainable)
+
+    def parameter_count(self) -> int:
+        """Returns the number of trainable parameters."""
+        return sum(
+            int(np.prod(self._variables[name].argument.shape))
+            for name in self.parameter_names()
+        )
+
+    def _initialize(self) -> None:
+        """Draws the variables that have no value yet, each process its own slices."""
+        for name, variable in self._variables.items():
+            if name in self._values:
+                continue
+            argument, initial = variable.argument, variable.initial
+
+            def draw(
+                name: str,
+                begin: Sequence[int],
+                size: Sequence[int],
+                argument: Argument = argument,
+                initial: InitialValue = initial,
+            ) -> Array:
+                return initial.initializer.part(
+                    argument.shape, initial.key, begin, size
+                )
+
+            self._values[name] = self._put(argument, _Parts(argument, draw))
+
+    def _put(self, argument: Argument, part: Any) -> jax.Array:
+        return jax.make_array_from_callback(
+            argument.shape, sharding(argument, self.mesh), part
+        )

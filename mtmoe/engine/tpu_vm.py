@@ -1,0 +1,32 @@
+"""Whether this host is one of several of a TPU slice made without GKE.
+
+Its environment does not tell; the metadata server of its machine does. JAX knows how to
+ask it, and this asks JAX.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtmoe.engine.process_environment import Start
+
+_DEVICES = Path("/dev")
+
+
+def find_tpu_vm() -> Start | None:
+    """Returns how the hosts of a TPU slice find each other; None: there is one host."""
+    if not _has_chips():
+        return None
+    from jax._src import clusters
+
+    known = {cluster.name: cluster for cluster in clusters.ClusterEnv._cluster_types}
+    cluster = known.get("gcetpu")
+    if cluster is None or not cluster.is_env_present():
+        return None
+    return Start("the TPU VM") if cluster.get_process_count() > 1 else None
+
+
+def _has_chips() -> bool:
+    """Whether there may be TPU chips; without, nobody is asked."""
+    chips = [*_DEVICES.glob("accel[0-9]*"), *_DEVICES.glob("vfio/[0-9]*")]
+    return bool(chips)

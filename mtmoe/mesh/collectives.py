@@ -1,0 +1,190 @@
+"""Communication between processors, as StableHLO inside a TensorFlow graph.
+
+TensorFlow has no operation that talks to the other devices of a PJRT program. But it
+inlines a StableHLO module that an XlaCallModule operation carries, so each collective
+here is such a module of one instruction.
+
+A group is a list of processors that exchange something; every processor is in one.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+from jaxlib.mlir.dialects import stablehlo
+from tensorflow.compiler.tf2xla.python import xla
+
+Groups = Sequence[Sequence[int]]
+
+_NAMES = {
+    "bfloat16": "bf16",
+    "float16": "f16",
+    "float32": "f32",
+    "int32": "i32",
+    "int8": "i8",
+    "uint32": "ui32",
+    "uint8": "ui8",
+}
+_OPERATIONS = {"SUM": "add", "MAX": "maximum", "MIN": "minimum"}
+# Version 5 of XlaCallModule is the first that takes StableHLO's portable bytes.
+_CALL_VERSION = 5
+
+
+def all_reduce(x: tf.Tensor, groups: Groups, operation: str, channel: int) -> tf.Tensor:
+    """Reduces a tensor over the processors of a group; each has the result.
+
+    Args:
+      x: a tensor of static shape.
+      groups: who reduces with whom.
+      operation: "SUM", "MAX" or "MIN".
+      channel: a number that no other collective of the program has.
+    """
+    return _one_operand(
+        x,
+        x.shape.as_list(),
+        f'"stablehlo.all_reduce"(%x0) <{{'
+        f"{_replica_groups(groups)}, {_handle(channel)}, use_global_device_ids}}> "
+        f"{_reduction(_OPERATIONS[operation], x.dtype)}",
+    )
+
+
+def all_gather(x: tf.Tensor, groups: Groups, axis: int, channel: int) -> tf.Tensor:
+    """Puts the slices of a group one behind the other along an axis."""
+    shape = x.shape.as_list()
+    shape[axis] *= len(groups[0])
+    return _one_operand(
+        x,
+        shape,
+        f'"stablehlo.all_gather"(%x0) <{{all_gather_dim = {axis} : i64, '
+        f"{_replica_groups(groups)}, {_handle(channel)}, use_global_device_ids}}>",
+    )
+
+
+def reduce_scatter(x: tf.Tensor, groups: Groups, axis: int, channel: int) -> tf.Tensor:
+    """Sums over a group; each processor keeps its part along an axis."""
+    shape = x.shape.as_list()
+    shape[axis] //= len(groups[0])
+    return _one_operand(
+        x,
+        shape,
+        f'"stablehlo.reduce_scatter"(%x0) <{{scatter_dimension = {axis} : i64, '
+        f"{_replica_groups(groups)}, {_handle(channel)}, use_global_device_ids}}> "
+        f"{_reduction('add', x.dtype)}",
+    )
+
+
+def ordered_all_reduce(
+    x: tf.Tensor, groups: Groups, channel: Callable[[], int]
+) -> tf.Tensor:
+    """Sums as `all_reduce` does, in the order of the processors of a group.
+
+    Numbers are exchanged and summed up by what is computed on a processor, so the bits
+    do not depend on how a transport sums (a ring begins each part at another one). As
+    many bytes move as in a ring.
+
+    Args:
+      x: a tensor of static shape.
+      groups: who sums with whom.
+      channel: gives numbers that no other collective of the program has.
+    """
+    count, size = len(groups[0]), x.shape.num_elements()
+    part = -(-size // count)
+    flat = tf.pad(tf.reshape(x, [size]), [[0, part * count - size]])
+    parts = all_to_all(tf.reshape(flat, [count, part]), groups, 0, 0, channel())
+    summed = all_gather(tf.reduce_sum(parts, axis=0), groups, 0, channel())
+    return tf.reshape(summed[:size], x.shape)
+
+
+def ordered_reduce_scatter(
+    x: tf.Tensor, groups: Groups, axis: int, channel: int
+) -> tf.Tensor:
+    """Sums as `reduce_scatter` does, in the order of the processors of a group."""
+    parts = all_to_all(x[tf.newaxis], groups, axis + 1, 0, channel)
+    return tf.reduce_sum(parts, axis=0)
+
+
+def all_to_all(
+    x: tf.Tensor, groups: Groups, split_axis: int, concat_axis: int, channel: int
+) -> tf.Tensor:
+    """Cuts a slice along an axis, deals the parts out, joins what comes in."""
+    count, shape = len(groups[0]), x.shape.as_list()
+    shape[split_axis] //= count
+    shape[concat_axis] *= count
+    return _one_operand(
+        x,
+        shape,
+        f'"stablehlo.all_to_all"(%x0) <{{split_dimension = {split_axis} : i64, '
+        f"concat_dimension = {concat_axis} : i64, split_count = {count} : i64, "
+        f"{_replica_groups(groups)}, {_handle(channel)}}}>",
+    )
+
+
+def collective_permute(
+    x: tf.Tensor, pairs: Sequence[tuple[int, int]], channel: int
+) -> tf.Tensor:
+    """Sends a slice from the first to the second of each pair; zeros elsewhere."""
+    rows = [list(pair) for pair in pairs]
+    return _one_operand(
+        x,
+        x.shape.as_list(),
+        f'"stablehlo.collective_permute"(%x0) <{{source_target_pairs = dense<{rows}> : '
+        f"tensor<{len(rows)}x2xi64>, {_handle(channel)}}}>",
+    )
+
+
+def channels() -> Callable[[], int]:
+    """Returns a function that gives the numbers from 1 on, one a call."""
+    return functools.partial(next, itertools.count(1))
+
+
+def _one_operand(x: tf.Tensor, shape: list[int], operation: str) -> tf.Tensor:
+    """Adds a module of one instruction, from %x0 to %y."""
+    given, returned = _type(x.shape, x.dtype), _type(shape, x.dtype)
+    text = f"""module {{ func.func public @main(%x0: {given}) -> ({returned}) {{
+    %y = {operation} : ({given}) -> {returned}
+    return %y : {returned}
+    }} }}"""
+    (y,) = xla.call_module(
+        [x],
+        version=_CALL_VERSION,
+        module=_portable(text),
+        Tout=[x.dtype],
+        Sout=[tf.TensorShape(shape)],
+        platforms=[],
+    )
+    return y
+
+
+def _reduction(operation: str, dtype: tf.DType) -> str:
+    """The region of a collective that reduces."""
+    scalar = _type([], dtype)
+    return f"""({{
+     ^bb0(%a: {scalar}, %b: {scalar}):
+       %c = stablehlo.{operation} %a, %b : {scalar}
+       stablehlo.return %c : {scalar}
+    }})"""
+
+
+def _portable(text: str) -> bytes:
+    version = stablehlo.get_version_from_compatibility_requirement(
+        stablehlo.StablehloCompatibilityRequirement.WEEK_12
+    )
+    module: bytes = stablehlo.serialize_portable_artifact_str(text, version)
+    return module
+
+
+def _type(shape: Sequence[int], dtype: tf.DType) -> str:
+    sizes = "".join(f"{size}x" for size in shape)
+    return f"tensor<{sizes}{_NAMES[dtype.name]}>"
+
+
+def _handle(channel: int) -> str:
+    return f"channel_handle = #stablehlo.channel_handle<handle = {channel}, type = 1>"
+
+
+def _replica_groups(groups: Groups) -> str:
+    rows = [[int(processor) for processor in group] for group in groups]
+    return f"replica_groups = dense<{rows}> : tensor<{len(rows)}x{len(rows[0])}xi64>"

@@ -1,0 +1,64 @@
+"""A TensorFlow graph as a function of any of its tensors.
+
+`tf.compat.v1.wrap_function(...).prune(...)` does this by copying the graph, which takes
+as long as a third of building it. These are TensorFlow's own parts of it, which are not
+public: the one place that may need care with another TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+from tensorflow.core.function.polymorphism import function_type
+from tensorflow.python.eager.polymorphic_function import concrete_function
+from tensorflow.python.framework import func_graph
+
+
+def trace(
+    function: Callable[..., Sequence[tf.Tensor]], inputs: Sequence[tf.TensorSpec]
+) -> Any:
+    """Calls a function to build a graph in which only what is asked for runs.
+
+    Args:
+      function: takes a tensor an input, and returns tensors.
+      inputs: their shapes and dtypes.
+
+    Returns:
+      The graph, with `inputs` and `outputs`.
+    """
+    return func_graph.func_graph_from_py_func(
+        "mesh_program",
+        function,
+        args=None,
+        kwargs=None,
+        signature=list(inputs),
+        add_control_dependencies=False,
+        collections={},
+    )
+
+
+def as_function(
+    graph: Any, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]
+) -> Callable[..., Sequence[tf.Tensor]]:
+    """Makes tensors of a graph the arguments and results of a function.
+
+    Args:
+      graph: what `trace` returned; it is this function's from now on.
+      inputs: placeholders.
+      outputs: any tensors.
+    """
+    graph.inputs, graph.outputs = list(inputs), list(outputs)
+    specs = tuple(tf.TensorSpec(x.shape, x.dtype) for x in inputs)
+    graph.structured_input_signature = (specs, {})
+    graph.structured_outputs = list(outputs)
+    kind = function_type.from_structured_signature(
+        graph.structured_input_signature,
+        graph.structured_outputs,
+        graph.function_captures.capture_types,
+    )
+    made: Callable[..., Sequence[tf.Tensor]] = (
+        concrete_function.ConcreteFunction.from_func_graph(graph, kind, {})
+    )
+    return made

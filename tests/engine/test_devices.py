@@ -1,0 +1,25 @@
+"""The devices of a layout: as many as it has processors, in their order."""
+
+import jax
+import pytest
+
+from mtmoe.engine.devices import device_mesh
+from mtmoe.errors import LayoutError
+from mtmoe.mesh.layout import Layout
+
+
+def test_one_device_without_a_mesh():
+    mesh = device_mesh(Layout())
+    assert mesh.size == 1 and mesh.devices.flat[0] == jax.devices()[0]
+
+
+def test_processors_are_numbered_in_row_major_order():
+    mesh = device_mesh(Layout("batch:2;model:3"))
+    assert dict(mesh.shape) == {"batch": 2, "model": 3}
+    assert mesh.devices[1, 2] == jax.devices()[5]
+
+
+def test_too_few_devices():
+    jax.devices()  # now they are counted
+    with pytest.raises(LayoutError, match="'batch:64' has 64 processors.*8 devices"):
+        device_mesh(Layout("batch:64"))
