@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from mtmoe.engine.processes import Processes as EngineProcesses
 from mtmoe.errors import CheckpointError
 
 _T = TypeVar("_T")
@@ -31,20 +31,8 @@ class Processes(Protocol):
         """
 
 
-@dataclasses.dataclass(frozen=True)
-class OneProcess:
-    """A run of one process."""
-
-    index: int = 0
-    count: int = 1
-
-    def gather(self, tag: str, text: str) -> list[str]:
-        """Returns the text itself."""
-        del tag
-        return [text]
-
-
-ALONE = OneProcess()
+ALONE = EngineProcesses()
+"""A run of one process."""
 
 
 def together(processes: Processes, tag: str, action: Callable[[], _T]) -> list[_T]:

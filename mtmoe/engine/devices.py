@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,10 +27,7 @@ def device_mesh(layout: Layout) -> Mesh:
     Raises:
       LayoutError: there are not so many devices.
     """
-    dimensions = layout.mesh_dimensions.dims
-    sizes = [dimension.size for dimension in dimensions] or [1]
-    names = [dimension.name for dimension in dimensions] or [ONE_PROCESSOR]
-    count = math.prod(sizes)
+    count = layout.size
     _ensure_cpu_devices(count)
     devices = jax.devices()
     if jax.process_count() > 1 and len(devices) != count:
@@ -46,7 +42,7 @@ def device_mesh(layout: Layout) -> Mesh:
             f"the layout {layout.mesh_shape!r} has {count} processors, but there are "
             f"{len(devices)} devices ({devices[0].device_kind})"
         )
-    return arranged(devices[:count], sizes, names)
+    return arranged(devices[:count], layout)
 
 
 def sums_differ(mesh: Mesh) -> bool:
@@ -65,20 +61,19 @@ def topology_mesh(topology: Topology, layout: Layout) -> Mesh:
       HardwareError: libtpu is not there, or it does not know the slice.
       LayoutError: the layout has not as many processors as the slice has devices.
     """
-    sizes = [dimension.size for dimension in layout.mesh_dimensions.dims] or [1]
-    names = [d.name for d in layout.mesh_dimensions.dims] or [ONE_PROCESSOR]
-    if math.prod(sizes) != topology.num_devices:
+    if layout.size != topology.num_devices:
         raise LayoutError(
-            f"the layout {layout.mesh_shape!r} has {math.prod(sizes)} processors, but "
+            f"the layout {layout.mesh_shape!r} has {layout.size} processors, but "
             f"{topology.name} has {topology.num_devices} devices"
         )
-    return arranged(topology.devices(), sizes, names)
+    return arranged(topology.devices(), layout)
 
 
-def arranged(
-    devices: Sequence[Any], sizes: Sequence[int], names: Sequence[str]
-) -> Mesh:
+def arranged(devices: Sequence[Any], layout: Layout) -> Mesh:
     """Returns a mesh of devices; on TPUs neighbours of the mesh are wired together."""
+    dimensions = layout.mesh_dimensions.dims
+    sizes = [dimension.size for dimension in dimensions] or [1]
+    names = [dimension.name for dimension in dimensions] or [ONE_PROCESSOR]
     if devices[0].platform != "tpu":
         return Mesh(np.array(devices).reshape(sizes), names)
     try:

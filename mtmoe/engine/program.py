@@ -142,6 +142,14 @@ class Slice(NamedTuple):
     values: Array
 
 
+def _ranges(index: tuple[slice, ...], argument: Argument) -> list[range]:
+    """The places that JAX's index of a slice stands for, in each dimension."""
+    return [
+        range(*part.indices(size))
+        for part, size in zip(index, argument.shape, strict=True)
+    ]
+
+
 class _Parts:
     """Gives JAX the slices of an array, each read once for all devices that hold it."""
 
@@ -150,10 +158,7 @@ class _Parts:
         self._known: dict[tuple[tuple[int, int], ...], Array] = {}
 
     def __call__(self, index: tuple[slice, ...]) -> Array:
-        ranges = [
-            range(*part.indices(size))
-            for part, size in zip(index, self._argument.shape, strict=True)
-        ]
+        ranges = _ranges(index, self._argument)
         key = tuple((r.start, len(r)) for r in ranges)
         if key not in self._known:
             begin, size = [r.start for r in ranges], [len(r) for r in ranges]
@@ -266,12 +271,7 @@ class MeshProgram:
             Slice(
                 name,
                 variable.argument.shape,
-                tuple(
-                    part.indices(size)[0]
-                    for part, size in zip(
-                        shard.index, variable.argument.shape, strict=True
-                    )
-                ),
+                tuple(r.start for r in _ranges(shard.index, variable.argument)),
                 np.array(shard.data),
             )
             for name, variable in self._variables.items()

@@ -19,11 +19,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from oracles.model_runner import random_batch, segmented, tiny_model, tiny_moe
+from oracles.model_runner import (
+    random_batch,
+    segmented,
+    tiny_decoder,
+    tiny_model,
+    tiny_moe,
+)
 
 from mtmoe.engine.program import MeshProgram
 from mtmoe.mesh.layout import Layout
-from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.moe.routers.base import BaseRouter
 from mtmoe.model.moe.routers.hash import HashRouter
 from mtmoe.model.moe.routers.no_token_left_behind import NoTokenLeftBehindRouter
@@ -93,16 +98,8 @@ def model() -> Transformer:
 
 def decoder(router=None) -> Transformer:
     """Returns a decoder alone, with one layer of experts."""
-    return DecoderOnly(
-        vocab_size=32,
-        d_model=16,
-        d_ff=32,
-        num_heads=4,
-        d_kv=8,
-        num_layers=1,
-        expert_layer_every=1,
+    return tiny_decoder(
         dropout_rate=0.1,
-        initialization_scale=1.0,
         moe=tiny_moe(group_size=None, router=router, dropout_rate=0.1, minimum=2),
     )
 

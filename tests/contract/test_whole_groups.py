@@ -5,27 +5,18 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from oracles.model_runner import random_batch, segmented, tiny_moe
+from oracles.model_runner import random_batch, segmented, tiny_decoder, tiny_moe
 
 from mtmoe.engine.program import MeshProgram
 from mtmoe.mesh.layout import Layout
-from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.train.optimizers.adamw import AdamW
 from mtmoe.train.step import train_step_builder
 
 STEPS = 2
 # Dropout, experts' dropout and jitter are on. An expert has 11 slots, which no layout
 # divides.
-MODEL = DecoderOnly(
-    vocab_size=32,
-    d_model=16,
-    d_ff=32,
-    num_heads=4,
-    d_kv=8,
-    num_layers=1,
-    expert_layer_every=1,
+MODEL = tiny_decoder(
     dropout_rate=0.1,
-    initialization_scale=1.0,
     moe=tiny_moe(dropout_rate=0.2, minimum=1, train_factor=0.9),
 )
 

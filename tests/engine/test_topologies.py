@@ -102,6 +102,6 @@ def test_a_layout_has_as_many_processors_as_the_slice_has_devices():
 
 def test_devices_that_are_not_wired_in_a_grid_keep_their_order():
     devices = jax.devices("cpu")[:4]
-    mesh = arranged(devices, [2, 2], ["data", "model"])
+    mesh = arranged(devices, Layout("data:2;model:2"))
     assert mesh.axis_names == ("data", "model")
     assert list(mesh.devices.flat) == devices

@@ -5,26 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from oracles.model_runner import run, tiny_moe
+from oracles.model_runner import run, tiny_decoder, tiny_moe
 
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
-from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.features import Tokens
 
 L = 8
-MODEL = DecoderOnly(
-    vocab_size=32,
-    d_model=16,
-    d_ff=32,
-    num_heads=4,
-    d_kv=8,
-    num_layers=1,
+MODEL = tiny_decoder(
     positions="sinusoidal",
     normalization="layer_norm",
     moe=tiny_moe(evaluation_factor=None),
-    expert_layer_every=1,
-    initialization_scale=1.0,
 )
 
 

@@ -13,6 +13,7 @@ from mtmoe.mesh.build import Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.layout import Layout
+from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.model.moe.capacity import Capacity
 from mtmoe.model.moe.layer import MixtureOfExperts
@@ -81,6 +82,21 @@ def tiny_model(**overrides: object) -> EncoderDecoder:
         "initialization_scale": 1.0,
     }
     return EncoderDecoder(**(fields | overrides), moe=moe)  # type: ignore[arg-type]
+
+
+def tiny_decoder(**overrides: object) -> DecoderOnly:
+    """Returns a sparse decoder alone, of one layer with 4 experts."""
+    fields = {
+        "vocab_size": 32,
+        "d_model": 16,
+        "d_ff": 32,
+        "num_heads": 4,
+        "d_kv": 8,
+        "num_layers": 1,
+        "expert_layer_every": 1,
+        "initialization_scale": 1.0,
+    }
+    return DecoderOnly(**(fields | {"moe": tiny_moe()} | overrides))  # type: ignore[arg-type]
 
 
 def tiny_moe(
