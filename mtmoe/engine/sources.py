@@ -61,10 +61,9 @@ def is_installed(value: Any) -> bool:
     name = _module_name(value)
     if is_product(value) or name == "__main__":
         return False
-    if name.partition(".")[0] in sys.stdlib_module_names:
-        return True
-    file = getattr(sys.modules.get(name), "__file__", None)
-    return file is not None and _is_library(os.path.abspath(file))
+    return _comes_installed(
+        name, getattr(sys.modules.get(name), "__file__", None) or ""
+    )
 
 
 def _module_name(value: Any) -> str:
@@ -89,13 +88,25 @@ def _files() -> list[Path]:
     files = set(_PACKAGE.rglob("*.py"))
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and not _is_library(os.path.abspath(file)):
-            if name.startswith(_GENERATED):
-                continue
-            if name.partition(".")[0] in sys.stdlib_module_names:
-                continue
+        if not isinstance(file, str) or name.startswith(_GENERATED):
+            continue
+        if not _comes_installed(name, file):
             files.add(Path(file).resolve())
     return sorted(files)
+
+
+def _comes_installed(name: str, file: str) -> bool:
+    """Whether a module of this name and file is Python's or an installed package's.
+
+    Some packages make modules whose file is a name alone, which no import gives:
+    torch.classes says `_classes.py`. They are installed as their package is.
+    """
+    package = name.partition(".")[0]
+    if package in sys.stdlib_module_names:
+        return True
+    package_file = getattr(sys.modules.get(package), "__file__", None)
+    places = [file, package_file] if isinstance(package_file, str) else [file]
+    return any(os.path.isabs(place) and _is_library(place) for place in places)
 
 
 @cache

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import types
 import warnings
 
 import jax
@@ -223,6 +224,21 @@ def test_a_source_that_changed_is_not_kept(tmp_path, monkeypatch):
     assert digest() != before
     monkeypatch.delattr(main, "__file__")
     with pytest.raises(ChangedSourceError, match="no file"):
+        digest()
+
+
+def test_a_module_whose_file_is_no_file_is_installed_as_its_package_is(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
+    monkeypatch.setattr(sources, "_process_start", time.time)
+    classes = types.ModuleType("numpy.classes")  # as torch makes torch.classes
+    classes.__file__ = "_classes.py"
+    monkeypatch.setitem(sys.modules, "numpy.classes", classes)
+    digest()
+    monkeypatch.setitem(sys.modules, "own", types.ModuleType("own"))
+    monkeypatch.setitem(sys.modules, "own.classes", classes)
+    with pytest.raises(ChangedSourceError, match="cannot read"):
         digest()
 
 
