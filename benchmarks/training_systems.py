@@ -3,7 +3,7 @@
 The same sizes, Adafactor with factored moments, float32, capacity factor 1.25, no
 dropout, jitter 0.01, one full step (forward, backward, update) a call:
 
-* ours: one XLA-compiled function;
+* ours: one XLA program, for one device or, the batch split, for two;
 * transformers: SwitchTransformersForConditionalGeneration on PyTorch, eager, which from
   version 5 on enforces no capacity: every token is computed, none is dropped;
 * mesh: `mesh_tensorflow.transformer` with MoE1D, its own optimizer and lowering,
@@ -15,6 +15,7 @@ A system is imported where it is built, so that a process holds one of them alon
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
 import time
@@ -102,20 +103,25 @@ class System(Protocol):
 class Ours:
     """The model of this repository."""
 
-    def __init__(self, setting: Setting):
+    def __init__(self, setting: Setting, layout: tuple[str, str] = ("", "")):
         """Builds and compiles the step; with MTMOE_CACHE set, what is kept is used.
 
         Args:
           setting: the sizes.
+          layout: the mesh's shape and the layout rules; one device by default.
         """
+        from mtmoe.mesh.garbage import without_garbage_collection
         from mtmoe.mesh.memory import keep_freed_memory
 
-        keep_freed_memory()  # as the commands do, before TensorFlow starts threads
-        import jaxlib
-        import tensorflow as tf
+        # As the commands do: this before TensorFlow starts threads, imports quietly.
+        keep_freed_memory()
+        with without_garbage_collection():
+            import jaxlib
+            import tensorflow as tf
 
         from mtmoe.engine.cache import keep_compiled
         from mtmoe.engine.program import MeshProgram
+        from mtmoe.mesh.layout import Layout
         from mtmoe.model.encoder_decoder import EncoderDecoder
         from mtmoe.model.moe.layer import MixtureOfExperts
         from mtmoe.train.optimizers.adafactor import Adafactor
@@ -138,7 +144,7 @@ class Ours:
             ),
         )
         lengths = {"inputs": setting.input_length, "targets": setting.target_length}
-        self._function = MeshProgram().function(
+        self._function = MeshProgram(Layout(*layout)).function(
             train_step_builder(
                 model, Adafactor(), lambda _: tf.constant(LEARNING_RATE), 0
             ),
@@ -356,6 +362,7 @@ _NO_BIAS = {"relative_attention_type": None}
 
 SYSTEMS: dict[str, Callable[[Setting], System]] = {
     "ours": Ours,
+    "two-devices": functools.partial(Ours, layout=("data:2", "batch:data")),
     "transformers": Transformers,
     "mesh": Mesh,
 }
