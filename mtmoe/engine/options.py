@@ -65,6 +65,15 @@ TABLE = (
         "measured; docs/performance.md",
     ),
     XlaOption(
+        "xla_cpu_experimental_ynn_fusion_type",
+        "LIBRARY_FUSION_TYPE_DOT",
+        frozenset({"cpu"}),
+        "YNNPACK gets matrix products alone. Of sums, which it would get too, it needs "
+        "the terms in memory, the squares of all gradients among them, and takes two "
+        "to three times as long over large ones as XLA itself.",
+        "measured; docs/performance.md",
+    ),
+    XlaOption(
         "xla_gpu_enable_latency_hiding_scheduler",
         True,
         frozenset({"gpu"}),
