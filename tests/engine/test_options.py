@@ -14,6 +14,11 @@ from mtmoe.engine.options import Engine, XlaOption, device_family, xla_options
 from mtmoe.errors import ConfigError, UnknownNameError
 
 PASSES = "xla_disable_hlo_passes"
+FUSIONS = "xla_cpu_experimental_ynn_fusion_type"
+OF_THE_TABLE = {
+    PASSES: "tree_reduction_rewriter",
+    FUSIONS: "LIBRARY_FUSION_TYPE_DOT",
+}
 
 
 @pytest.fixture
@@ -22,23 +27,24 @@ def mesh():
 
 
 def test_the_table_is_in_force(mesh):
-    assert xla_options(mesh, Engine()) == {PASSES: "tree_reduction_rewriter"}
+    assert xla_options(mesh, Engine()) == OF_THE_TABLE
 
 
 def test_the_user_adds_changes_and_removes(mesh):
-    engine = Engine({PASSES: None, "xla_cpu_enable_fast_math": False})
+    engine = Engine({PASSES: None, FUSIONS: None, "xla_cpu_enable_fast_math": False})
     assert xla_options(mesh, engine) == {"xla_cpu_enable_fast_math": False}
-    assert xla_options(mesh, Engine({PASSES: "dce"})) == {PASSES: "dce"}
+    changed = Engine({PASSES: "dce"})
+    assert xla_options(mesh, changed) == OF_THE_TABLE | {PASSES: "dce"}
 
 
 def test_a_config_serves_other_devices_too(mesh):
     engine = Engine({"xla_tpu_enable_async_all_to_all": True, "xla_gpu_x": 1})
-    assert set(xla_options(mesh, engine)) == {PASSES}
+    assert xla_options(mesh, engine) == OF_THE_TABLE
 
 
 def test_gin_sets_them(mesh):
     with gin.unlock_config():
-        gin.bind_parameter("Engine.xla_options", {PASSES: None})
+        gin.bind_parameter("Engine.xla_options", {PASSES: None, FUSIONS: None})
     try:
         assert xla_options(mesh) == {}
     finally:
@@ -63,9 +69,9 @@ def test_errors_of_the_user(mesh, wanted, error, words):
 def test_what_this_xla_lacks_is_left_out_with_a_message(mesh, monkeypatch, capsys):
     old = XlaOption("xla_of_long_ago", True, frozenset({"cpu"}), "", "")
     monkeypatch.setattr(options, "TABLE", (*options.TABLE, old))
-    assert set(xla_options(mesh, Engine())) == {PASSES}
+    assert xla_options(mesh, Engine()) == OF_THE_TABLE
     assert "does not have the option xla_of_long_ago" in capsys.readouterr().err
-    assert set(xla_options(mesh, Engine())) == {PASSES}
+    assert xla_options(mesh, Engine()) == OF_THE_TABLE
     assert not capsys.readouterr().err, "said once"
 
 
