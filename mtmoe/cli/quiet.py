@@ -14,6 +14,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 
+from mtmoe.mesh.garbage import without_garbage_collection
+
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 # Written each time a SentencePiece operation of TensorFlow is made: thrice a task.
@@ -33,25 +35,13 @@ def import_tensorflow() -> None:
     if LOG_LEVEL in os.environ:
         return
     os.environ[LOG_LEVEL] = "2"
-    with _silent(), _without_garbage_collection():
+    with _silent(), without_garbage_collection():
         import seqio  # noqa: F401  (it imports further libraries that write)
 
         from mtmoe.mesh.host import keep_tensorflow_on_the_host
 
         keep_tensorflow_on_the_host()  # what it says of devices is kept back too
-
-
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Lets imports make their million objects without looking for cycles among them."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
         gc.freeze()  # what libraries are made of stays
-        if was_enabled:
-            gc.enable()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Python's garbage collector, kept quiet while graphs grow."""
+"""Python's garbage collector, kept quiet while graphs grow and libraries load."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Suspends the search for circles of garbage, while a graph grows.
+    """Suspends the search for circles of garbage.
 
-    Nothing in a graph is garbage before it is whole, and looking at all of it again and
-    again takes as long as building it.
+    Nothing in a graph is garbage before it is whole, nor what imports make, and looking
+    at all of it again and again takes as long as building it.
     """
     was_enabled = gc.isenabled()
     gc.disable()
