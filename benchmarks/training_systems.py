@@ -3,7 +3,7 @@
 The same sizes, Adafactor with factored moments, float32, capacity factor 1.25, no
 dropout, jitter 0.01, one full step (forward, backward, update) a call:
 
-* ours: one XLA program, for one device or, the batch split, for two;
+* ours: one XLA program, for one device or, batch and experts split, for two;
 * transformers: SwitchTransformersForConditionalGeneration on PyTorch, eager, which from
   version 5 on enforces no capacity: every token is computed, none is dropped;
 * mesh: `mesh_tensorflow.transformer` with MoE1D, its own optimizer and lowering,
@@ -362,7 +362,9 @@ _NO_BIAS = {"relative_attention_type": None}
 
 SYSTEMS: dict[str, Callable[[Setting], System]] = {
     "ours": Ours,
-    "two-devices": functools.partial(Ours, layout=("data:2", "batch:data")),
+    "two-devices": functools.partial(
+        Ours, layout=("data:2", "batch:data;experts:data")
+    ),
     "transformers": Transformers,
     "mesh": Mesh,
 }

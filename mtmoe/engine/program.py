@@ -267,16 +267,23 @@ class MeshProgram:
         Over all processes each element of a variable is there once.
         """
         self._initialize()
-        return [
-            Slice(
-                name,
-                variable.argument.shape,
-                tuple(r.start for r in _ranges(shard.index, variable.argument)),
-                np.array(shard.data),
-            )
+        held = [
+            (variable.argument, shard)
             for name, variable in self._variables.items()
             for shard in self._values[name].addressable_shards
             if shard.replica_id == 0
+        ]
+        if self.mesh.devices.flat[0].platform != "cpu":
+            for _, shard in held:  # the copies run side by side
+                shard.data.copy_to_host_async()
+        return [
+            Slice(
+                argument.name,
+                argument.shape,
+                tuple(r.start for r in _ranges(shard.index, argument)),
+                np.array(shard.data),
+            )
+            for argument, shard in held
         ]
 
     def assign(self, values: Mapping[str, Array]) -> None:

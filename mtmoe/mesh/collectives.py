@@ -14,7 +14,6 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
-from jaxlib.mlir.dialects import stablehlo
 from tensorflow.compiler.tf2xla.python import xla
 
 Groups = Sequence[Sequence[int]]
@@ -29,7 +28,7 @@ _NAMES = {
     "uint8": "ui8",
 }
 _OPERATIONS = {"SUM": "add", "MAX": "maximum", "MIN": "minimum"}
-# Version 5 of XlaCallModule is the first that takes StableHLO's portable bytes.
+# With version 5 of XlaCallModule the module may be StableHLO.
 _CALL_VERSION = 5
 
 
@@ -150,7 +149,7 @@ def _one_operand(x: tf.Tensor, shape: list[int], operation: str) -> tf.Tensor:
     (y,) = xla.call_module(
         [x],
         version=_CALL_VERSION,
-        module=_portable(text),
+        module=text.encode(),
         Tout=[x.dtype],
         Sout=[tf.TensorShape(shape)],
         platforms=[],
@@ -166,14 +165,6 @@ def _reduction(operation: str, dtype: tf.DType) -> str:
        %c = stablehlo.{operation} %a, %b : {scalar}
        stablehlo.return %c : {scalar}
     }})"""
-
-
-def _portable(text: str) -> bytes:
-    version = stablehlo.get_version_from_compatibility_requirement(
-        stablehlo.StablehloCompatibilityRequirement.WEEK_12
-    )
-    module: bytes = stablehlo.serialize_portable_artifact_str(text, version)
-    return module
 
 
 def _type(shape: Sequence[int], dtype: tf.DType) -> str:

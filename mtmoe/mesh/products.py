@@ -29,6 +29,11 @@ def exact_products(are_exact: bool) -> Iterator[None]:
         _exact.reset(token)
 
 
+def products_are_exact() -> bool:
+    """Whether what is lowered here is for hardware that may round factors."""
+    return _exact.get()
+
+
 class RoundingEinsum(mtf.EinsumOperation):
     """An einsum of float32 whose factors the hardware may round, and so its gradients.
 
@@ -65,7 +70,7 @@ def _matmul(
 
     By default a TPU rounds them to bfloat16, and a GPU to TF32, before it multiplies.
     """
-    is_exact = _exact.get() and not _rounds.get() and not tf.executing_eagerly()
+    is_exact = products_are_exact() and not _rounds.get() and not tf.executing_eagerly()
     if x.dtype != tf.float32 or not is_exact:
         return tf.matmul(x, y, transpose_a=transpose_a, transpose_b=transpose_b)
     batch, numbers = x.shape.rank - 2, xla.DotDimensionNumbers()

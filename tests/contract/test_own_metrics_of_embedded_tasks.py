@@ -24,12 +24,13 @@ TINY = [
     "train.checkpoint_every = 150",
     "STEPS = 150",
     "EncoderDecoder.vocab_size = 384",
-    "EncoderDecoder.d_model = 64",
-    "EncoderDecoder.d_ff = 128",
+    "EncoderDecoder.d_model = 32",
+    "EncoderDecoder.d_ff = 64",
     "EncoderDecoder.num_heads = 2",
-    "EncoderDecoder.d_kv = 32",
-    "EncoderDecoder.num_encoder_layers = 2",
-    "EncoderDecoder.num_decoder_layers = 2",
+    "EncoderDecoder.d_kv = 16",
+    "EncoderDecoder.num_encoder_layers = 1",
+    "EncoderDecoder.num_decoder_layers = 1",
+    "EncoderDecoder.expert_layer_every = 1",
     "MixtureOfExperts.num_experts = 4",
     "evaluate.num_resamples = 50",
 ]
@@ -42,7 +43,7 @@ def test_metrics_reach_the_report(tmp_path, monkeypatch):
     folder = tmp_path / "model"
     train(folder, configured_run(), config.text, "mtmoe train")
     gin.clear_config()
-    request = EvaluationRequest(folder, max_examples=20, strategy="beam_search")
+    request = EvaluationRequest(folder, max_examples=12, strategy="beam_search")
     [directory] = evaluate(request)
     values = {
         (row.task, row.metric): row

@@ -14,11 +14,14 @@ from mtmoe.engine.options import Engine, XlaOption, device_family, xla_options
 from mtmoe.errors import ConfigError, UnknownNameError
 
 PASSES = "xla_disable_hlo_passes"
-FUSIONS = "xla_cpu_experimental_ynn_fusion_type"
 OF_THE_TABLE = {
     PASSES: "tree_reduction_rewriter",
-    FUSIONS: "LIBRARY_FUSION_TYPE_DOT",
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",
+    "xla_cpu_copy_insertion_use_region_analysis": True,
 }
+
+
+NOTHING_OF_THE_TABLE = dict.fromkeys(OF_THE_TABLE)
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def test_the_table_is_in_force(mesh):
 
 
 def test_the_user_adds_changes_and_removes(mesh):
-    engine = Engine({PASSES: None, FUSIONS: None, "xla_cpu_enable_fast_math": False})
+    engine = Engine(NOTHING_OF_THE_TABLE | {"xla_cpu_enable_fast_math": False})
     assert xla_options(mesh, engine) == {"xla_cpu_enable_fast_math": False}
     changed = Engine({PASSES: "dce"})
     assert xla_options(mesh, changed) == OF_THE_TABLE | {PASSES: "dce"}
@@ -44,7 +47,7 @@ def test_a_config_serves_other_devices_too(mesh):
 
 def test_gin_sets_them(mesh):
     with gin.unlock_config():
-        gin.bind_parameter("Engine.xla_options", {PASSES: None, FUSIONS: None})
+        gin.bind_parameter("Engine.xla_options", NOTHING_OF_THE_TABLE)
     try:
         assert xla_options(mesh) == {}
     finally:

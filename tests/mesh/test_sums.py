@@ -6,14 +6,34 @@ import tensorflow as tf
 from oracles.mesh_runner import run_mesh
 
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.products import exact_products
 from mtmoe.mesh.sums import sum_over, sum_to
 
 
-@pytest.mark.parametrize(("shape", "axis"), [((16, 3), 0), ((5, 3), 0), ((4, 8), 1)])
-def test_sum_over(shape, axis):
+@pytest.mark.parametrize("is_accelerator", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((16, 3), 0), ((5, 3), 0), ((4, 8), 1), ((2, 16, 3), 1)]
+)
+def test_sum_over(shape, axis, is_accelerator):
     x = np.random.default_rng(0).integers(-9, 9, shape).astype(np.float32)
-    summed = sum_over(tf.constant(x), axis)
+    with exact_products(is_accelerator):
+        summed = sum_over(tf.constant(x), axis)
     np.testing.assert_array_equal(summed, x.sum(axis, keepdims=True))
+
+
+@pytest.mark.parametrize("is_accelerator", [False, True])
+def test_sums_are_products_on_a_cpu_alone(is_accelerator):
+    """A TPU would round the numbers to bfloat16 before it sums them."""
+
+    @tf.function(input_signature=[tf.TensorSpec([16, 3])])
+    def summed(x):
+        return sum_over(x, 0)
+
+    with exact_products(is_accelerator):
+        kinds = {
+            op.type for op in summed.get_concrete_function().graph.get_operations()
+        }
+    assert ("BatchMatMulV2" in kinds) == (not is_accelerator)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def installed(tmp_path_factory):
     done = run([python, "-m", "pip", "install", "--no-compile", source], cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
     yield python
-    shutil.rmtree(folder, ignore_errors=True)
+    # Gigabytes in many files: nobody waits until they are gone.
+    subprocess.Popen(["rm", "-rf", folder], start_new_session=True)
 
 
 def copied_tree(python):

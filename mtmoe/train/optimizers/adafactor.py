@@ -287,11 +287,11 @@ class _Arithmetic:
         self, axes: _Axes, gradient: tf.Tensor, *divisors: tf.Tensor
     ) -> tf.Tensor:
         """The gradient divided by the root of its second moment."""
+        # Powers: each root takes ten milliseconds longer to lower.
         if not axes.factored:
-            return gradient * tf.math.rsqrt(divisors[0])
+            return gradient * tf.pow(divisors[0], -0.5)
         rows, columns, row_mean = divisors
         largest, second = axes.factored
-        # Powers: XLA compiles each root ten milliseconds longer.
         row_factor = tf.pow(tf.expand_dims(rows, largest) / row_mean, -0.5)
         column_factor = tf.pow(tf.expand_dims(columns, second), -0.5)
         return gradient * (row_factor * column_factor)

@@ -1,0 +1,60 @@
+"""Which of many tasks that differ in words alone stand for the others.
+
+Suites have hundreds of tasks, one a language or a pair, made by the same few functions.
+Each of these functions has to be seen at work, with each word that it is given; not
+with every pair of words.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import seqio
+
+from mtmoe.data.task_card import task_card
+
+
+def shape(value: Any) -> tuple[Any, frozenset[str]]:
+    """Returns what a value is made of but for its texts, and the words of these."""
+    words: set[str] = set()
+
+    def within(value: Any) -> Any:
+        if isinstance(value, str):
+            words.update(re.findall(r"\w+", value))
+            return str
+        if isinstance(value, functools.partial):
+            return within((value.func, value.args, value.keywords))
+        if isinstance(value, types.MethodType):
+            return within((value.__func__, value.__self__))
+        if isinstance(value, types.FunctionType):
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            name = value.__module__, value.__qualname__
+            return name, within((*cells, value.__defaults__, value.__kwdefaults__))
+        if isinstance(value, Mapping):
+            return tuple((key, within(value[key])) for key in sorted(value))
+        if isinstance(value, list | tuple | set | frozenset):
+            return tuple(map(within, value))
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if type(value).__module__.startswith("mtmoe."):
+            return type(value), within(vars(value))
+        return type(value)
+
+    return within(value), frozenset(words)
+
+
+def representatives(tasks: Iterable[seqio.Task]) -> Iterator[seqio.Task]:
+    """Yields tasks until each shape, language and word was in one of them."""
+    seen: set[Any] = set()
+    for task in tasks:
+        form, words = shape((list(task.preprocessors), list(task.metric_fns)))
+        suite = task.name.partition(".")[0]
+        language = task_card(task).language
+        new = {(suite, form), ("language", language), *words} - seen
+        if new:
+            seen |= new
+            yield task
