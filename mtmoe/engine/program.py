@@ -195,6 +195,10 @@ class MeshProgram:
         self._variables: dict[str, _Variable] = {}
         self._values: dict[str, jax.Array] = {}
 
+    @property
+    def _is_on_accelerators(self) -> bool:
+        return bool(self.mesh.devices.flat[0].platform != "cpu")
+
     def function(
         self,
         build: Build,
@@ -220,7 +224,7 @@ class MeshProgram:
             training,
             self.precision,
             ordered_sums=sums_differ(self.mesh),
-            exact_products=self.mesh.devices.flat[0].platform != "cpu",
+            exact_products=self._is_on_accelerators,
         )
         program = lowered_program(build, signature, name, options)
         trainable = set(program.signature.trainable)
@@ -273,7 +277,7 @@ class MeshProgram:
             for shard in self._values[name].addressable_shards
             if shard.replica_id == 0
         ]
-        if self.mesh.devices.flat[0].platform != "cpu":
+        if self._is_on_accelerators:
             for _, shard in held:  # the copies run side by side
                 shard.data.copy_to_host_async()
         return [

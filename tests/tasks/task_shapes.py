@@ -47,14 +47,18 @@ def shape(value: Any) -> tuple[Any, frozenset[str]]:
     return within(value), frozenset(words)
 
 
+def suite(task: seqio.Task) -> str:
+    """Returns what a task's name begins with."""
+    return str(task.name.partition(".")[0])
+
+
 def representatives(tasks: Iterable[seqio.Task]) -> Iterator[seqio.Task]:
     """Yields tasks until each shape, language and word was in one of them."""
     seen: set[Any] = set()
     for task in tasks:
         form, words = shape((list(task.preprocessors), list(task.metric_fns)))
-        suite = task.name.partition(".")[0]
         language = task_card(task).language
-        new = {(suite, form), ("language", language), *words} - seen
+        new = {(suite(task), form), ("language", language), *words} - seen
         if new:
             seen |= new
             yield task

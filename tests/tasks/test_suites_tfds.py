@@ -8,7 +8,7 @@ import gin
 import pytest
 import seqio
 import tensorflow_datasets as tfds
-from task_shapes import representatives
+from task_shapes import representatives, suite
 from tfds_mocking import mocked_tfds
 
 from mtmoe.data.registry import get_task
@@ -296,10 +296,6 @@ def _tfds_tasks():
             yield task
 
 
-def _suite(task):
-    return task.name.partition(".")[0]
-
-
 def _language(task):
     return task_card(task).language
 
@@ -372,7 +368,7 @@ def test_one_split_of_every_language():
     """All of them but Wikipedia, whose rows are only read by whole pages (above)."""
     tasks = [task for task in _tfds_tasks() if not task.name.startswith("wiki40b")]
     chosen = list(representatives(tasks))
-    for facts in (_suite, _language):
+    for facts in (suite, _language):
         assert {*map(facts, chosen)} == {*map(facts, tasks)}
     with mocked_tfds(
         num_examples=8,
