@@ -109,10 +109,10 @@ DEVELOPMENT = [
     "import-linter>=2.0",
     "mypy>=1.10",
     "pytest>=8.0",
-    "pytest-cov>=5.0",
     "pytest-xdist>=3.8",
     "ruff>=0.5",
     "setuptools>=77",
+    "slipcover>=1.1",
 ]
 
 setup(

@@ -28,6 +28,12 @@ _RULES = flags.DEFINE_string(
     "Layout.layout_rules.",
 )
 _BATCH = flags.DEFINE_integer("batch_size", 256, "Rows of the whole batch.")
+_GROUP = flags.DEFINE_integer(
+    "group_size",
+    1024,
+    "MixtureOfExperts.group_size, so small that the layout cuts no group; 8 rows a "
+    "chip cut the default ones.",
+)
 _GIN = flags.DEFINE_string("gin_file", "models/switch_base_128.gin", "The model.")
 
 # The same step as first tried with this compiler, before the engine was written.
@@ -60,7 +66,7 @@ def main(argv: list[str]) -> None:
         f"Python {platform.python_version()}, jax {jax.__version__}, TensorFlow "
         f"{tf.__version__}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     )
-    load_config([_GIN.value])
+    load_config([_GIN.value], [f"MixtureOfExperts.group_size = {_GROUP.value}"])
     build = train_step_builder(
         EncoderDecoder(), Adafactor(), lambda _: tf.constant(1e-2), 0
     )

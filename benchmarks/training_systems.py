@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -110,14 +110,14 @@ class Ours:
           setting: the sizes.
           layout: the mesh's shape and the layout rules; one device by default.
         """
-        from mtmoe.mesh.garbage import without_garbage_collection
+        from mtmoe.cli.quiet import import_tensorflow
         from mtmoe.mesh.memory import keep_freed_memory
 
-        # As the commands do: this before TensorFlow starts threads, imports quietly.
+        # As the commands do: this before TensorFlow starts threads.
         keep_freed_memory()
-        with without_garbage_collection():
-            import jaxlib
-            import tensorflow as tf
+        import_tensorflow()
+        import jaxlib
+        import tensorflow as tf
 
         from mtmoe.engine.cache import keep_compiled
         from mtmoe.engine.program import MeshProgram
@@ -173,11 +173,16 @@ class Ours:
 class Transformers:
     """Switch Transformers of the `transformers` package."""
 
-    def __init__(self, setting: Setting):
+    def __init__(
+        self, setting: Setting, device: str = "cpu", precision: str = "float32"
+    ):
         """Builds the model and its optimizer.
 
         Args:
           setting: the sizes.
+          device: where it runs, as PyTorch calls it.
+          precision: bfloat16 has PyTorch's autocast choose what is computed in it;
+            variables are float32 all the same.
         """
         import torch
         import transformers
@@ -206,10 +211,18 @@ class Transformers:
             output_router_logits=True,  # or else without the balance and z losses
             decoder_start_token_id=0,
         )
-        self._torch = torch
+        self._torch, self._device = torch, device
+        self._autocast = functools.partial(
+            torch.autocast,
+            device,
+            dtype=torch.bfloat16,
+            enabled=precision == "bfloat16",
+        )
         started = time.monotonic()
-        self._model = transformers.SwitchTransformersForConditionalGeneration(config)
+        model = transformers.SwitchTransformersForConditionalGeneration(config)
+        self._model = model.to(device)
         self._model.train()
+        self.parameters = sum(p.numel() for p in self._model.parameters())
         self.build_seconds = time.monotonic() - started
         self._optimizer = Adafactor(
             self._model.parameters(),
@@ -220,14 +233,15 @@ class Transformers:
 
     def step(self, inputs: Int32Array, targets: Int32Array) -> float:
         """Makes one training step."""
-        output = self._model(
-            input_ids=self._torch.from_numpy(inputs).long(),
-            labels=self._torch.from_numpy(targets).long(),
-        )
+        with self._autocast():
+            output = self._model(input_ids=self._ids(inputs), labels=self._ids(targets))
         output.loss.backward()
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         return float(output.loss.detach())
+
+    def _ids(self, ids: Int32Array) -> Any:
+        return self._torch.from_numpy(ids).to(self._device).long()
 
 
 class Mesh:

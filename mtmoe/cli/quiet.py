@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mtmoe.mesh.garbage import without_garbage_collection
 
@@ -20,6 +20,10 @@ LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 # Written each time a SentencePiece operation of TensorFlow is made: thrice a task.
 _SENTENCEPIECE_NOTE = b"normalizer.cc("
+
+# TensorFlow imports Keras, and Keras these where they are installed, for what nothing
+# here uses: a sixth of the time that a command takes to import all it needs.
+_FOR_KERAS_ALONE = ("pandas", "sklearn")
 
 # Ends the forwarding. The pipe's own end would not: a process that was started
 # meanwhile and goes on, such as multiprocessing's resource tracker, has it open too.
@@ -32,10 +36,15 @@ def import_tensorflow() -> None:
     Some lines are written before any log level is heard. They go to a file meanwhile,
     which is shown if the import fails.
     """
-    if LOG_LEVEL in os.environ:
-        return
-    os.environ[LOG_LEVEL] = "2"
-    with _silent(), without_garbage_collection():
+    is_quiet = LOG_LEVEL not in os.environ
+    if is_quiet:
+        os.environ[LOG_LEVEL] = "2"
+    with (
+        _silent() if is_quiet else contextlib.nullcontext(),
+        without_garbage_collection(),
+    ):
+        with _absent(_FOR_KERAS_ALONE):
+            import tensorflow  # noqa: F401  (seqio would import it, and not so fast)
         import seqio  # noqa: F401  (it imports further libraries that write)
 
         from mtmoe.mesh.host import keep_tensorflow_on_the_host
@@ -96,3 +105,19 @@ def _silent() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+@contextlib.contextmanager
+def _absent(packages: Sequence[str]) -> Iterator[None]:
+    """Has imports of packages fail inside, as if they were not installed.
+
+    One that is imported already stays.
+    """
+    hidden = [name for name in packages if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]

@@ -50,7 +50,7 @@ class Configurable:
         """The parameters that gin may set, by name, `self` left out."""
         return {
             name: parameter
-            for name, parameter in inspect.signature(self.function).parameters.items()
+            for name, parameter in _parameters(self.function).items()
             if name not in self.denied and name in (self.allowed or {name})
         }
 
@@ -94,6 +94,11 @@ class Configurable:
         if dataclasses.is_dataclass(self.function):
             for field in dataclasses.fields(self.function):
                 yield from _configurable_behind(field.default_factory)
+
+
+@functools.cache
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
 
 
 @functools.cache

@@ -47,5 +47,8 @@ def register_all_found() -> None:
             print(f"mtmoe: tasks {prefix}.* are not listed: {error}", file=sys.stderr)
 
 
-CALLS_REGISTERING = (register_found.__code__, register_all_found.__code__)
-"""Code whose callees register tasks."""
+CALLS_REGISTERING = tuple(
+    (function.__module__, function.__name__)
+    for function in (register_found, register_all_found)
+)
+"""Module and name of the functions whose callees register tasks."""

@@ -130,9 +130,12 @@ def registration_place() -> seqio.dataset_providers.SourceInfo:
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "<module>":
-        if frame.f_back and frame.f_back.f_code in CALLS_REGISTERING:
-            break
-        frame = frame.f_back
+        caller = frame.f_back
+        if caller is not None:
+            name = (caller.f_globals.get("__name__"), caller.f_code.co_name)
+            if name in CALLS_REGISTERING:
+                break
+        frame = caller
     if frame is None:
         return seqio.dataset_providers.SourceInfo()
     return seqio.dataset_providers.SourceInfo(frame.f_code.co_filename, frame.f_lineno)

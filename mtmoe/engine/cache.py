@@ -4,8 +4,9 @@ A lowered program is kept under a digest of everything it depends on: what its b
 function does and closes over, the features, layout, seed and precision, gin's bindings,
 and all code (`mtmoe.engine.fingerprint`, `mtmoe.engine.sources`). Where one of them
 cannot be told for sure, nothing is kept. JAX keeps what is compiled under a digest of
-the StableHLO, the devices and XLA's options. So a second start neither traces nor
-compiles. Deleting the folder costs time alone.
+the StableHLO, the devices and XLA's options; what it overlooks is kept here, see
+`kept_executable`. So a second start neither traces nor compiles. Deleting the folder
+costs time alone.
 
 Whoever can write to the folder can run code in the processes that read it.
 """
@@ -28,12 +29,16 @@ import tempfile
 import time
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import gin
 import jax
 import tensorflow as tf
+from jax.experimental import serialize_executable
+from jax.sharding import Mesh
+from jax.stages import Compiled
 
 from mtmoe.engine.fingerprint import NoFingerprintError, describe
 from mtmoe.engine.sources import ChangedSourceError, digest
@@ -46,8 +51,11 @@ _ROOM = 1_000_000_000
 _MOST_PROGRAMS = 500_000_000
 _MOST_COMPILED = 4_000_000_000
 
+Kept = TypeVar("Kept")
+
 _log = logging.getLogger(__name__)
 _programs: Path | None = None
+_taken_over_by_jax = 0
 
 
 def keep_compiled(folder: Path) -> None:
@@ -102,7 +110,7 @@ def lowered_program(
         return lower(build, signature, name, options)
     path = _programs / f"{key}.program"
     started = time.monotonic()
-    program = _read(path)
+    program = _read(path, LoweredProgram)
     if program is not None:
         return dataclasses.replace(program, seconds=time.monotonic() - started)
     program = lower(build, signature, name, options)
@@ -130,6 +138,65 @@ def program_key(
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
+def kept_executable(
+    program: LoweredProgram,
+    mesh: Mesh,
+    options: Mapping[str, Any],
+    compile_: Callable[[], Compiled],
+) -> Compiled:
+    """Compiles, or takes over what an earlier process in the same place has compiled.
+
+    JAX does that by itself, but of a run's processes only the first one writes, and on
+    CPUs each looks under a key of its own. So the executables of the others are kept
+    here, for CPUs.
+
+    Args:
+      program: what is compiled.
+      mesh: the devices.
+      options: XLA's.
+      compile_: compiles it.
+    """
+    devices = list(mesh.devices.flat)
+    if _programs is None or not jax.process_index() or devices[0].platform != "cpu":
+        return compile_()
+    parts = [
+        hashlib.sha256(program.stablehlo).hexdigest(),
+        program.signature.to_json(),
+        [(name, size) for name, size in mesh.shape.items()],
+        [(device.id, device.process_index) for device in devices],
+        jax.process_index(),
+        sorted(options.items()),
+        os.environ.get("XLA_FLAGS"),
+        importlib.metadata.version("jaxlib"),
+        _cpu(),
+    ]
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()
+    path = _programs / f"{key}.executable"
+    serialized = _read(path, tuple)
+    if serialized is not None:
+        try:
+            return serialize_executable.deserialize_and_load(
+                *serialized, backend=devices[0].client, execution_devices=devices
+            )
+        except Exception as error:  # it is made again, whatever that raises
+            _log.info("compiled anew: cannot load %s: %s", path, error)
+    taken_over = _taken_over_by_jax
+    compiled = compile_()
+    if (
+        taken_over == _taken_over_by_jax
+    ):  # XLA writes down what it has read incompletely
+        _write(path, serialize_executable.serialize(compiled))
+    return compiled
+
+
+def _count_what_jax_takes_over(event: str, **_: object) -> None:
+    global _taken_over_by_jax
+    _taken_over_by_jax += event == "/jax/compilation_cache/cache_hits"
+
+
+jax.monitoring.register_event_listener(_count_what_jax_takes_over)
+
+
 @contextlib.contextmanager
 def mended(module_name: str) -> Iterator[None]:
     """Removes what JAX could not read of what is kept under a module's name.
@@ -152,27 +219,27 @@ def mended(module_name: str) -> Iterator[None]:
                     path.unlink()
 
 
-def _read(path: Path) -> LoweredProgram | None:
-    """Returns what was kept; None if that is nothing or damaged."""
+def _read(path: Path, kind: type[Kept]) -> Kept | None:
+    """Returns what was kept; None if that is nothing, damaged or of another kind."""
     try:
         content = path.read_bytes()
         packed = content[hashlib.sha256().digest_size :]
         if hashlib.sha256(packed).digest() + packed != content:
             return None
-        program = pickle.loads(zlib.decompress(packed))
+        kept = pickle.loads(zlib.decompress(packed))
         os.utime(path)  # used last now
     except Exception as error:  # a damaged file is made again, whatever it raises
         if path.exists():
             _log.info("cannot read %s: %s", path, error)
         return None
-    return program if isinstance(program, LoweredProgram) else None
+    return kept if isinstance(kept, kind) else None
 
 
-def _write(path: Path, program: LoweredProgram) -> None:
-    """Keeps a program; one that cannot be written down, or no room, is no error."""
+def _write(path: Path, value: object) -> None:
+    """Keeps a value; one that cannot be written down, or no room, is no error."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        packed = zlib.compress(pickle.dumps(program), level=1)
+        packed = zlib.compress(pickle.dumps(value), level=1)
         temporary.write_bytes(hashlib.sha256(packed).digest() + packed)
         os.replace(temporary, path)
         make_room(path.parent, _MOST_PROGRAMS)
@@ -183,14 +250,14 @@ def _write(path: Path, program: LoweredProgram) -> None:
 
 
 def make_room(folder: Path, most: int) -> None:
-    """Removes the programs that were not used for longest.
+    """Removes the programs and executables that were not used for longest.
 
     Args:
       folder: where they are.
       most: bytes that may stay.
     """
     found = []
-    for path in folder.glob("*.program"):
+    for path in (*folder.glob("*.program"), *folder.glob("*.executable")):
         with contextlib.suppress(OSError):  # another process has removed it
             status = path.stat()
             found.append((status.st_mtime_ns, status.st_size, path))

@@ -28,7 +28,8 @@ _QUIET_SECONDS = 0.3
 class NativeErrors:
     """Reads what C++ parts write to stdout and stderr, and passes it on to stderr.
 
-    Lines about the coordination service are held back, and those of Gloo left out.
+    Lines about the coordination service are held back, and those of Gloo and empty ones
+    left out.
     `sys.stdout` and `sys.stderr` write past it.
     """
 
@@ -85,8 +86,8 @@ class NativeErrors:
                     hold = bool(_COORDINATION.match(line))
                 if hold:
                     self._held.append(line)
-                elif line.startswith(b"[Gloo]"):
-                    continue
+                elif line.startswith(b"[Gloo]") or line == b"\n":
+                    continue  # where two threads write at once, ends of lines come last
                 elif not (self._only_errors and line[:1] in (b"I", b"W")):
                     os.write(self._terminal, line)
 

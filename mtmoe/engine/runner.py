@@ -20,8 +20,9 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import func
 from jax.interpreters import mlir
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.stages import Compiled
 
-from mtmoe.engine.cache import mended
+from mtmoe.engine.cache import kept_executable, mended
 from mtmoe.mesh.garbage import without_garbage_collection
 from mtmoe.mesh.lowered import Argument, LoweredProgram, Signature
 
@@ -108,10 +109,15 @@ def compile_program(
       mesh: the devices, axes named as in the program's signature.
       options: XLA's, by name.
     """
-    signature = program.signature
-    with without_garbage_collection(), mended(f"jit_{signature.name}"):
+    signature, options = program.signature, dict(options or {})
+
+    def compile_() -> Compiled:
         lowered = _jitted(program, mesh).lower(*_abstract_arguments(signature, mesh))
-        compiled = lowered.compile(compiler_options=dict(options or {}))
+        compiled: Compiled = lowered.compile(compiler_options=options)
+        return compiled
+
+    with without_garbage_collection(), mended(f"jit_{signature.name}"):
+        compiled = kept_executable(program, mesh, options, compile_)
     return Executable(signature, mesh, compiled)
 
 

@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +50,11 @@ def run(
     """Trains to the end."""
     commands = [command(folder, processors, **bindings)] * processes
     where = folder.parent / f"{folder.name}.{processes}.{time.monotonic_ns()}"
-    alone: Mapping[str, str] = {}
+    variables = {"MTMOE_CACHE": str(folder.parent / "cache")}
     if processes == 1:
-        alone = {"MTMOE_COORDINATOR": "", "MTMOE_NUM_PROCESSES": ""}
-        alone |= {"MTMOE_PROCESS_ID": ""}
-    with started(commands, where, alone) as group:
+        variables |= {"MTMOE_COORDINATOR": "", "MTMOE_NUM_PROCESSES": ""}
+        variables |= {"MTMOE_PROCESS_ID": ""}
+    with started(commands, where, variables) as group:
         return group.ended(300)
 
 
@@ -69,6 +68,11 @@ def losses(folder: Path) -> list[tuple[float, ...]]:
 def values(folder: Path) -> dict[str, np.ndarray]:
     """Returns every variable at the end."""
     return dict(store.load(folder / "checkpoints", STEPS).values)
+
+
+def files(folder: Path, pattern: str) -> dict[Path, int]:
+    """Returns the files of a pattern, and what tells one from another put there."""
+    return {path: path.stat().st_ino for path in folder.rglob(pattern)}
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +99,10 @@ def interrupt(
 ) -> tuple[int, list[Ended]]:
     """Starts four processes and sends one a signal; returns which, and how all end."""
     chosen = random.randrange(4)
-    heartbeat = {"MTMOE_HEARTBEAT_SECONDS": "6"}
+    variables = {"MTMOE_HEARTBEAT_SECONDS": "6"}
+    variables |= {"MTMOE_CACHE": str(folder.parent / "cache")}
     where = folder.parent / f"{folder.name}.{time.monotonic_ns()}"
-    with started([command(folder)] * 4, where, heartbeat) as group:
+    with started([command(folder)] * 4, where, variables) as group:
         wait_for_step(folder, random.randint(*steps), group)
         time.sleep(0.05 * random.random())  # between two checkpoints
         group.processes[chosen].send_signal(number)
@@ -115,6 +120,9 @@ def test_sigterm_and_kill_9_of_one_of_four_do_not_change_the_weights(whole):
     reached = max(store.steps(folder / "checkpoints"))
     assert 20 <= reached < STEPS
     assert f"stopped after step {reached}, which is saved" in ended[0].stderr
+    # What each has compiled, or the first: nobody compiles again after a restart.
+    compiled = files(folder.parent / "cache", "*.executable")
+    assert len(compiled) == 3
     for _ in range(KILLS):
         done = max(store.steps(folder / "checkpoints"))
         for step in store.steps(folder / "checkpoints"):
@@ -127,6 +135,7 @@ def test_sigterm_and_kill_9_of_one_of_four_do_not_change_the_weights(whole):
             assert process.status == expected, ended
             if index != chosen:
                 assert f"process {chosen} of 4 on host" in process.stderr
+    assert files(folder.parent / "cache", "*.executable") == compiled
     shutil.copytree(folder, whole.parent / "other_layout")
     ended = run(folder, 2)
     assert [process.status for process in ended] == [0, 0], ended

@@ -1,26 +1,32 @@
 """What one process lowers and compiles, and another takes over."""
 
 import dataclasses
+import functools
+import hashlib
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 import time
 import types
 import warnings
+import zlib
 
 import jax
 import numpy as np
 import pytest
 import tensorflow as tf
+from jax.experimental.compilation_cache import compilation_cache
 
-from mtmoe.engine import cache, sources
+from mtmoe.engine import cache, runner, sources
+from mtmoe.engine.devices import device_mesh
 from mtmoe.engine.program import MeshProgram
 from mtmoe.engine.sources import ChangedSourceError, digest
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.initializers import ones
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.lowered import ProgramOptions
+from mtmoe.mesh.lowered import ProgramOptions, lower
 from mtmoe.mesh.precision import named_precision
 
 _USERS_MODULE = """
@@ -35,6 +41,8 @@ def build(context, features):
 _PROGRAM = """
 import logging, sys
 from pathlib import Path
+from mtmoe.cli.quiet import import_tensorflow
+import_tensorflow()
 import numpy as np
 import tensorflow as tf
 sys.path.insert(0, str(Path(sys.argv[0]).parent))
@@ -197,6 +205,90 @@ def test_a_damaged_program_is_lowered_again(folder, lowered, damage):
     assert len(lowered) == 2
     cache.lowered_program(_Times(), _SIGNATURE, "f", _OPTIONS)
     assert len(lowered) == 2
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """Counts what is compiled, in a process that is not the run's first."""
+    calls = []
+
+    def jitted(program, mesh):
+        calls.append(program)
+        return real(program, mesh)
+
+    real = runner._jitted
+    monkeypatch.setattr(runner, "_jitted", jitted)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    yield calls
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()
+
+
+def _tripled(program, layout, options=None):
+    """Compiles y = 3 x and returns the y of [1, 2]."""
+    mesh = device_mesh(layout)
+    executable = runner.compile_program(program, mesh, options)
+    x, w = (
+        jax.device_put(np.float32(value), runner.sharding(argument, mesh))
+        for value, argument in (
+            ([1, 2], program.signature.features[0]),
+            ([1, 1], program.signature.variables[0]),
+        )
+    )
+    outputs, _ = executable(0, [x], {"w": w})
+    return np.asarray(outputs[0]).tolist()
+
+
+@pytest.mark.parametrize("layout", [Layout(), Layout("a:2", "d:a")])
+def test_a_later_process_takes_over_what_was_compiled_in_its_place(
+    folder, compiled, layout, monkeypatch
+):
+    options = dataclasses.replace(_OPTIONS, layout=layout)
+    program = lower(_Times(3.0), _SIGNATURE, "f", options)
+    tripled = functools.partial(_tripled, program, layout)
+    for _ in range(2):
+        assert tripled() == [3, 6]
+    assert len(compiled) == 1
+    (path,) = folder.glob("*.executable")
+    whole = path.read_bytes()
+    assert tripled({"xla_cpu_enable_fast_min_max": True}) == [3, 6]
+    monkeypatch.setattr(jax, "process_index", lambda: 2)
+    assert tripled() == [3, 6]
+    assert len(compiled) == len(list(folder.glob("*.executable"))) == 3
+    monkeypatch.setattr(jax, "process_index", lambda: 0)  # the first one: JAX keeps it
+    assert tripled() == [3, 6]
+    assert len(compiled) == 4 and len(list(folder.glob("*.executable"))) == 3
+
+    # Damaged, or of a version that cannot be loaded: compiled again.
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    for damaged in (whole[:-1], _kept_as((b"?", None, None))):
+        path.write_bytes(damaged)
+        assert tripled() == [3, 6]
+    assert len(compiled) == 6
+    assert tripled() == [3, 6]
+    assert len(compiled) == 6
+
+
+def test_what_jax_has_kept_is_not_kept_again(folder, compiled, monkeypatch):
+    """XLA would write down what it has read without some of its functions."""
+    program = lower(_Times(3.0), _SIGNATURE, "f", _OPTIONS)
+    monkeypatch.setattr(cache, "_taken_over_by_jax", 7)
+    real = runner._jitted
+
+    def jitted(program, mesh):
+        jax.monitoring.record_event("/jax/compilation_cache/cache_hits")
+        return real(program, mesh)
+
+    monkeypatch.setattr(runner, "_jitted", jitted)
+    assert _tripled(program, Layout()) == [3, 6]
+    assert cache._taken_over_by_jax == 8 and not list(folder.iterdir())
+
+
+def _kept_as(value):
+    packed = zlib.compress(pickle.dumps(value))
+    return hashlib.sha256(packed).digest() + packed
 
 
 def test_what_cannot_be_told_is_not_kept(folder, lowered):

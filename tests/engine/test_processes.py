@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from oracles.process_group import started
 
-from mtmoe.engine.native_errors import dead_processes
+from mtmoe.engine.native_errors import NativeErrors, dead_processes
 from mtmoe.engine.processes import LOST_STATUS, Processes, devices_per_process
 from mtmoe.errors import LayoutError
 
@@ -58,6 +59,19 @@ def test_processors_are_shared_evenly():
 )
 def test_who_is_gone_is_read_from_what_jax_writes(text, dead):
     assert dead_processes(text) == dead
+
+
+def test_what_gloo_says_is_left_out_whatever_threads_say_at_once(capfd):
+    native, said = NativeErrors(), ""
+    try:
+        os.write(2, b"[Gloo] Rank 0 is [Gloo] Rank 1 is connected\n\nan error\n")
+        until = time.monotonic() + 20
+        while "an error\n" not in said and time.monotonic() < until:
+            time.sleep(0.01)
+            said += capfd.readouterr().err
+    finally:
+        native.close()
+    assert said == "an error\n"
 
 
 @pytest.mark.slow

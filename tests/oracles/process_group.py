@@ -14,6 +14,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
+
+from oracles.forked_commands import ForkedCommand
+
+Process: TypeAlias = subprocess.Popen[str] | ForkedCommand
 
 TESTS = Path(__file__).resolve().parents[1]
 # Below the ports that a kernel hands out by itself.
@@ -51,7 +56,7 @@ class Ended:
 class ProcessGroup:
     """Some processes started alike; see `started`."""
 
-    def __init__(self, processes: Sequence[subprocess.Popen[str]], folder: Path):
+    def __init__(self, processes: Sequence[Process], folder: Path):
         """Takes over processes whose output goes to files of a folder."""
         self.processes = processes
         self._folder = folder
@@ -99,6 +104,9 @@ def started(
 ) -> Iterator[ProcessGroup]:
     """Starts a process for each command, as processes 0, 1, ... of one run.
 
+    Commands of mtmoe are forked from a process that has imported it; see
+    `oracles.forked_commands`.
+
     Args:
       commands: arguments of Python, one a process.
       folder: where they run, and where what they write goes.
@@ -106,7 +114,7 @@ def started(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with reserved_port() as port, contextlib.ExitStack() as stack:
-        processes = []
+        processes: list[Process] = []
         for index, command in enumerate(commands):
             variables = {
                 **os.environ,
@@ -120,16 +128,22 @@ def started(
             }
             # Where it is set, a command lets TensorFlow write what it likes.
             variables.pop("TF_CPP_MIN_LOG_LEVEL", None)
-            stdout = stack.enter_context((folder / f"stdout.{index}").open("w"))
-            stderr = stack.enter_context((folder / f"stderr.{index}").open("w"))
-            process = subprocess.Popen(
-                [sys.executable, *command],
-                cwd=folder,
-                env=variables,
-                stdout=stdout,
-                stderr=stderr,
-                text=True,
-            )
+            outputs = (folder / f"stdout.{index}", folder / f"stderr.{index}")
+            process: Process
+            if list(command[:2]) == ["-m", "mtmoe.cli.main"]:
+                process = ForkedCommand(command[2:], folder, variables, *outputs)
+            else:
+                stdout, stderr = (
+                    stack.enter_context(output.open("w")) for output in outputs
+                )
+                process = subprocess.Popen(
+                    [sys.executable, *command],
+                    cwd=folder,
+                    env=variables,
+                    stdout=stdout,
+                    stderr=stderr,
+                    text=True,
+                )
             processes.append(process)
             stack.callback(process.wait)
             stack.callback(process.kill)

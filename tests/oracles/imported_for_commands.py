@@ -1,0 +1,14 @@
+"""Imports what `mtmoe train` does, for processes that are forked afterwards."""
+
+import os
+
+os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
+
+from mtmoe.cli.quiet import import_tensorflow
+from mtmoe.mesh.memory import keep_freed_memory
+
+keep_freed_memory()
+import_tensorflow()
+
+import mtmoe.train.check
+import mtmoe.train.loop  # noqa: F401
