@@ -19,6 +19,11 @@ from typing import Any
 
 _HEADER = re.compile(rb"[IWEF]\d{4} \d\d:\d\d:\d\d")
 _COORDINATION = re.compile(rb"[EF]\d{4} .*(coordination_service|client\.h:)")
+# What Gloo writes, part by part, each time it has connected.
+_GLOO = re.compile(
+    rb"(\[Gloo\] Rank |\d+| is connected to | peer ranks\. |"
+    rb"Expected number of connected peer ranks is : )*\n"
+)
 _FATAL = b"JAX distributed service detected fatal errors"
 _DEAD_TASKS = re.compile(r"unhealthy[^\n]*:((?:\s*(?:/job:\S*task:)?\d+)+)")
 _LEADER = re.compile(r"Failed to send RPC to coordination service|leader task was")
@@ -28,8 +33,7 @@ _QUIET_SECONDS = 0.3
 class NativeErrors:
     """Reads what C++ parts write to stdout and stderr, and passes it on to stderr.
 
-    Lines about the coordination service are held back, and those of Gloo and empty ones
-    left out.
+    Lines about the coordination service are held back, and those of Gloo left out.
     `sys.stdout` and `sys.stderr` write past it.
     """
 
@@ -86,10 +90,15 @@ class NativeErrors:
                     hold = bool(_COORDINATION.match(line))
                 if hold:
                     self._held.append(line)
-                elif line.startswith(b"[Gloo]") or line == b"\n":
-                    continue  # where two threads write at once, ends of lines come last
+                elif is_of_gloo(line):
+                    continue
                 elif not (self._only_errors and line[:1] in (b"I", b"W")):
                     os.write(self._terminal, line)
+
+
+def is_of_gloo(line: bytes) -> bool:
+    """Whether a line is Gloo's, or made of parts of two that threads wrote at once."""
+    return line.startswith(b"[Gloo]") or bool(_GLOO.fullmatch(line))
 
 
 def dead_processes(fatal_text: str) -> list[int]:

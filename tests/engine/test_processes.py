@@ -8,10 +8,12 @@ import signal
 import time
 from pathlib import Path
 
+import hypothesis.strategies
 import pytest
+from hypothesis import given
 from oracles.process_group import started
 
-from mtmoe.engine.native_errors import NativeErrors, dead_processes
+from mtmoe.engine.native_errors import NativeErrors, dead_processes, is_of_gloo
 from mtmoe.engine.processes import LOST_STATUS, Processes, devices_per_process
 from mtmoe.errors import LayoutError
 
@@ -61,10 +63,33 @@ def test_who_is_gone_is_read_from_what_jax_writes(text, dead):
     assert dead_processes(text) == dead
 
 
-def test_what_gloo_says_is_left_out_whatever_threads_say_at_once(capfd):
+GLOO = (
+    b"[Gloo] Rank ",
+    b"3",
+    b" is connected to ",
+    b"12",
+    b" peer ranks. ",
+    b"Expected number of connected peer ranks is : ",
+    b"12",
+    b"\n",
+)
+
+
+@given(hypothesis.strategies.data())
+def test_what_gloo_says_is_known_however_threads_mix_it(data):
+    threads, mixed = [list(GLOO) for _ in range(3)], b""
+    while any(threads):
+        rest = [parts for parts in threads if parts]
+        mixed += data.draw(hypothesis.strategies.sampled_from(rest)).pop(0)
+    assert all(map(is_of_gloo, mixed.splitlines(keepends=True)))
+    for other in (b"7 of 12 devices failed\n", b"Rank 3 is connected to nothing\n"):
+        assert not is_of_gloo(other)
+
+
+def test_what_gloo_says_is_left_out_and_all_else_passes(capfd):
     native, said = NativeErrors(), ""
     try:
-        os.write(2, b"[Gloo] Rank 0 is [Gloo] Rank 1 is connected\n\nan error\n")
+        os.write(2, b"[Gloo] Rank [Gloo] Rank 1 is connected to \n\nan error\n")
         until = time.monotonic() + 20
         while "an error\n" not in said and time.monotonic() < until:
             time.sleep(0.01)
