@@ -182,10 +182,12 @@ def kept_executable(
             _log.info("compiled anew: cannot load %s: %s", path, error)
     taken_over = _taken_over_by_jax
     compiled = compile_()
-    if (
-        taken_over == _taken_over_by_jax
-    ):  # XLA writes down what it has read incompletely
-        _write(path, serialize_executable.serialize(compiled))
+    # Of what JAX has taken over XLA would write down a part, without an error.
+    if taken_over == _taken_over_by_jax:
+        try:
+            _write(path, serialize_executable.serialize(compiled))
+        except Exception as error:  # XLA cannot write it down: it works all the same
+            _log.info("%s is not kept: %s", path, error)
     return compiled
 
 

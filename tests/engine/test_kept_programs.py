@@ -286,6 +286,18 @@ def test_what_jax_has_kept_is_not_kept_again(folder, compiled, monkeypatch):
     assert cache._taken_over_by_jax == 8 and not list(folder.iterdir())
 
 
+def test_what_cannot_be_written_down_runs_and_is_not_kept(
+    folder, compiled, monkeypatch
+):
+    def refuses(compiled):
+        raise ValueError("no serialization")
+
+    monkeypatch.setattr(cache.serialize_executable, "serialize", refuses)
+    program = lower(_Times(3.0), _SIGNATURE, "f", _OPTIONS)
+    assert _tripled(program, Layout()) == [3, 6]
+    assert not list(folder.iterdir())
+
+
 def _kept_as(value):
     packed = zlib.compress(pickle.dumps(value))
     return hashlib.sha256(packed).digest() + packed
