@@ -6,6 +6,7 @@ Set TF_CPP_MIN_LOG_LEVEL to see everything.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import shutil
@@ -30,6 +31,7 @@ _FOR_KERAS_ALONE = ("pandas", "sklearn")
 _LAST_LINE = b"\0end of what is forwarded\n"
 
 
+@functools.cache  # a second call would freeze what the first command has left
 def import_tensorflow() -> None:
     """Imports TensorFlow and SeqIO, and keeps TensorFlow away from GPUs and TPUs.
 

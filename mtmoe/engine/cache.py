@@ -71,8 +71,8 @@ def keep_compiled(folder: Path) -> None:
       folder: where the subfolders are made.
     """
     global _programs
-    valid_for = [importlib.metadata.version("jaxlib"), _cpu()]
-    compiled = folder / hashlib.sha256("\n".join(valid_for).encode()).hexdigest()[:16]
+    valid_for = "\n".join(_compiler())
+    compiled = folder / hashlib.sha256(valid_for.encode()).hexdigest()[:16]
     try:
         _prepare(compiled)
         _prepare(folder / "programs")
@@ -167,8 +167,7 @@ def kept_executable(
         jax.process_index(),
         sorted(options.items()),
         os.environ.get("XLA_FLAGS"),
-        importlib.metadata.version("jaxlib"),
-        _cpu(),
+        *_compiler(),
     ]
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     path = _programs / f"{key}.executable"
@@ -283,6 +282,11 @@ def _prepare(directory: Path) -> None:
         free = shutil.disk_usage(directory).free
     if free < _ROOM:
         raise OSError(f"{free / 1e6:.0f} MB are left on the disk of {directory}")
+
+
+def _compiler() -> tuple[str, str]:
+    """What a compiled program is valid for: the compiler's version, and the CPU."""
+    return importlib.metadata.version("jaxlib"), _cpu()
 
 
 def _cpu() -> str:

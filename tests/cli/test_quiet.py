@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -54,9 +56,20 @@ def test_what_keras_alone_wants_is_not_imported_and_can_be_later(log_level):
     assert log_level or not done.stderr
 
 
-def test_what_is_imported_already_stays():
+def test_what_is_imported_already_stays(monkeypatch):
+    there = types.ModuleType("pandas")
+    monkeypatch.setitem(sys.modules, "pandas", there)
+    monkeypatch.delitem(sys.modules, "sklearn", raising=False)
     import_tensorflow()
     assert sys.modules["tensorflow"]
     before = {name: sys.modules.get(name) for name in ("pandas", "sklearn")}
-    import_tensorflow()
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    import_tensorflow.__wrapped__()
     assert {name: sys.modules.get(name) for name in before} == before
+    assert before == {"pandas": there, "sklearn": None}
+
+
+def test_a_second_call_freezes_nothing_more(monkeypatch):
+    import_tensorflow()
+    monkeypatch.setattr(gc, "freeze", lambda: pytest.fail("frozen again"))
+    import_tensorflow()
