@@ -70,6 +70,9 @@ def common_fields(args: argparse.Namespace) -> dict[str, int]:
 def our_model(args: argparse.Namespace) -> Callable[[], np.ndarray]:
     """Compiles the model; returns a call that decodes the batch."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from mtmoe.mesh.memory import keep_freed_memory
+
+    keep_freed_memory()  # as the commands do, before TensorFlow starts threads
     import tensorflow as tf
 
     from mtmoe.engine.program import MeshProgram

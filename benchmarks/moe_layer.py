@@ -30,6 +30,10 @@ from collections.abc import Mapping, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from mtmoe.mesh.memory import keep_freed_memory
+
+keep_freed_memory()  # as training does, before TensorFlow starts threads
+
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging

@@ -107,14 +107,38 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     y_free = [label for label in y_labels if label not in x_labels]
     if x_free and y_free and result == "".join(batch + y_free + x_free):
         return product(f"{y_labels},{x_labels}->{result}", y, x)
+    swap = y_labels == "".join(batch + y_free + summed) and _right_is_large(
+        *(
+            math.prod(sizes[label] for label in group)
+            for group in (batch, x_free, summed, y_free)
+        )
+    )
+    if swap:
+        x, y, x_labels, y_labels = y, x, y_labels, x_labels
+        x_free, y_free = y_free, x_free
     # On the left of a batch matrices have to be [rows, summed]: a CPU's products of
     # many small matrices are half as fast on ones that are not.
     left, turn_left = _matrices(x, x_labels, batch, x_free, summed, turn=not batch)
-    right, turn_right = _matrices(y, y_labels, batch, summed, y_free, turn=True)
+    right, turn_right = _matrices(y, y_labels, batch, summed, y_free, turn=not swap)
+    if swap:  # behind barriers, or XLA takes both transpositions back
+        (right,) = xla.optimization_barrier(right)
     z = _matmul(left, right, turn_left, turn_right)
+    if swap:
+        (z,) = xla.optimization_barrier(z)
     labels = batch + x_free + y_free
     z = _reshaped(z, [sizes[label] for label in labels])
     return _transposed(z, "".join(labels), result)
+
+
+def _right_is_large(batch: int, rows: int, summed: int, columns: int) -> bool:
+    """Whether right matrices that lie transposed should become the left ones.
+
+    A CPU multiplies many matrices by transposed ones at half its speed. In the backward
+    pass these are the weights of experts. Where they are larger than the left matrices
+    and the products together, it is faster to transpose the latter two.
+    """
+    is_on_cpu = not products_are_exact()
+    return is_on_cpu and batch > 1 and summed * columns > rows * (summed + columns)
 
 
 def _matrices(

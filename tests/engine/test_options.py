@@ -16,7 +16,7 @@ from mtmoe.errors import ConfigError, UnknownNameError
 PASSES = "xla_disable_hlo_passes"
 OF_THE_TABLE = {
     PASSES: "tree_reduction_rewriter",
-    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT",
+    "xla_cpu_experimental_ynn_fusion_type": "",
     "xla_cpu_copy_insertion_use_region_analysis": True,
 }
 
