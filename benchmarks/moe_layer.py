@@ -30,10 +30,6 @@ from collections.abc import Mapping, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from mtmoe.mesh.memory import keep_freed_memory
-
-keep_freed_memory()  # as training does, before TensorFlow starts threads
-
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
@@ -43,6 +39,7 @@ from mtmoe.mesh.build import Build, Built, Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import zeros
+from mtmoe.mesh.memory import keep_freed_memory
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
@@ -312,6 +309,7 @@ def main(argv: list[str]) -> None:
     limited = [layer for layer in _LIMITED if layer in experts]
     alone = [f"{layer}{_SLOTS}" for layer in limited]
     logging.set_verbosity(logging.ERROR)
+    keep_freed_memory()  # as training does
     systems: dict[str, Ours | Peer] = {"ours": Ours([*layers, *alone])}
     versions = f"TensorFlow {tf.__version__}"
     peer = Peer(experts) if _PEER.value else None
