@@ -282,17 +282,14 @@ class MeshProgram:
         if self._is_on_accelerators:
             for _, shard in held:  # the copies run side by side
                 shard.data.copy_to_host_async()
+
+        def copied(part: tuple[Argument, Any]) -> Slice:
+            argument, shard = part
+            begin = tuple(r.start for r in _ranges(shard.index, argument))
+            return Slice(argument.name, argument.shape, begin, np.array(shard.data))
+
         with ThreadPoolExecutor(os.cpu_count()) as threads:  # one alone fills no bus
-            copies = list(threads.map(lambda pair: np.array(pair[1].data), held))
-        return [
-            Slice(
-                argument.name,
-                argument.shape,
-                tuple(r.start for r in _ranges(shard.index, argument)),
-                copy,
-            )
-            for (argument, shard), copy in zip(held, copies, strict=True)
-        ]
+            return list(threads.map(copied, held))
 
     def assign(self, values: Mapping[str, Array]) -> None:
         """Sets every variable.

@@ -82,6 +82,15 @@ def _matmul(
     return xla.dot_general(x, y, numbers, exact)
 
 
+def _matmul_apart(
+    x: tf.Tensor, y: tf.Tensor, transpose_a: bool, transpose_b: bool
+) -> tf.Tensor:
+    """`_matmul` behind barriers: XLA merges no transposition around it into it."""
+    (y,) = xla.optimization_barrier(y)
+    (z,) = xla.optimization_barrier(_matmul(x, y, transpose_a, transpose_b))
+    return z
+
+
 def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Einstein summation of two tensors: one matrix product, and what transposes it.
 
@@ -107,12 +116,11 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     y_free = [label for label in y_labels if label not in x_labels]
     if x_free and y_free and result == "".join(batch + y_free + x_free):
         return product(f"{y_labels},{x_labels}->{result}", y, x)
-    swap = y_labels == "".join(batch + y_free + summed) and _right_is_large(
-        *(
-            math.prod(sizes[label] for label in group)
-            for group in (batch, x_free, summed, y_free)
-        )
-    )
+    counts = [
+        math.prod(sizes[label] for label in group)
+        for group in (batch, x_free, summed, y_free)
+    ]
+    swap = y_labels == "".join(batch + y_free + summed) and _right_is_large(*counts)
     if swap:
         x, y, x_labels, y_labels = y, x, y_labels, x_labels
         x_free, y_free = y_free, x_free
@@ -120,11 +128,8 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     # many small matrices are half as fast on ones that are not.
     left, turn_left = _matrices(x, x_labels, batch, x_free, summed, turn=not batch)
     right, turn_right = _matrices(y, y_labels, batch, summed, y_free, turn=not swap)
-    if swap:  # behind barriers, or XLA takes both transpositions back
-        (right,) = xla.optimization_barrier(right)
-    z = _matmul(left, right, turn_left, turn_right)
-    if swap:
-        (z,) = xla.optimization_barrier(z)
+    multiply = _matmul_apart if swap else _matmul
+    z = multiply(left, right, turn_left, turn_right)
     labels = batch + x_free + y_free
     z = _reshaped(z, [sizes[label] for label in labels])
     return _transposed(z, "".join(labels), result)

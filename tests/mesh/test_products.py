@@ -69,17 +69,17 @@ def test_experts_of_any_size_on_a_cpu(y_labels, w_labels, x_labels, data):
 @pytest.mark.parametrize(("rows", "is_transposed"), [(4, False), (64, True)])
 def test_large_weights_are_not_multiplied_transposed(rows, is_transposed):
     """A CPU would take twice as long; so its compiled program holds no such product."""
-    experts, rows, width, hidden = (
+    experts, tokens, width, hidden = (
         mtf.Dimension(*d) for d in (("e", 8), ("b", rows), ("d", 32), ("f", 64))
     )
 
     def build(context, features):
-        x = context.import_tensor(features["x"], [experts, rows, hidden])
+        x = context.import_tensor(features["x"], [experts, tokens, hidden])
         w = context.import_tensor(features["w"], [experts, width, hidden])
-        return {"y": mtf.einsum([x, w], [experts, rows, width])}, []
+        return {"y": mtf.einsum([x, w], [experts, tokens, width])}, []
 
     signature = {
-        "x": tf.TensorSpec([8, rows.size, 64]),
+        "x": tf.TensorSpec([8, rows, 64]),
         "w": tf.TensorSpec([8, 32, 64]),
     }
     function = MeshProgram().function(build, signature, "test")
