@@ -6,87 +6,23 @@ import pytest
 import tensorflow as tf
 from oracles import routing_numpy as oracle
 from oracles.model_runner import layout_program, run, tiny_moe
+from oracles.moe_layer import (
+    NO_NOISE,
+    B,
+    E,
+    F,
+    L,
+    M,
+    build_layer,
+    data,
+    imported,
+    weights,
+)
 
 from mtmoe.errors import ConfigError, UnknownNameError
-from mtmoe.mesh.compat import mtf
-from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
-from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
+from mtmoe.model.moe.layer import MixtureOfExperts
 from mtmoe.model.moe.routers.switch import SwitchRouter
-
-B, L, M, F, E = 4, 8, 6, 10, 4
-NO_NOISE = SwitchRouter(jitter_epsilon=0.0)
-
-
-def data(seed=0, padding=True):
-    generator = np.random.default_rng(seed)
-    x = generator.standard_normal([B, L, M]).astype(np.float32)
-    lengths = generator.integers(1, L + 1, [B, 1]) if padding else L
-    mask = np.broadcast_to(np.arange(L) < lengths, [B, L]).astype(np.float32)
-    return {"x": x, "mask": mask}
-
-
-def weights(num_experts=E, seed=0):
-    generator = np.random.default_rng(seed + 100)
-    return {
-        "router": generator.standard_normal([M, num_experts]),
-        "experts/wi": generator.standard_normal([num_experts, M, F]),
-        "experts/wo": generator.standard_normal([num_experts, F, M]),
-    }
-
-
-def imported(context, features):
-    batch, length, d_model = features["x"].shape
-    dims = [mtf.Dimension("batch", batch), mtf.Dimension("length", length)]
-    x_shape = mtf.Shape([*dims, mtf.Dimension("d_model", d_model)])
-    return (
-        context.import_tensor(features["x"], x_shape),
-        context.import_tensor(features["mask"], mtf.Shape(dims)),
-    )
-
-
-def build_layer(moe, activation="relu", gradients=False):
-    layer = MixtureOfExpertsLayer(moe, FeedForward(F, activation))
-
-    def build(context, features):
-        x, mask = imported(context, features)
-        languages = segments = None
-        if "segments" in features:
-            segments = context.import_tensor(features["segments"], mask.shape)
-        if "language" in features:
-            languages = mtf.one_hot(
-                context.import_tensor(features["language"], mask.shape),
-                mtf.Dimension("languages", 3),
-            )
-        tokens = Tokens(mtf.cast(mask, tf.int32), mask, segments, languages)
-        y, routing = layer(context, x, tokens, "encoder.1.moe")
-        outputs = {
-            "y": y,
-            **{
-                name: value
-                for name, value in vars(routing).items()
-                if isinstance(value, mtf.Tensor)
-            },
-        }
-        if routing.by_language is not None:
-            outputs |= {
-                f"language {name}": value
-                for name, value in vars(routing.by_language).items()
-            }
-        if gradients:
-            objective = mtf.reduce_sum(mtf.square(y)) + (
-                routing.balance_loss + routing.z_loss
-            )
-            variables = context.mesh.graph.trainable_variables
-            values = [x, *(variable.outputs[0] for variable in variables)]
-            names = ["x", *(variable.name for variable in variables)]
-            for name, gradient in zip(
-                names, mtf.gradients([objective], values), strict=True
-            ):
-                outputs[f"gradient {name}"] = gradient
-        return outputs
-
-    return build
 
 
 def check_against_oracle(arrays, values, moe, group_size, capacity):
@@ -427,91 +363,3 @@ def test_by_position_the_last_language_of_a_packed_group_is_dropped():
         lost[priority] = dropped.reshape([languages, -1]).mean(1)
     assert lost["position"][0] == 0 and lost["position"][-1] > 0.5
     assert lost["confidence"].max() < 0.5 and lost["confidence"].min() > 0.1
-
-
-class TestMeshTensorFlow:
-    """Agreement with `mesh_tensorflow.transformer.moe`, and where there is none."""
-
-    def theirs(self, arrays, values, capacity_factor, training=False, **hparams):
-        from oracles.mtf_transformer import moe
-
-        layer = moe.MoE1D(
-            num_experts=E,
-            hidden_size=F,
-            group_size=B * L,
-            moe_gating="switch",
-            capacity_factor_train=capacity_factor,
-            capacity_factor_eval=capacity_factor,
-            min_expert_capacity=1,
-            switch_jitter=0.0,
-            **hparams,
-        )
-
-        def build(context, features):
-            x, mask = imported(context, features)
-            y, loss = moe.transformer_moe_layer_v1(
-                x,
-                x.shape.dims[-1],
-                layer._hparams,
-                training,
-                mtf.VariableDType(tf.float32, tf.float32, tf.float32),
-                layout="",
-                mesh_shape="",
-                nonpadding=mask,
-                num_microbatches=1,
-            )
-            return {"y": y, "loss": loss}
-
-        names = {
-            "switch_gating/kernel": "router",
-            "wi/kernel": "experts/wi",
-            "wo/kernel": "experts/wo",
-        }
-        return run(
-            build, arrays, {theirs: values[ours] for theirs, ours in names.items()}
-        ).outputs
-
-    def test_outputs_agree_where_no_capacity_is_rounded(self):
-        arrays, values = data(), weights()
-        ours = run(
-            build_layer(tiny_moe(router=NO_NOISE, evaluation_factor=0.75, minimum=1)),
-            arrays,
-            values,
-        ).outputs
-        theirs = self.theirs(arrays, values, 0.75)  # 32 * 0.75 / 4 = 6 slots, exactly
-        np.testing.assert_allclose(ours["y"], theirs["y"], rtol=1e-5, atol=1e-5)
-        assert ours["dropped_counts"].sum() > 0
-
-    def test_balance_loss_agrees_without_padding(self):
-        arrays, values = data(padding=False), weights()
-        ours = run(build_layer(tiny_moe(router=NO_NOISE)), arrays, values).outputs
-        theirs = self.theirs(arrays, values, 2.0)
-        mean = ours["balance_loss"] / ours["tokens"]
-        np.testing.assert_allclose(mean, theirs["loss"], rtol=1e-5)
-
-    def test_theirs_counts_padding_as_routed_tokens(self):
-        arrays, values = data(), weights()
-        arrays["x"] *= arrays["mask"][..., None]
-        ours = run(build_layer(tiny_moe(router=NO_NOISE)), arrays, values).outputs
-        theirs = self.theirs(arrays, values, 2.0)
-        garbage = arrays | {
-            "x": np.where(arrays["mask"][..., None] > 0, arrays["x"], 1)
-        }
-        changed = self.theirs(
-            garbage | {"x": garbage["x"].astype(np.float32)}, values, 2.0
-        )
-        mean = ours["balance_loss"] / ours["tokens"]
-        assert abs(theirs["loss"] - mean) > 1e-3 * mean
-        assert theirs["loss"] != changed["loss"]
-
-    def test_theirs_multiplies_the_z_loss_by_alpha(self):
-        arrays, values = data(padding=False), weights()
-        router = SwitchRouter(jitter_epsilon=0.0, z_loss_weight=0.5)
-        ours = run(build_layer(tiny_moe(router=router)), arrays, values).outputs
-        plain = self.theirs(arrays, values, 2.0, training=True)
-        with_z = self.theirs(arrays, values, 2.0, training=True, z_loss=0.5)
-        np.testing.assert_allclose(
-            with_z["loss"] - plain["loss"],
-            0.01 * ours["z_loss"] / ours["tokens"],
-            rtol=1e-4,
-        )

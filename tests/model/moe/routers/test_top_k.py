@@ -5,13 +5,11 @@ Shape suffixes: G groups, K choices, S tokens of a group, M d_model, E experts.
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from oracles import routing_numpy as oracle
-from oracles.model_runner import run
+from oracles.moe_layer import run_mesh_tensorflow
 from oracles.router_runner import RouterProgram, random_tokens
 
 from mtmoe.errors import ConfigError, UnknownNameError
-from mtmoe.mesh.compat import mtf
 from mtmoe.model.moe.capacity import Capacity
 from mtmoe.model.moe.layer import MixtureOfExperts
 from mtmoe.model.moe.routers.switch import SwitchRouter
@@ -199,47 +197,15 @@ def test_mesh_tensorflow_agrees(name, gating, hparams, evaluated, arrays):
     Its balance loss is a mean over all positions of a group: E^2 mean_i(f_i P_i) with
     both over padding too.
     """
-    from oracles.mtf_transformer import moe
-
     program, said = evaluated
-    values = program.variables(name)
-    layer = moe.MoE1D(
-        num_experts=E,
-        hidden_size=F,
-        group_size=B * L,
-        moe_gating=gating,
+    theirs = run_mesh_tensorflow(
+        {"x": arrays["x"], "mask": arrays["mask"]},
+        program.variables(name),
+        gating,
         capacity_factor_eval=1.0,
-        min_expert_capacity=1,
         top_n_num_experts_per_token=2,
         **hparams,
     )
-
-    def build(context, features):
-        dims = [mtf.Dimension("batch", B), mtf.Dimension("length", L)]
-        wide = mtf.Shape([*dims, mtf.Dimension("d_model", M)])
-        x = context.import_tensor(features["x"], wide)
-        y, loss = moe.transformer_moe_layer_v1(
-            x,
-            x.shape.dims[-1],
-            layer._hparams,
-            False,
-            mtf.VariableDType(tf.float32, tf.float32, tf.float32),
-            layout="",
-            mesh_shape="",
-            nonpadding=context.import_tensor(features["mask"], mtf.Shape(dims)),
-            num_microbatches=1,
-        )
-        return {"y": y, "loss": loss}
-
-    theirs = run(
-        build,
-        {"x": arrays["x"], "mask": arrays["mask"]},
-        {
-            f"{gating}_gating/kernel": values["router"],
-            "wi/kernel": values["experts/wi"],
-            "wo/kernel": values["experts/wo"],
-        },
-    ).outputs
     np.testing.assert_allclose(said[name]["y"], theirs["y"], rtol=1e-4, atol=5e-5)
     tokens = float(arrays["mask"].sum())
     ours = said[name]["balance_loss"] / tokens * (tokens / (B * L)) ** 2
