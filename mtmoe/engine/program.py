@@ -226,6 +226,7 @@ class MeshProgram:
             training,
             self.precision,
             ordered_sums=sums_differ(self.mesh),
+            joined_sums=not self._is_on_accelerators,
             exact_products=self._is_on_accelerators,
         )
         program = lowered_program(build, signature, name, options)

@@ -149,6 +149,7 @@ class ProgramOptions:
       training: whether dropout and jitter are on.
       precision: dtypes of activations and routers.
       ordered_sums: sum over processors in their order, whatever transports it.
+      joined_sums: send small sums over processors as one array, as pays on CPUs.
       exact_products: ask for products of whole float32 factors, which TPUs and GPUs
         round by default; a CPU does not, and is faster if it is not asked.
     """
@@ -158,6 +159,7 @@ class ProgramOptions:
     training: bool
     precision: Precision
     ordered_sums: bool = False
+    joined_sums: bool = False
     exact_products: bool = True
 
 
@@ -258,6 +260,7 @@ class _Trace:
                 layout.rules,
                 processor,
                 self._options.ordered_sums,
+                self._options.joined_sums,
             )
             # Stacking would store several variables as one under another name.
             self._lowering = mtf.Lowering(

@@ -106,6 +106,7 @@ class SpmdMeshImpl(mtf.MeshImpl):
         layout_rules: mtf.LayoutRules,
         processor: tf.Tensor,
         ordered_sums: bool = False,
+        joins_sums: bool = False,
     ):
         """Prepares the lowering.
 
@@ -114,10 +115,12 @@ class SpmdMeshImpl(mtf.MeshImpl):
           layout_rules: which tensor dimension is split over which of the mesh.
           processor: int32 scalar, the number of the processor in row-major order.
           ordered_sums: sum over processors in their order, whatever transports it.
+          joins_sums: whether `joined_sums` sends small sums as one array.
         """
         super().__init__(shape, layout_rules)
         self._processor = processor
         self._ordered_sums = ordered_sums
+        self.joins_sums = joins_sums
         self._channel = collectives.channels()
 
     @property

@@ -11,6 +11,7 @@ from mtmoe.errors import ConfigError, LayoutError
 from mtmoe.mesh.build import Build, Built, Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.joined_sums import joined_sums
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lookup import score_labels
 from mtmoe.mesh.outer import OUTER_BATCH, own_rows, part_number, sum_of_parts
@@ -20,7 +21,11 @@ from mtmoe.model.features import (
     segmented_tokens,
     take_microbatch,
 )
-from mtmoe.model.moe.statistics import LayerRouting, summarize_routing
+from mtmoe.model.moe.statistics import (
+    LayerRouting,
+    summarize_routing,
+    sums_of_batch,
+)
 from mtmoe.model.transformer import Transformer
 from mtmoe.train.optimizers.interface import Gradients, Optimizer
 from mtmoe.train.optimizers.norm import global_norm
@@ -144,11 +149,14 @@ def train_step_builder(
         else:
             outputs, gradients = _add_up(context, arrays, parts, first, compute)
         if outer > 1:
-            outputs = {name: sum_of_parts(x, outer) for name, x in outputs.items()}
+            total = joined_sums([sum_of_parts(x, outer) for x in outputs.values()])
+            outputs = dict(zip(outputs, total, strict=True))
             gradients = [(v, sum_of_parts(grad, outer)) for v, grad in gradients]
         if "layer_experts" in outputs:
             outputs["expert_load_max_over_mean"] = _load(outputs["layer_experts"])
         gradients = split_gradients(context, gradients)
+        summed = joined_sums([gradient for _, gradient in gradients])
+        gradients = [(v, grad) for (v, _), grad in zip(gradients, summed, strict=True)]
         learning_rate = schedule(context.step)
         updates = optimizer.updates(context, gradients, learning_rate)
         outputs["learning_rate"] = context.import_tensor(learning_rate, mtf.Shape([]))
@@ -211,20 +219,17 @@ class _Totals:
     @classmethod
     def of(cls, arrays: Arrays) -> _Totals:
         inputs, targets = segmented_tokens(arrays, packed=False, num_languages=0)
-        return cls(
-            _at_least_one(targets.scored),
-            None if inputs is None else _at_least_one(inputs.nonpadding),
-            _at_least_one(targets.nonpadding),
-        )
+        counted = [targets.scored, targets.nonpadding]
+        if inputs is not None:
+            counted.append(inputs.nonpadding)
+        sums = joined_sums([mtf.reduce_sum(weights) for weights in counted])
+        scored, of_targets, *of_inputs = (mtf.maximum(total, 1.0) for total in sums)
+        return cls(scored, of_inputs[0] if of_inputs else None, of_targets)
 
     def routed(self, layer: LayerRouting) -> mtf.Tensor:
         """How many tokens pass a layer."""
         is_encoder = layer.name.startswith("encoder.") and self.inputs is not None
         return self.inputs if is_encoder else self.targets
-
-
-def _at_least_one(weights: mtf.Tensor) -> mtf.Tensor:
-    return mtf.maximum(mtf.reduce_sum(weights), 1.0)
 
 
 def _forward(
@@ -242,28 +247,35 @@ def _forward(
     output = model(context, inputs, targets)
     scores = score_labels(output.logits, targets.ids, output.logits.shape.dims[-1])
     weights = targets.scored
-    loss = mtf.reduce_sum(scores.cross_entropy * weights) / totals.scored
-    hits = mtf.reduce_sum(scores.is_largest * weights)
-    objective, sums = loss, {"loss": loss, "accuracy": hits / totals.scored}
+    cross_entropy = scores.cross_entropy * weights
+    of_tokens = {
+        "loss": mtf.reduce_sum(cross_entropy),
+        "accuracy": mtf.reduce_sum(scores.is_largest * weights),
+    }
     if logit_z_loss:
-        squares = mtf.reduce_sum(mtf.square(scores.log_z) * weights)
-        objective += squares / totals.scored * logit_z_loss
-    if output.routing:
-        tokens = [totals.routed(layer) for layer in output.routing]
-        summary = summarize_routing(output.routing, tokens)
+        squares = mtf.square(scores.log_z) * (weights * logit_z_loss)
+        of_tokens["z_loss_of_logits"] = mtf.reduce_sum(squares)
+    if targets.languages is not None:
+        shape = targets.languages.shape.dims[-1:]
+        for name, tokens in (("loss", cross_entropy), ("tokens", weights)):
+            of_tokens[f"language_{name}"] = mtf.einsum(
+                [targets.languages, tokens], output_shape=shape
+            )
+    routing, joined = sums_of_batch(output.routing, list(of_tokens.values()))
+    sums = dict(zip(of_tokens, joined, strict=True))
+    objective = sums["loss"]
+    if logit_z_loss:
+        objective += sums.pop("z_loss_of_logits")
+    objective /= totals.scored
+    for name in ("loss", "accuracy"):
+        sums[name] /= totals.scored
+    if routing:
+        tokens = [totals.routed(layer) for layer in routing]
+        summary = summarize_routing(routing, tokens)
         objective += summary.balance_loss + summary.z_loss
         sums |= vars(summary)
         del sums["expert_load_max_over_mean"]  # of the whole batch: it is no sum
-        sums |= _by_layer(output.routing)
-    if targets.languages is not None:
-        languages = targets.languages.shape.dims[-1]
-        sums["language_loss"] = mtf.einsum(
-            [targets.languages, scores.cross_entropy * weights],
-            output_shape=[languages],
-        )
-        sums["language_tokens"] = mtf.einsum(
-            [targets.languages, weights], output_shape=[languages]
-        )
+        sums |= _by_layer(routing)
     return sums, objective
 
 
@@ -273,15 +285,12 @@ def _by_layer(routing: Sequence[LayerRouting]) -> Sums:
     def stack(tensors: Sequence[mtf.Tensor]) -> mtf.Tensor:
         return mtf.stack(list(tensors), "layers")
 
-    experts = routing[0].expert_counts.shape.dims[-1]
     sums = {
         "layer_tokens": stack([layer.tokens for layer in routing]),
-        "layer_dropped": stack([mtf.reduce_sum(x.dropped_counts) for x in routing]),
+        "layer_dropped": stack([layer.dropped_counts for layer in routing]),
         "layer_entropy": stack([layer.entropy for layer in routing]),
         "layer_log_z_square": stack([layer.log_z_square for layer in routing]),
-        "layer_experts": stack(
-            [mtf.reduce_sum(x.expert_counts, output_shape=[experts]) for x in routing]
-        ),
+        "layer_experts": stack([layer.expert_counts for layer in routing]),
     }
     languages = [layer.by_language for layer in routing if layer.by_language]
     if languages:

@@ -171,6 +171,7 @@ def test_every_argument_is_in_the_key(folder):
                     {"training": True},
                     {"precision": named_precision("bfloat16")},
                     {"ordered_sums": True},
+                    {"joined_sums": True},
                     {"exact_products": False},
                 )
             ),

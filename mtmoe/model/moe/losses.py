@@ -14,14 +14,17 @@ from mtmoe.mesh.products import product
 
 
 def load_balance_loss(
-    probabilities: mtf.Tensor, first_choice: mtf.Tensor, nonpadding: mtf.Tensor
+    probabilities: mtf.Tensor,
+    first_choice: mtf.Tensor,
+    nonpadding: mtf.Tensor,
+    weight: float,
 ) -> mtf.Tensor:
-    """Sum over groups of n_g * E * sum_i f_i P_i, n_g the group's tokens.
+    """Sum over groups of alpha * n_g * E * sum_i f_i P_i, n_g the group's tokens.
 
-    Switch Transformer (Fedus et al. 2022), equations 4 to 6, without the weight alpha:
-    f_i is the fraction of the group's tokens whose first choice is expert i, before
-    capacity, P_i the mean probability of expert i. A token's share is 1 when the load
-    is uniform and at most E. The gradient goes through P.
+    Switch Transformer (Fedus et al. 2022), equations 4 to 6: f_i is the fraction of the
+    group's tokens whose first choice is expert i, before capacity, P_i the mean
+    probability of expert i. A token's share is alpha when the load is uniform and at
+    most alpha * E. The gradient goes through P.
 
     Mesh TensorFlow averages f over padding too, which shrinks the loss of padded
     groups.
@@ -30,6 +33,7 @@ def load_balance_loss(
       probabilities: float32 [batch, group, experts_unsplit].
       first_choice: float32 of the same shape, one-hot, 0 for padding.
       nonpadding: float32 [batch, group], 1 for tokens and 0 for padding.
+      weight: alpha.
 
     Returns:
       A float32 scalar.
@@ -76,20 +80,22 @@ def load_balance_loss(
         grad_function=backward,
         name="load_balance_loss",
     )
-    return mtf.reduce_sum(by_group)
+    # Weighted before it is summed: a sum over processors can wait for others so.
+    return mtf.reduce_sum(by_group * weight)
 
 
-def router_z_loss(log_z: mtf.Tensor) -> mtf.Tensor:
-    """Sum over tokens of log(sum_i exp(logit_i))^2.
+def router_z_loss(log_z: mtf.Tensor, weight: float) -> mtf.Tensor:
+    """Sum over tokens of c_z * log(sum_i exp(logit_i))^2.
 
-    ST-MoE (Zoph et al. 2022), equation 5, without the weight c_z. It keeps the logits
-    small, where float32 (and the roundings around it) are accurate.
+    ST-MoE (Zoph et al. 2022), equation 5. It keeps the logits small, where float32 (and
+    the roundings around it) are accurate.
 
     Args:
       log_z: float32 [batch, group], the log-sum-exp of a token's router logits, 0 for
         padding.
+      weight: c_z.
 
     Returns:
       A float32 scalar.
     """
-    return mtf.reduce_sum(mtf.square(log_z))
+    return mtf.reduce_sum(mtf.square(log_z) * weight)

@@ -7,9 +7,11 @@ and processors add up.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.joined_sums import joined_sums
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +125,55 @@ def layer_routing(
         dropped_counts=mtf.reduce_sum(routing.dropped, output_shape=[batch]),
         by_language=by_language,
     )
+
+
+def sums_of_batch(
+    layers: Sequence[LayerRouting], others: Sequence[mtf.Tensor]
+) -> tuple[list[LayerRouting], list[mtf.Tensor]]:
+    """Adds up the rows, and makes all sums over processors together.
+
+    Args:
+      layers: their sums and counts.
+      others: further sums.
+
+    Returns:
+      The layers, `expert_counts` [experts_unsplit] and `dropped_counts` a scalar now;
+      and the other sums.
+    """
+    layers = [
+        dataclasses.replace(
+            layer,
+            expert_counts=mtf.reduce_sum(
+                layer.expert_counts, output_shape=layer.expert_counts.shape.dims[-1:]
+            ),
+            dropped_counts=mtf.reduce_sum(layer.dropped_counts),
+        )
+        for layer in layers
+    ]
+    of_layers = [tensor for layer in layers for tensor in _tensors(layer)]
+    joined = iter(joined_sums([*others, *of_layers]))
+    others = [next(joined) for _ in others]
+    return [_with_tensors(layer, joined) for layer in layers], others
+
+
+def _tensors(routing: Any) -> Iterator[mtf.Tensor]:
+    """The tensors of a `LayerRouting`, in order."""
+    for value in vars(routing).values():
+        if isinstance(value, mtf.Tensor):
+            yield value
+        elif isinstance(value, LanguageRouting):
+            yield from _tensors(value)
+
+
+def _with_tensors(routing: Any, tensors: Iterator[mtf.Tensor]) -> Any:
+    """Puts others in their places."""
+    replaced = {}
+    for name, value in vars(routing).items():
+        if isinstance(value, mtf.Tensor):
+            replaced[name] = next(tensors)
+        elif isinstance(value, LanguageRouting):
+            replaced[name] = _with_tensors(value, tensors)
+    return dataclasses.replace(routing, **replaced)
 
 
 @dataclasses.dataclass(frozen=True)

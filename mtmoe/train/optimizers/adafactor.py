@@ -194,16 +194,19 @@ class _AdafactorUpdate(VariableUpdate):
         old = [state[name] for name in self._moment_names]
         if axes.factored:
             squares = slicewise(arithmetic.mean_squares, axes, gradient)
-            squares = map(mean, squares, [[axis] for axis in axes.factored])
+            squares = [
+                mean([square], [axis])[0]
+                for square, axis in zip(squares, axes.factored, strict=True)
+            ]
             *moments, row_mean = slicewise(
                 arithmetic.factored_moment, axes, *squares, *old
             )
-            divisors = [*moments, mean(row_mean, axes.factored[1:])]
+            divisors = [*moments, *mean([row_mean], axes.factored[1:])]
         else:
             moments = [slicewise(arithmetic.whole_moment, gradient, *old)]
             divisors = moments
         scales = slicewise(arithmetic.scales, axes, value, gradient, *divisors)
-        scales = [mean(scale, axes.parameter) for scale in scales]
+        scales = mean(scales, axes.parameter)
         change = slicewise(arithmetic.change, axes, gradient, *scales, *divisors)
         new_state = dict(zip(self._moment_names, moments, strict=True))
         momentum, decay = (

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.joined_sums import sum_across
 from mtmoe.mesh.sums import sum_over
 
 
@@ -46,11 +47,12 @@ class MeansAcross:
         self._mesh_impl = mesh_impl
         self._mesh_axes = mesh_impl.tensor_layout(shape).tensor_axis_to_mesh_axis
 
-    def __call__(self, partial: Any, axes: Sequence[int]) -> Any:
-        """Returns the mean over whole dimensions.
+    def __call__(self, partials: Sequence[Any], axes: Sequence[int]) -> list[Any]:
+        """Returns means over whole dimensions.
 
         Args:
-          partial: each processor's mean over its slices of `axes`, laid out.
+          partials: of some tensors, each processor's mean over its slices of `axes`,
+            laid out.
           axes: of the shape.
         """
         split = sorted(
@@ -59,7 +61,9 @@ class MeansAcross:
             if mesh_axis is not None
         )
         if not split:
-            return partial
+            return list(partials)
         processors = math.prod(self._mesh_impl.shape[axis].size for axis in split)
-        total = self._mesh_impl.allreduce(partial, split, "SUM")
-        return self._mesh_impl.slicewise(lambda x: x * (1.0 / processors), total)
+        return [
+            self._mesh_impl.slicewise(lambda x: x * (1.0 / processors), total)
+            for total in sum_across(self._mesh_impl, partials, split)
+        ]

@@ -66,7 +66,7 @@ class ExpertChoiceRouter:
             weights=weights,
             first_choice=choices.first_choice,
             balance_loss=mtf.zeros(context.mesh, mtf.Shape([])),
-            z_loss=router_z_loss(scores.log_z) * self.z_loss_weight,
+            z_loss=router_z_loss(scores.log_z, self.z_loss_weight),
             entropy=scores.entropy,
             log_z=scores.log_z,
         )

@@ -83,7 +83,10 @@ class NoTokenLeftBehindRouter:
         expert, slots = _seat_in_rounds(inputs, choices)
         chosen = mtf.one_hot(expert, experts, dtype=tf.float32)
         balance = load_balance_loss(
-            scores.probabilities, choices.first_choice, inputs.nonpadding
+            scores.probabilities,
+            choices.first_choice,
+            inputs.nonpadding,
+            self.balance_loss_weight,
         )
         return RouterOutput(
             slots=slots,
@@ -91,8 +94,8 @@ class NoTokenLeftBehindRouter:
                 [scores.probabilities, chosen], output_shape=expert.shape
             ),
             first_choice=choices.first_choice,
-            balance_loss=balance * self.balance_loss_weight,
-            z_loss=router_z_loss(scores.log_z) * self.z_loss_weight,
+            balance_loss=balance,
+            z_loss=router_z_loss(scores.log_z, self.z_loss_weight),
             entropy=scores.entropy,
             log_z=scores.log_z,
         )

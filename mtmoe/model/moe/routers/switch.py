@@ -56,14 +56,17 @@ class SwitchRouter:
         scores = score_experts(context, inputs, self.jitter_epsilon)
         choices = choose_experts(scores.probabilities, inputs.nonpadding)
         balance = load_balance_loss(
-            scores.probabilities, choices.first_choice, inputs.nonpadding
+            scores.probabilities,
+            choices.first_choice,
+            inputs.nonpadding,
+            self.balance_loss_weight,
         )
         return RouterOutput(
             slots=seat_choices(inputs, choices),
             weights=choices.gate,
             first_choice=choices.first_choice,
-            balance_loss=balance * self.balance_loss_weight,
-            z_loss=router_z_loss(scores.log_z) * self.z_loss_weight,
+            balance_loss=balance,
+            z_loss=router_z_loss(scores.log_z, self.z_loss_weight),
             entropy=scores.entropy,
             log_z=scores.log_z,
         )

@@ -85,14 +85,17 @@ class Top2Router:
         weights = normalize_gates(choices.gate, _CHOICE)
         wanted = self._wanted(context, inputs, weights)
         balance = load_balance_loss(
-            scores.probabilities, choices.first_choice, inputs.nonpadding
+            scores.probabilities,
+            choices.first_choice,
+            inputs.nonpadding,
+            self.balance_loss_weight,
         )
         return RouterOutput(
             slots=seat_choices(inputs, choices, _CHOICE, wanted),
             weights=weights,
             first_choice=choices.first_choice,
-            balance_loss=balance * self.balance_loss_weight,
-            z_loss=router_z_loss(scores.log_z) * self.z_loss_weight,
+            balance_loss=balance,
+            z_loss=router_z_loss(scores.log_z, self.z_loss_weight),
             entropy=scores.entropy,
             log_z=scores.log_z,
             wanted=wanted,

@@ -74,7 +74,10 @@ class TopKRouter:
         choice = mtf.Dimension("choice", self.k)
         choices = choose_experts(scores.probabilities, inputs.nonpadding, choice)
         balance = load_balance_loss(
-            scores.probabilities, choices.first_choice, inputs.nonpadding
+            scores.probabilities,
+            choices.first_choice,
+            inputs.nonpadding,
+            self.balance_loss_weight,
         )
         weights = choices.gate
         if self.normalize_weights:
@@ -83,8 +86,8 @@ class TopKRouter:
             slots=seat_choices(inputs, choices, choice),
             weights=weights,
             first_choice=choices.first_choice,
-            balance_loss=balance * self.balance_loss_weight,
-            z_loss=router_z_loss(scores.log_z) * self.z_loss_weight,
+            balance_loss=balance,
+            z_loss=router_z_loss(scores.log_z, self.z_loss_weight),
             entropy=scores.entropy,
             log_z=scores.log_z,
         )
