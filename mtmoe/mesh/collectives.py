@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -134,27 +135,82 @@ def collective_permute(
     )
 
 
+def join(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Puts the elements of tensors of one dtype one behind the other.
+
+    As one TensorFlow operation, where reshapes and a concatenation would be two a
+    tensor, each of which takes a millisecond to lower.
+    """
+    dtype, lines, flat = tensors[0].dtype, [], []
+    for number, x in enumerate(tensors):
+        flat.append(_type([x.shape.num_elements()], dtype))
+        lines.append(
+            f"%r{number} = stablehlo.reshape %x{number} : "
+            f"({_type(x.shape, dtype)}) -> {flat[-1]}"
+        )
+    shape = [sum(x.shape.num_elements() for x in tensors)]
+    rows = ", ".join(f"%r{number}" for number in range(len(tensors)))
+    lines.append(
+        f"%y0 = stablehlo.concatenate {rows}, dim = 0 : "
+        f"({', '.join(flat)}) -> {_type(shape, dtype)}"
+    )
+    (joined,) = _module(tensors, [shape], lines)
+    return joined
+
+
+def cut(x: tf.Tensor, shapes: Sequence[Sequence[int]]) -> list[tf.Tensor]:
+    """Takes apart what `join` has made of tensors of some shapes."""
+    dtype, lines, begin = x.dtype, [], 0
+    for number, shape in enumerate(shapes):
+        end = begin + math.prod(shape)
+        flat = _type([end - begin], dtype)
+        lines.append(
+            f"%r{number} = stablehlo.slice %x0 [{begin}:{end}] : "
+            f"({_type(x.shape, dtype)}) -> {flat}"
+        )
+        lines.append(
+            f"%y{number} = stablehlo.reshape %r{number} : "
+            f"({flat}) -> {_type(shape, dtype)}"
+        )
+        begin = end
+    return _module([x], shapes, lines)
+
+
 def channels() -> Callable[[], int]:
     """Returns a function that gives the numbers from 1 on, one a call."""
     return functools.partial(next, itertools.count(1))
 
 
 def _one_operand(x: tf.Tensor, shape: list[int], operation: str) -> tf.Tensor:
-    """Adds a module of one instruction, from %x0 to %y."""
-    given, returned = _type(x.shape, x.dtype), _type(shape, x.dtype)
-    text = f"""module {{ func.func public @main(%x0: {given}) -> ({returned}) {{
-    %y = {operation} : ({given}) -> {returned}
-    return %y : {returned}
-    }} }}"""
-    (y,) = xla.call_module(
-        [x],
-        version=_CALL_VERSION,
-        module=text.encode(),
-        Tout=[x.dtype],
-        Sout=[tf.TensorShape(shape)],
-        platforms=[],
-    )
+    """Adds a module of one instruction."""
+    types = f"({_type(x.shape, x.dtype)}) -> {_type(shape, x.dtype)}"
+    (y,) = _module([x], [shape], [f"%y0 = {operation} : {types}"])
     return y
+
+
+def _module(
+    operands: Sequence[tf.Tensor], shapes: Sequence[Sequence[int]], lines: Sequence[str]
+) -> list[tf.Tensor]:
+    """Adds a module that computes %y0, %y1 ... of these shapes from %x0, %x1 ..."""
+    dtype = operands[0].dtype
+    given = ", ".join(f"%x{n}: {_type(x.shape, dtype)}" for n, x in enumerate(operands))
+    types = ", ".join(_type(shape, dtype) for shape in shapes)
+    results = ", ".join(f"%y{number}" for number in range(len(shapes)))
+    body = "\n".join(lines)
+    text = f"""module {{ func.func public @main({given}) -> ({types}) {{
+    {body}
+    return {results} : {types}
+    }} }}"""
+    return list(
+        xla.call_module(
+            operands,
+            version=_CALL_VERSION,
+            module=text.encode(),
+            Tout=[dtype] * len(shapes),
+            Sout=[tf.TensorShape(shape) for shape in shapes],
+            platforms=[],
+        )
+    )
 
 
 def _reduction(operation: str, dtype: tf.DType) -> str:

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
+from mtmoe.mesh import collectives
 from mtmoe.mesh.compat import mtf
 
 LARGEST = 1 << 16
@@ -103,17 +102,8 @@ def _sum_as_one(
     mesh_impl: mtf.MeshImpl, summands: Sequence[Any], mesh_axes: Sequence[int]
 ) -> list[Any]:
     shapes = [[int(size) for size in summand.slice_shape] for summand in summands]
-    sizes = [mtf.list_product(shape) for shape in shapes]
-
-    def join(*slices: tf.Tensor) -> tf.Tensor:
-        return tf.concat([tf.reshape(x, [-1]) for x in slices], 0)
-
-    def cut(whole: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        parts = tf.split(whole, sizes)
-        return tuple(
-            tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)
-        )
-
-    joined = mesh_impl.slicewise(join, *summands)
+    joined = mesh_impl.slicewise(lambda *slices: collectives.join(slices), *summands)
     total = mesh_impl.allreduce(joined, list(mesh_axes), "SUM")
-    return list(mesh_impl.slicewise(cut, total))
+    return list(
+        mesh_impl.slicewise(lambda whole: tuple(collectives.cut(whole, shapes)), total)
+    )

@@ -89,7 +89,7 @@ def collectives(sizes):
     }
     function = program.function(build, signature, "sums")
     text = stablehlo_text(function.program)
-    sent = re.findall(r"all_reduce.*?-> tensor<(\d+)xf32>", text, re.DOTALL)
+    sent = re.findall(r"stablehlo\.all_reduce.*?-> tensor<(\d+)xf32>", text, re.DOTALL)
     return sorted(map(int, sent))
 
 
