@@ -6,7 +6,6 @@ sum; the full [batch, heads, length, memory_length] mask never exists.
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
@@ -57,9 +56,10 @@ def sees_any_key(visible: mtf.Tensor) -> mtf.Tensor:
 
 def causal_mask(context: GraphContext, length: mtf.Dimension) -> mtf.Tensor:
     """Hides keys to the right of the query; float [length, memory_length]."""
-    hidden = np.triu(np.full([length.size, length.size], MASKED, np.float32), k=1)
+    place = tf.range(length.size)
+    hidden = tf.where(place[:, tf.newaxis] < place, MASKED, 0.0)
     memory_length = mtf.Dimension("memory_length", length.size)
-    mask = context.import_tensor(tf.constant(hidden), [length, memory_length])
+    mask = context.import_tensor(hidden, [length, memory_length])
     return mtf.cast(mask, context.activation_dtype)
 
 
