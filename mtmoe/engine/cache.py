@@ -42,6 +42,7 @@ from jax.stages import Compiled
 
 from mtmoe.engine.fingerprint import NoFingerprintError, describe
 from mtmoe.engine.sources import ChangedSourceError, digest
+from mtmoe.engine.turns import turn
 from mtmoe.mesh.build import Build
 from mtmoe.mesh.lowered import LoweredProgram, ProgramOptions, lower
 
@@ -97,7 +98,7 @@ def lowered_program(
     name: str,
     options: ProgramOptions,
 ) -> LoweredProgram:
-    """Lowers a function, or takes over what an earlier process made of the same one.
+    """Lowers a function, or takes over what another process made of the same one.
 
     Arguments and errors are those of `mtmoe.mesh.lowered.lower`.
     """
@@ -111,11 +112,14 @@ def lowered_program(
     path = _programs / f"{key}.program"
     started = time.monotonic()
     program = _read(path, LoweredProgram)
-    if program is not None:
-        return dataclasses.replace(program, seconds=time.monotonic() - started)
-    program = lower(build, signature, name, options)
-    _write(path, program)
-    return program
+    if program is None:
+        with turn(path):  # the processes of a run all want it at once
+            program = _read(path, LoweredProgram)
+            if program is None:
+                program = lower(build, signature, name, options)
+                _write(path, program)
+                return program
+    return dataclasses.replace(program, seconds=time.monotonic() - started)
 
 
 def program_key(

@@ -12,6 +12,7 @@ import time
 import types
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -192,6 +193,17 @@ def test_a_kept_program_is_the_lowered_one(folder, lowered):
     x = np.float32([1, 2])
     for each in (function, again):
         np.testing.assert_array_equal(each(0, x=x)["y"], 3 * x)
+
+
+def test_processes_that_want_the_same_at_once_lower_it_once(folder, lowered):
+    """Each opens the lock by itself, as processes do."""
+    with ThreadPoolExecutor() as pool:
+        arguments = _Times(), _SIGNATURE, "f", _OPTIONS
+        calls = [pool.submit(cache.lowered_program, *arguments) for _ in range(4)]
+        programs = [call.result() for call in calls]
+    assert len(lowered) == 1
+    assert len({program.stablehlo for program in programs}) == 1
+    assert [path.suffix for path in folder.iterdir()] == [".program"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""Taking turns: what several processes of a machine need is made by one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_POLL_SECONDS = 0.02
+
+
+@contextlib.contextmanager
+def turn(path: Path, seconds: float = 600.0) -> Iterator[None]:
+    """Waits until no other process makes a file, and keeps others waiting.
+
+    Whoever dies has had its turn. Where files cannot be locked, or after a while,
+    nobody waits: what is made twice costs time alone.
+
+    Args:
+      path: what is made; a file beside it is locked.
+      seconds: how long to wait at the most.
+    """
+    try:
+        lock = path.with_name(f"{path.name}.lock")
+        stream = lock.open("w")
+    except OSError:
+        yield
+        return
+    with stream:
+        until = time.monotonic() + seconds
+        is_ours = _is_locked(stream.fileno(), until)
+        try:
+            yield
+        finally:
+            if is_ours:  # those who wait have it open already
+                lock.unlink(missing_ok=True)
+
+
+def _is_locked(descriptor: int, until: float) -> bool:
+    """Locks an open file; returns whether that was possible in time."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(_POLL_SECONDS)
+        except OSError:
+            return False
+        else:
+            return True
