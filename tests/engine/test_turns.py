@@ -12,7 +12,6 @@ import pytest
 
 from mtmoe.engine.turns import turn
 
-
 HOLD = """
 import pathlib, sys
 from mtmoe.engine.turns import turn
