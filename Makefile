@@ -66,8 +66,8 @@ quickstart: setup
 	@echo "The report is $(RUN)/report/report.html"
 
 # In one run the fast and the slow tests of a file share what they train. Measuring which
-# lines run costs next to nothing. SlipCover prints another table than it compares with a bound,
-# if it is asked for both at once; hence a call for each.
+# lines run costs next to nothing. SlipCover prints another table than it compares with a
+# bound, if it is asked for both at once; hence a call for each.
 MEASURED := $(BIN)/python -m slipcover --json --out .coverage.json -m pytest
 COVERED := $(BIN)/python -m slipcover --merge .coverage.json --out .coverage.json --fail-under 85
 test: setup

@@ -50,7 +50,7 @@ class _JoinedSums(mtf.Operation):
         values = [lowering.tensors[tensor] for tensor in self.inputs]
         groups: dict[Any, list[int]] = {}
         for index, (tensor, value) in enumerate(zip(self.inputs, values, strict=True)):
-            if _waits(value) and _is_small(value):
+            if is_unmade_sum(value) and _is_small(value):
                 key = tuple(value.mesh_axes), tensor.dtype
                 groups.setdefault(key, []).append(index)
         for (mesh_axes, _), indices in groups.items():
@@ -90,7 +90,8 @@ def _joins(mesh_impl: mtf.MeshImpl) -> bool:
     return getattr(mesh_impl, "joins_sums", False)
 
 
-def _waits(value: Any) -> bool:
+def is_unmade_sum(value: Any) -> bool:
+    """Whether a laid out value is a sum over processors that is still to be made."""
     return isinstance(value, mtf.LazyAllreduceSum) and value._reduced is None
 
 

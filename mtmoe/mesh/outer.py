@@ -21,6 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.joined_sums import is_unmade_sum
 from mtmoe.mesh.scatter import split_sum
 
 OUTER_BATCH = "outer_batch"
@@ -134,7 +135,7 @@ class _SumOfParts(mtf.Operation):
         mesh_impl = lowering.mesh_impl(self)
         axes = [_mesh_axis(mesh_impl, self._ways)]
         x = lowering.tensors[self.inputs[0]]
-        if isinstance(x, mtf.LazyAllreduceSum) and x._reduced is None:
+        if is_unmade_sum(x):
             axes, x = sorted(axes + list(x.mesh_axes)), x.laid_out_input
         total = mtf.LazyAllreduceSum(mesh_impl, x.to_laid_out_tensor(), axes)
         lowering.set_tensor_lowering(self.outputs[0], total)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.joined_sums import is_unmade_sum
 
 
 def scatter(x: mtf.Tensor, dim: mtf.Dimension, name: str) -> mtf.Tensor:
@@ -57,9 +58,8 @@ def split_sum(mesh_impl: mtf.MeshImpl, x: Any, mesh_axis: int, split_axis: int) 
     Returns:
       Laid out, or a sum over other axes that is not made yet.
     """
-    is_sum = isinstance(x, mtf.LazyAllreduceSum) and x._reduced is None
     if (
-        not is_sum
+        not is_unmade_sum(x)
         or mesh_axis not in x.mesh_axes
         or not hasattr(mesh_impl, "reduce_scatter")
     ):

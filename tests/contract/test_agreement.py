@@ -5,8 +5,8 @@ is written, and what is measured must keep the bounds.
 
 Dropout, expert dropout and jitter are on in all of them. Routers other than Switch, and
 what does not depend on an encoder, are compared in a decoder alone, which compiles in
-half the time. Expert choice is not
-causal and so in no model with a decoder; the tests of its layer compare layouts.
+half the time. Expert choice is not causal and so in no model with a decoder; the tests
+of its layer compare layouts.
 """
 
 from __future__ import annotations
