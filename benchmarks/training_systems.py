@@ -110,7 +110,7 @@ class Ours:
           setting: the sizes.
           layout: the mesh's shape and the layout rules; one device by default.
         """
-        from mtmoe.cli.quiet import import_tensorflow
+        from mtmoe.mesh.importing import import_tensorflow
         from mtmoe.mesh.memory import keep_freed_memory
 
         # As the commands do: this before TensorFlow starts threads.

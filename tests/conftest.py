@@ -41,35 +41,38 @@ hypothesis.settings.load_profile("repeatable")
 
 jax.config.update("jax_num_cpu_devices", 8)
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # most tests need it, and here it is fastest
+    from mtmoe.mesh.importing import import_tensorflow
+
+    import_tensorflow()
+
 
 # Files of half a minute and more, the longest first.
 _LONGEST = (
     "contract/test_agreement.py",
-    "contract/test_several_processes.py",
     "repository/test_plain_install.py",
-    "config/test_compositions.py",
-    "tasks/test_mt5_suites.py",
+    "contract/test_several_processes.py",
     "contract/test_resume.py",
-    "train/test_step_memory.py",
     "tasks/test_embedded_morphology.py",
-    "tasks/test_suites_tfds.py",
-    "model/decoding/test_generate.py",
-    "model/moe/test_router_contract.py",
+    "train/test_step_memory.py",
     "model/test_model_options.py",
+    "model/moe/test_router_contract.py",
+    "model/decoding/test_generate.py",
     "model/moe/test_moe_layer.py",
-    "tasks/test_exmix_understanding.py",
-    "data/token_cache/test_local_runner.py",
-    "contract/test_layouts.py",
-    "cli/test_cache_command.py",
-    "model/test_dtypes.py",
-    "data/test_late_batches.py",
-    "tasks/test_exmix_generation.py",
+    "data/token_cache/test_beam_runner.py",
+    "config/test_compositions.py",
     "data/embedded/test_corpus.py",
-    "contract/test_own_metrics_of_embedded_tasks.py",
-    "train/test_layout_check.py",
+    "tasks/test_suites_tfds.py",
+    "tasks/test_exmix_understanding.py",
+    "model/test_dtypes.py",
+    "contract/test_whole_groups.py",
+    "tasks/test_exmix_generation.py",
     "train/test_loop.py",
-    "engine/test_processes.py",
-    "engine/test_kept_programs.py",
+    "data/test_vocabularies.py",
+    "cli/test_exchange_commands.py",
+    "cli/test_program_command.py",
+    "contract/test_own_metrics_of_embedded_tasks.py",
+    "cli/test_cache_command.py",
 )
 
 

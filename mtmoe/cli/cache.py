@@ -28,10 +28,11 @@ from absl import flags
 from mtmoe.cli.cache_batches import verify_batches, write_batches
 from mtmoe.cli.cache_progress import CachingProgress
 from mtmoe.cli.number_flags import define_number
-from mtmoe.cli.quiet import import_tensorflow, without_sentencepiece_notes
+from mtmoe.cli.quiet import without_sentencepiece_notes
 from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import table
 from mtmoe.errors import MtmoeError
+from mtmoe.mesh.importing import import_tensorflow
 from mtmoe.ranges import Count, Natural
 from mtmoe.report.wording import compact
 

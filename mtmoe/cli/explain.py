@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from absl import flags
 
-from mtmoe.cli.quiet import import_tensorflow
 from mtmoe.cli.shared_flags import define_config_flags
 from mtmoe.errors import ConfigError, MtmoeError
+from mtmoe.mesh.importing import import_tensorflow
 
 FLAGS = flags.FLAGS
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from absl import flags
 
-from mtmoe.cli.quiet import import_tensorflow
 from mtmoe.errors import MtmoeError
+from mtmoe.mesh.importing import import_tensorflow
 
 FLAGS = flags.FLAGS
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mtmoe.cli.number_flags import define_number
-from mtmoe.cli.quiet import import_tensorflow
 from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import one_line, table
 from mtmoe.errors import MtmoeError, UnknownNameError
+from mtmoe.mesh.importing import import_tensorflow
 from mtmoe.ranges import Count, Natural, Positive
 from mtmoe.report.wording import compact, percent
 

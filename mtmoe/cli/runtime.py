@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtmoe.cli.quiet import import_tensorflow
+from mtmoe.mesh.importing import import_tensorflow
 from mtmoe.mesh.memory import keep_freed_memory
 
 

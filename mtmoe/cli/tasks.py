@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from mtmoe.cli.number_flags import define_number
-from mtmoe.cli.quiet import import_tensorflow, without_sentencepiece_notes
+from mtmoe.cli.quiet import without_sentencepiece_notes
 from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import isolated, one_line, table
 from mtmoe.errors import MtmoeError, UnknownNameError
+from mtmoe.mesh.importing import import_tensorflow
 from mtmoe.ranges import Count, Natural
 
 if TYPE_CHECKING:

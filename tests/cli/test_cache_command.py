@@ -7,13 +7,13 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles.forked_commands import ForkedCommand
 
 from mtmoe.cli.cache_progress import CachingProgress
 from mtmoe.cli.main import main
@@ -231,14 +231,6 @@ def test_progress_is_one_line_on_a_terminal_and_few_elsewhere():
     ]
 
 
-# Where the tests run in the background, processes are born deaf to Ctrl-C.
-_INTERRUPTIBLE = """
-import runpy, signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("mtmoe.cli.main", run_name="__main__", alter_sys=True)
-"""
-
-
 def _start(here, root, num_workers, limit):
     """Starts the command; it goes on until about `limit` splits are finished."""
     environment = {
@@ -247,21 +239,8 @@ def _start(here, root, num_workers, limit):
         "KEPT_LIMIT": str(limit),
         "PYTHONPATH": str(here),
     }
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            _INTERRUPTIBLE,
-            *command(
-                "kept.texts", f"--num_workers={num_workers}", f"--output_dir={root}"
-            ),
-        ],
-        cwd=here,
-        env=environment,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
+    flags = [f"--num_workers={num_workers}", f"--output_dir={root}"]
+    return ForkedCommand(command("kept.texts", *flags), here, environment)
 
 
 def _wait_until(condition):
@@ -291,7 +270,7 @@ def test_stopped_and_killed_and_given_again(here, capsys):
     _wait_until(lambda: len(_finished(root)) > len(first))
     children = Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text()
     killed.kill()
-    killed.communicate()
+    killed.wait()
     _wait_until(lambda: not any(map(_runs, children.split())))
     second = _finished(root)
     assert first.items() <= second.items() and len(second) < 16

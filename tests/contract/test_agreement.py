@@ -3,10 +3,10 @@
 `make agreement` writes what it measures into docs/layouts.md. In any other run nothing
 is written, and what is measured must keep the bounds.
 
-Dropout, expert dropout and jitter are on in all of them. Routers other than Switch, and
-what does not depend on an encoder, are compared in a decoder alone, which compiles in
-half the time. Expert choice is not causal and so in no model with a decoder; the tests
-of its layer compare layouts.
+Dropout, expert dropout and jitter are on in all of them. What does not depend on an
+encoder is compared in a decoder alone, which compiles in half the time, and an
+encoder-decoder in the layouts that split most. Expert choice is not causal and so in no
+model with a decoder; the tests of its layer compare layouts.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ _PAGE = Path(__file__).parents[2] / "docs" / "layouts.md"
 _WRITING = "MTMOE_WRITE_AGREEMENT" in os.environ
 _BEGIN, _END = "<!-- agreement: begin -->\n", "<!-- agreement: end -->"
 _HEAD = f"""Measured by `make agreement` on CPU devices: tiny models, {STEPS} steps,
-dropout and jitter on; Switch, packed rows and layers recomputed in an encoder-decoder,
-the others in a decoder alone. Microbatches and layers recomputed are compared with one
-device that does without. Losses: the largest relative difference of a step's loss from
+dropout and jitter on; the runs named encoder-decoder have one, the others a decoder
+alone. Microbatches and layers recomputed are compared with one device that does
+without. Losses: the largest relative difference of a step's loss from
 that of one device. Weights: the largest difference over all variables after the last
 step, relative to the largest element of the variable.
 
@@ -67,8 +67,12 @@ LAYOUTS = [
     Layout("model:2", MODEL),
     Layout("data:2;model:2", f"batch:data;{MODEL}"),
     DATA_EXPERT,
+    DATA_MODEL,
     Layout("outer:2;data:2", "outer_batch:outer;batch:data;experts:data"),
     Layout("data:2", "batch:data;optimizer_state:data"),
+]
+LAYOUTS_OF_BOTH = [
+    DATA_MODEL,
     Layout("data:2;sequence:2", "batch:data;experts:data;length:sequence"),
     Layout("data:4;model:2", f"batch:data;experts:data;{MODEL}"),
 ]
@@ -113,7 +117,8 @@ def decoder(router=None) -> Transformer:
     )
 
 
-SWITCH = Run("Switch", model())
+SWITCH = Run("Switch", decoder())
+SWITCH_OF_BOTH = Run("Switch, encoder-decoder", model())
 ROUTERS = [
     Run("top 2", decoder(Top2Router())),
     Run("top k", decoder(TopKRouter(k=3))),
@@ -124,19 +129,18 @@ ROUTERS = [
     Run("no token left behind", decoder(NoTokenLeftBehindRouter())),
 ]
 OTHERS = [
-    (Run("decoder alone", decoder()), DATA_MODEL),
-    (Run("packed rows", model(), packed=True), DATA_MODEL),
+    (Run("packed rows, encoder-decoder", model(), packed=True), DATA_MODEL),
     (
-        Run(
-            "two microbatches",
-            decoder(),
-            memory=StepMemory(2),
-            beside="decoder alone",
-        ),
+        Run("two microbatches", decoder(), memory=StepMemory(2), beside="Switch"),
         DATA_2,
     ),
     (
-        Run("layers recomputed", model(), memory=StepMemory(1, True), beside="Switch"),
+        Run(
+            "layers recomputed",
+            decoder(),
+            memory=StepMemory(1, recompute_layers=True),
+            beside="Switch",
+        ),
         DATA_MODEL,
     ),
     (
@@ -152,6 +156,7 @@ OTHERS = [
 ]
 CASES = [
     *((SWITCH, layout) for layout in LAYOUTS),
+    *((SWITCH_OF_BOTH, layout) for layout in LAYOUTS_OF_BOTH),
     *((run, DATA_EXPERT) for run in ROUTERS),
     *OTHERS,
 ]

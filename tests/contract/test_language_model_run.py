@@ -38,7 +38,8 @@ TINY = [
     "DecoderOnly.d_ff = 32",
     "DecoderOnly.num_heads = 2",
     "DecoderOnly.d_kv = 8",
-    "DecoderOnly.num_layers = 2",
+    "DecoderOnly.num_layers = 1",
+    "DecoderOnly.expert_layer_every = 1",
     "MixtureOfExperts.num_experts = 2",
     "MixtureOfExperts.group_size = 32",
     "evaluate.num_noise_samples = 2",
@@ -108,8 +109,8 @@ def test_it_trains_is_evaluated_and_reported(config, tmp_path: Path) -> None:
     assert len(lines) == 3 and lines[-1]["loss"] < lines[0]["loss"]
     assert lines[0]["padding_fraction"] < 0.01  # a text fills its rows
     assert lines[0]["language_loss"].keys() == {"de", "sw"}
-    assert lines[0]["layer_routing"].keys() == {"decoder.1.moe"}
-    layer = lines[0]["layer_routing"]["decoder.1.moe"]
+    assert lines[0]["layer_routing"].keys() == {"decoder.0.moe"}
+    layer = lines[0]["layer_routing"]["decoder.0.moe"]
     assert layer["dropped_fraction"] == pytest.approx(
         lines[0]["dropped_fraction"], abs=0.02
     )

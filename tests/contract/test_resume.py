@@ -10,40 +10,61 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny_training
+from oracles.forked_commands import ForkedCommand
 
 from mtmoe.checkpoint import store
 from mtmoe.cli.main import main
 
 TESTS = Path(__file__).resolve().parents[1]
 STEPS = 200  # long enough to be caught in the middle
+# A decoder alone is built in half the time; in test_several_processes.py others are
+# stopped and killed.
+GIN = f"""
+register.task_modules = ["tiny_training"]
+configured_vocabulary.factory = @byte_vocabulary
+train:
+  mixture = "tiny.prefix_lm"
+  model = @DecoderOnly()
+  optimizer = @Adafactor()
+  schedule = @inverse_square_root
+  batch_size = 4
+  lengths = {{"targets": 32}}
+  steps = {STEPS}
+  log_every = 10
+  checkpoint_every = 5
+inverse_square_root.warmup_steps = 400
+DecoderOnly:
+  vocab_size = 384
+  d_model = 16
+  d_ff = 32
+  num_heads = 2
+  d_kv = 8
+  num_layers = 1
+  expert_layer_every = 1
+  dropout_rate = 0.1
+  moe = @MixtureOfExperts()
+MixtureOfExperts.num_experts = 2
+"""
 
 
 def train_command(folder: Path) -> list[str]:
     """Returns the arguments of `mtmoe` that train the tiny run."""
     gin_file = folder.parent / "tiny.gin"
-    gin_file.write_text(tiny_training.GIN)
-    command = ["train", f"--gin_file={gin_file}", f"--model_dir={folder}"]
-    return [
-        *command,
-        f"--gin_param=train.steps={STEPS}",
-        "--gin_param=train.log_every=10",
-    ]
+    gin_file.write_text(GIN)
+    return ["train", f"--gin_file={gin_file}", f"--model_dir={folder}"]
 
 
-def start(folder: Path, hash_seed: int) -> subprocess.Popen[str]:
+def environment() -> dict[str, str]:
+    """Returns the variables of a command."""
+    return dict(os.environ, PYTHONPATH=str(TESTS), TF_CPP_MIN_LOG_LEVEL="3")
+
+
+def start(folder: Path) -> ForkedCommand:
     """Starts the tiny run in a process of its own."""
-    environment = dict(os.environ, PYTHONPATH=str(TESTS), TF_CPP_MIN_LOG_LEVEL="3")
-    return subprocess.Popen(
-        [sys.executable, "-m", "mtmoe.cli.main", *train_command(folder)],
-        cwd=folder.parent,
-        env=environment | {"PYTHONHASHSEED": str(hash_seed)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return ForkedCommand(train_command(folder), folder.parent, environment())
 
 
-def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
+def wait_for_step(folder: Path, step: int, process: ForkedCommand) -> None:
     """Waits until a checkpoint of at least `step` is there."""
     while max(store.steps(folder / "checkpoints"), default=0) < step:
         assert process.poll() is None, process.communicate()[1]
@@ -61,29 +82,34 @@ def test_ctrl_c_and_kill_9_do_not_change_the_weights(tmp_path: Path) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert main(train_command(whole)) == 0  # in this process: no TensorFlow to import
 
-    process = start(stopped, hash_seed=2)
-    wait_for_step(stopped, 20, process)
+    process = start(stopped)
+    wait_for_step(stopped, 10, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "the same command goes on from there" in errors
     reached = max(store.steps(stopped / "checkpoints"))
-    assert 20 <= reached < STEPS
+    assert 10 <= reached < STEPS
 
-    process = start(stopped, hash_seed=3)
-    wait_for_step(stopped, reached + 20, process)
+    process = start(stopped)
+    wait_for_step(stopped, reached + 10, process)
     process.kill()
-    process.communicate()
+    process.wait()
     assert process.returncode == -signal.SIGKILL
     assert max(store.steps(stopped / "checkpoints")) < STEPS
 
-    process = start(stopped, hash_seed=4)
-    wait_for_step(stopped, reached + 40, process)
+    process = start(stopped)
+    wait_for_step(stopped, reached + 20, process)
     process.send_signal(signal.SIGTERM)
-    process.communicate()
+    process.wait()
     assert process.returncode == 143
 
-    process = start(stopped, hash_seed=5)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+    last = subprocess.run(  # an interpreter of its own, with a hash seed of its own
+        [sys.executable, "-m", "mtmoe.cli.main", *train_command(stopped)],
+        cwd=tmp_path,
+        env=environment() | {"PYTHONHASHSEED": "5"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert last.returncode == 0, last.stderr
     assert final_values(stopped) == final_values(whole)

@@ -55,7 +55,6 @@ def one_device():
 @pytest.mark.parametrize(
     ("mesh_shape", "rules"),
     [
-        ("data:3", "batch:data"),
         ("data:3", "batch:data;optimizer_state:data"),
         ("outer:3", "outer_batch:outer"),
         ("outer:2;data:1", "outer_batch:outer;batch:data;experts:data"),

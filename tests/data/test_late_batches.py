@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import seqio
 from batch_contents import LENGTHS, PAIRS, digest
 from fake_tasks import add_supervised_task, add_text_task, random_documents
+from oracles.forked_commands import ForkedProcess
 
 from mtmoe.data.batches import Packing, TrainingBatches
 
 pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry")
 
 
-_CHILD = """
-import sys
-sys.path[:0] = [{tests!r}]
-import test_late_batches
-test_late_batches.{function}({arguments})
-"""
-
-
-def _start_child(function: str, cache: Path, hash_seed: str = "0", arguments: str = ""):
-    """A process with a cache and a hash seed of its own; its output is piped."""
-    script = _CHILD.format(
-        tests=str(Path(__file__).parent), function=function, arguments=arguments
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONHASHSEED": hash_seed, "MTMOE_CACHE": str(cache)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def _start_child(function, cache: Path, *arguments: object) -> ForkedProcess:
+    """A process with a cache of its own and another hash seed than this one."""
+    environment = {**os.environ, "MTMOE_CACHE": str(cache)}
+    return ForkedProcess(function, arguments, cache.parent, environment)
 
 
 def print_digests_of_late_batches() -> None:
-    print(*digests_of_late_batches(), flush=True)
+    print(hash("a text"), *digests_of_late_batches(), flush=True)
 
 
 def digests_of_late_batches() -> list[str]:
@@ -64,19 +47,17 @@ def _of_three_texts(packing: Packing | None) -> TrainingBatches:
 
 @pytest.mark.slow
 def test_a_late_batch_is_the_same_in_any_process_and_after_any_other(tmp_path):
-    children = [
-        _start_child("print_digests_of_late_batches", tmp_path / seed, seed)
-        for seed in ("1", "2")
-    ]
+    child = _start_child(print_digests_of_late_batches, tmp_path / "theirs")
     here = []
     for packing in (None, Packing(8)):
         batches = _of_three_texts(packing)
         for step in (0, 77, 999_999):
             batches.batch(step)
         here.append(digest(batches.batch(1_000_000)))
-    for child in children:
-        output, _ = child.communicate(timeout=300)
-        assert output.split() == here
+    output, errors = child.communicate(timeout=300)
+    hashed, *theirs = output.split()
+    assert theirs == here, errors
+    assert int(hashed) != hash("a text"), "the seeds of the hashes are to differ"
 
 
 def print_digests_on_and_on(start_step: int) -> None:
@@ -86,15 +67,13 @@ def print_digests_on_and_on(start_step: int) -> None:
 
 @pytest.mark.slow
 def test_a_killed_process_is_gone_on_from_bit_for_bit(tmp_path):
-    first = _start_child("print_digests_on_and_on", tmp_path / "cache", "1", "0")
-    seen = [first.stdout.readline().strip() for _ in range(23)]
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    second = _start_child("print_digests_on_and_on", tmp_path / "cache", "2", "23")
-    try:
-        seen += [second.stdout.readline().strip() for _ in range(17)]
-    finally:
-        second.kill()
-        second.wait()
+    seen: list[str] = []
+    for count in (23, 17):
+        child = _start_child(print_digests_on_and_on, tmp_path / "cache", len(seen))
+        try:
+            seen += child.lines(count)
+        finally:
+            child.kill()
+            child.wait()
     batches = _of_three_texts(Packing(8))
     assert seen == [digest(batches.batch(step)) for step in range(40)]

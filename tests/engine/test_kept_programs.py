@@ -13,12 +13,14 @@ import types
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 import tensorflow as tf
 from jax.experimental.compilation_cache import compilation_cache
+from oracles.forked_commands import ForkedScript
 
 from mtmoe.engine import cache, runner, sources
 from mtmoe.engine.devices import device_mesh
@@ -30,6 +32,7 @@ from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lowered import ProgramOptions, lower
 from mtmoe.mesh.precision import named_precision
 
+TESTS = Path(__file__).resolve().parents[1]
 _USERS_MODULE = """
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.initializers import ones
@@ -39,48 +42,55 @@ def build(context, features):
     y = mtf.tanh(context.import_tensor(features["x"], [d]) * w) * {factor}
     return {{"y": y}}, [mtf.assign(w, w + 1.0)]
 """
+# What it imports first is where forked processes begin: both have read the same files.
 _PROGRAM = """
 import logging, sys
 from pathlib import Path
-from mtmoe.cli.quiet import import_tensorflow
-import_tensorflow()
+import oracles.forked_commands, oracles.imported_for_commands
+import jax
 import numpy as np
 import tensorflow as tf
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(sys.argv[0]).parent))
 import users_module
 from mtmoe.engine import cache
 from mtmoe.engine.program import MeshProgram
 logging.getLogger("mtmoe.engine.cache").addHandler(logging.StreamHandler(sys.stderr))
 logging.getLogger("mtmoe.engine.cache").setLevel(logging.INFO)
+jax.config.update("jax_compilation_cache_dir", None)  # the one that tests share
 cache.keep_compiled(Path(sys.argv[1]))
 build = users_module.build
 function = MeshProgram().function(build, {"x": tf.TensorSpec([3], tf.float32)}, "f")
 for step in range(2):
     outputs = function(step, x=np.arange(3, dtype=np.float32))
-print(np.asarray(outputs["y"]).tolist())
+print(hash("a text"), np.asarray(outputs["y"]).tolist())
 """
 
 
 @pytest.fixture
 def run(tmp_path):
     """Runs the program in a process of its own; returns what it prints."""
-    own_folder = dict(os.environ)
-    own_folder.pop("JAX_COMPILATION_CACHE_DIR", None)  # the one that tests share
+    command = [str(tmp_path / "program.py"), str(tmp_path / "a folder")]
 
-    def run(factor=1, **environment):
+    def run(factor=1, forked=True):
         (tmp_path / "users_module.py").write_text(_USERS_MODULE.format(factor=factor))
-        program = tmp_path / "program.py"
-        program.write_text(_PROGRAM)
-        for path in (program, tmp_path / "users_module.py"):
-            os.utime(path, (1, 1))  # before the process began, beyond doubt
-        result = subprocess.run(
-            [sys.executable, str(program), str(tmp_path / "a folder")],
-            env={**own_folder, "PYTHONDONTWRITEBYTECODE": "1", **environment},
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, result.stderr[-2000:]
-        return result.stdout.splitlines()[-1], result.stderr
+        (tmp_path / "program.py").write_text(_PROGRAM)
+        for name in ("program.py", "users_module.py"):
+            os.utime(tmp_path / name, (1, 1))  # before the process began, beyond doubt
+        if forked:
+            process = ForkedScript(command, tmp_path)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, *command],
+                env={**os.environ, "PYTHONPATH": str(TESTS)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        stdout, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr[-2000:]
+        hashed, _, printed = stdout.splitlines()[-1].partition(" ")
+        return printed, int(hashed)
 
     return run
 
@@ -96,11 +106,13 @@ def _kept(folder):
 @pytest.mark.slow
 def test_a_second_process_takes_over_what_the_first_made(tmp_path, run):
     folder = tmp_path / "a folder"
-    first, _ = run()
+    first, hashed = run(forked=False)
     kept = _kept(folder)
     program, compiled = kept
     assert program.suffix == ".program" and compiled.name.startswith("jit_f-")
-    assert run()[0] == first
+    again, hashed_again = run()
+    assert again == first
+    assert hashed_again != hashed, "the seeds of the hashes are to differ"
     assert _kept(folder).keys() == kept.keys()
     assert _kept(folder)[compiled] == kept[compiled]
 

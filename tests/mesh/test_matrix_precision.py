@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from jax.extend.mlir import ir
 from jax.interpreters import mlir
+from oracles.model_runner import tiny_decoder
 
 from mtmoe.engine.program import MeshProgram
 from mtmoe.mesh.compat import mtf
@@ -14,8 +15,6 @@ from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lowered import ProgramOptions, lower
 from mtmoe.mesh.precision import named_precision
 from mtmoe.mesh.products import rounding_einsum
-from mtmoe.model.encoder_decoder import EncoderDecoder
-from mtmoe.model.moe.layer import MixtureOfExperts
 from mtmoe.train.optimizers.adafactor import Adafactor
 from mtmoe.train.step import step_features, train_step_builder
 
@@ -58,20 +57,10 @@ def on_a_cpu(einsum):
 
 
 def tiny_step():
-    """A step of a small Switch Transformer: its build function and features."""
-    model = EncoderDecoder(
-        vocab_size=40,
-        d_model=8,
-        d_ff=16,
-        num_heads=2,
-        d_kv=4,
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-        expert_layer_every=1,
-        moe=MixtureOfExperts(num_experts=2),
-    )
+    """A step of a small decoder of experts: its build function and features."""
+    model = tiny_decoder(d_model=8, d_ff=16, num_heads=2, d_kv=4)
     build = train_step_builder(model, Adafactor(), lambda _: tf.constant(1e-2), 0)
-    return build, step_features({"inputs": 8, "targets": 4}, 2)
+    return build, step_features({"targets": 8}, 2)
 
 
 def dots(program):

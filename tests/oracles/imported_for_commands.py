@@ -4,7 +4,7 @@ import os
 
 os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
-from mtmoe.cli.quiet import import_tensorflow
+from mtmoe.mesh.importing import import_tensorflow
 from mtmoe.mesh.memory import keep_freed_memory
 
 keep_freed_memory()
@@ -12,3 +12,6 @@ import_tensorflow()
 
 import mtmoe.train.check
 import mtmoe.train.loop  # noqa: F401
+from mtmoe.config.registry import import_rooms
+
+import_rooms()

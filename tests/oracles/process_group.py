@@ -8,17 +8,12 @@ import fcntl
 import os
 import random
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
-from oracles.forked_commands import ForkedCommand
-
-Process: TypeAlias = subprocess.Popen[str] | ForkedCommand
+from oracles.forked_commands import ForkedCommand, ForkedProcess, ForkedScript
 
 TESTS = Path(__file__).resolve().parents[1]
 # Below the ports that a kernel hands out by itself.
@@ -56,7 +51,7 @@ class Ended:
 class ProcessGroup:
     """Some processes started alike; see `started`."""
 
-    def __init__(self, processes: Sequence[Process], folder: Path):
+    def __init__(self, processes: Sequence[ForkedProcess], folder: Path):
         """Takes over processes whose output goes to files of a folder."""
         self.processes = processes
         self._folder = folder
@@ -104,17 +99,18 @@ def started(
 ) -> Iterator[ProcessGroup]:
     """Starts a process for each command, as processes 0, 1, ... of one run.
 
-    Commands of mtmoe are forked from a process that has imported it; see
+    They are forked from a process that has imported mtmoe; see
     `oracles.forked_commands`.
 
     Args:
-      commands: arguments of Python, one a process.
+      commands: arguments of Python, one a process: `-m mtmoe.cli.main` and arguments
+        of it, or a script and its.
       folder: where they run, and where what they write goes.
       environment: further variables.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with reserved_port() as port, contextlib.ExitStack() as stack:
-        processes: list[Process] = []
+        processes: list[ForkedProcess] = []
         for index, command in enumerate(commands):
             variables = {
                 **os.environ,
@@ -129,21 +125,11 @@ def started(
             # Where it is set, a command lets TensorFlow write what it likes.
             variables.pop("TF_CPP_MIN_LOG_LEVEL", None)
             outputs = (folder / f"stdout.{index}", folder / f"stderr.{index}")
-            process: Process
+            process: ForkedProcess
             if list(command[:2]) == ["-m", "mtmoe.cli.main"]:
                 process = ForkedCommand(command[2:], folder, variables, *outputs)
             else:
-                stdout, stderr = (
-                    stack.enter_context(output.open("w")) for output in outputs
-                )
-                process = subprocess.Popen(
-                    [sys.executable, *command],
-                    cwd=folder,
-                    env=variables,
-                    stdout=stdout,
-                    stderr=stderr,
-                    text=True,
-                )
+                process = ForkedScript(command, folder, variables, *outputs)
             processes.append(process)
             stack.callback(process.wait)
             stack.callback(process.kill)

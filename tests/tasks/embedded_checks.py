@@ -77,9 +77,10 @@ def _splits(kind: EmbeddedKind, language: str, examples: Examples) -> Iterator[s
             yield f"the same inputs twice in {split}"
         if any(split not in splits_of_inputs[text] for text in inputs):
             yield f"rows of other keys in {split}"
-        if not seen.isdisjoint(map(comparable, inputs)):
+        compared = set(map(comparable, inputs))
+        if not seen.isdisjoint(compared):
             yield f"inputs of {split} are in an earlier split"
-        seen.update(map(comparable, inputs))
+        seen |= compared
 
 
 def _texts(examples: Examples) -> Iterator[str]:

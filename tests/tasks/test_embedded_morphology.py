@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import types
 import unicodedata
 
 import gin
@@ -19,6 +21,22 @@ from mtmoe.tasks.embedded import morphology
 KINDS = {kind.name: kind for kind in morphology.KINDS}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _once():
+    """Words are found and texts romanised once, though rows are made several times."""
+    words, uroman = word_forms.corpus_words, orthography._uroman
+
+    @functools.cache
+    def romanize_string(text, lcode):
+        return uroman().romanize_string(text, lcode=lcode)
+
+    remembering = types.SimpleNamespace(romanize_string=romanize_string)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(word_forms, "corpus_words", functools.cache(words.__wrapped__))
+        patch.setattr(orthography, "_uroman", lambda: remembering)
+        yield
+
+
 def rows_of(kind, code):
     return {row["inputs"].partition(": ")[2]: row for _, row in KINDS[kind].rows(code)}
 
@@ -29,9 +47,8 @@ def rows_of(kind, code):
 )
 def test_lemmas_are_the_dictionarys(code, word, lemma, monkeypatch):
     monkeypatch.setattr(word_forms, "corpus_words", lambda code: (word, "qqq"))
-    word_forms._lemmas.cache_clear()
+    monkeypatch.setattr(word_forms, "_lemmas", word_forms._lemmas.__wrapped__)
     rows = rows_of("lemma", code)
-    word_forms._lemmas.cache_clear()
     assert {text: row["targets"] for text, row in rows.items()} == {word: lemma}
 
 

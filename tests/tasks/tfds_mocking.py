@@ -21,9 +21,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
+
+from mtmoe.data.sources.joined import JoinedSource
 
 Example = dict[str, Any]
 
@@ -60,15 +63,19 @@ def mocked_tfds(
       num_examples: how many made-up examples a split has.
       records: hand-written examples instead, by `builder` or `builder/config`.
     """
+    kept: dict[Any, tf.data.Dataset] = {}
 
     def as_dataset(self: Any, *args: Any, **kwargs: Any) -> tf.data.Dataset:
         config = (
             f"{self.name}/{self.builder_config.name}" if self.builder_config else ""
         )
         chosen = (records or {}).get(config) or (records or {}).get(self.name)
-        return dataset_of(
-            self.info.features, chosen or made_up_examples(self, num_examples)
-        )
+        # What is made up is the same in all configurations of the same features.
+        like = self.name, config if chosen else "", repr(self.info.features)
+        if like not in kept:
+            examples = chosen or made_up_examples(self, num_examples)
+            kept[like] = dataset_of(self.info.features, examples)
+        return kept[like]
 
     with tfds.testing.mock_data(
         policy=tfds.testing.MockPolicy.USE_CODE, as_dataset_fn=as_dataset
@@ -79,10 +86,33 @@ def mocked_tfds(
 def dataset_of(
     features: tfds.features.FeaturesDict, examples: Sequence[Example]
 ) -> tf.data.Dataset:
-    """Returns examples as TFDS would read them from its files."""
+    """Returns examples as TFDS would read them from its files.
+
+    What is made of the data set is not optimised: that takes longer than it saves.
+    """
     serialised = [features.serialize_example(example) for example in examples]
     dataset = tf.data.Dataset.from_tensor_slices(serialised)
-    return dataset.map(features.deserialize_example)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return dataset.map(features.deserialize_example).with_options(options)
+
+
+def builders_of(
+    source: seqio.DataSource,
+) -> Iterator[tuple[tfds.core.DatasetBuilder, set[str]]]:
+    """Yields the builders that a source reads, and the names of the splits it asks for.
+
+    Raises:
+      tfds.core.DatasetNotFoundError, ValueError: there is no such builder, or none of
+        this configuration, or not in this version.
+    """
+    if isinstance(source, JoinedSource):
+        for part in source.parts:
+            yield from builders_of(part.source)
+        return
+    loader = source.tfds_dataset
+    yield tfds.builder(loader.name), {loader._map_split(name) for name in source.splits}
 
 
 def published_splits(builder: tfds.core.DatasetBuilder) -> set[str]:

@@ -43,16 +43,20 @@ def corpus_words(code: str) -> tuple[str, ...]:
     Raises:
       CorpusError: a package of the corpus is missing or damaged.
     """
+    tokens = (
+        token
+        for split in SPLITS
+        for document in load_corpus().documents(code, split)
+        for token in document.split()
+    )
     found: dict[str, str] = {}
-    for split in SPLITS:
-        for document in load_corpus().documents(code, split):
-            for token in document.split():
-                word = _stripped(token)
-                if len(word) not in WORD_LENGTHS or not all(map(_is_of_words, word)):
-                    continue
-                folded = word.lower()
-                if found.setdefault(folded, word) != folded and word == folded:
-                    found[folded] = folded
+    for token in dict.fromkeys(tokens):
+        word = _stripped(token)
+        if len(word) not in WORD_LENGTHS or not all(map(_is_of_words, word)):
+            continue
+        folded = word.lower()
+        if found.setdefault(folded, word) != folded and word == folded:
+            found[folded] = folded
     return tuple(found.values())
 
 

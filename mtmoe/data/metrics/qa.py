@@ -16,8 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from string import punctuation
 
-from t5.evaluation import qa_utils
-
 from mtmoe.data.metrics.alignment import check_aligned, references_of
 from mtmoe.data.metrics.words import UnicodeWords, check_spaced
 from mtmoe.errors import UnknownNameError
@@ -79,7 +77,7 @@ def multiple_answers(
       CorpusError: most of the answers are in a script without spaces between words.
     """
     check_spaced([_answers(t) for t in targets], "f1", "answers_in(LANGUAGE)")
-    return _best_over_answers(targets, predictions, qa_utils.normalize_squad)
+    return _best_over_answers(targets, predictions, _normalized)
 
 
 @functools.cache
@@ -100,10 +98,11 @@ def answers_in(language: str) -> Metric:
     def metric(
         targets: Sequence[Answers], predictions: Sequence[str]
     ) -> dict[str, float]:
-        normalize = qa_utils.normalize_squad
-        published = _best_over_answers(targets, predictions, normalize)
+        published = _best_over_answers(targets, predictions, _normalized)
         by_character = _best_over_answers(
-            targets, predictions, lambda text: " ".join(words.tokenize(normalize(text)))
+            targets,
+            predictions,
+            lambda text: " ".join(words.tokenize(_normalized(text))),
         )
         return {
             "em": published["em"],
@@ -171,6 +170,13 @@ def _no_punctuation() -> dict[int, None]:
         if unicodedata.category(chr(point)).startswith("P")
     )
     return dict.fromkeys([*of_unicode, *map(ord, punctuation)])
+
+
+def _normalized(answer: str) -> str:
+    """In lower case, without punctuation and English articles, as SQuAD's script."""
+    from t5.evaluation import qa_utils  # which imports all of T5, and that scikit-learn
+
+    return str(qa_utils.normalize_squad(answer))
 
 
 def _best_over_answers(

@@ -14,6 +14,8 @@ from typing import Any
 
 import gin
 
+from mtmoe.mesh.importing import import_tensorflow
+
 _lock = threading.Lock()
 _in_force: WorkerSetup | None = None
 
@@ -66,6 +68,7 @@ class WorkerSetup:
         with _lock:
             if self == _in_force:
                 return
+            import_tensorflow()
             from mtmoe.data.registry import register
 
             register(self.task_modules)

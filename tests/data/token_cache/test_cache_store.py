@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -25,6 +24,7 @@ from fake_tasks import (
     features,
     random_documents,
 )
+from oracles.forked_commands import ForkedProcess
 
 from mtmoe.data.registration import register_task
 from mtmoe.data.registry import get_task
@@ -312,7 +312,7 @@ from mtmoe.data.sources.text import TextSource
 def documents(split):
     for number in range(40):
         if SLOW:
-            time.sleep(0.1)
+            time.sleep(0.25)
         yield f"document number {number}. " * 100
 
 SLOW = False
@@ -325,50 +325,40 @@ TASK = seqio.TaskRegistry.add(
 )
 """
 
-_RUN = """
-import sys
-sys.path[:0] = [{here!r}, {tests!r}]
-import killed_tasks
-from mtmoe.data.token_cache.store import open_split
-from mtmoe.data.token_cache.writer import finish_split, run_job, shard_jobs
-killed_tasks.SLOW = {slow}
-print("ready", flush=True)
-if {slow}:
-    jobs = shard_jobs(killed_tasks.TASK, "train", {root!r})
-    run_job(jobs[0])
-else:
-    sys.stdin.readline()
+
+def write_slowly(folder: str, root: str) -> None:
+    sys.path.insert(0, folder)
+    import killed_tasks
+
+    killed_tasks.SLOW = True
+    print("ready", flush=True)
+    run_job(shard_jobs(killed_tasks.TASK, "train", root)[0])
+
+
+def open_when_told(folder: str) -> None:
+    sys.path.insert(0, folder)
+    import killed_tasks
+
+    print("ready", flush=True)
+    while not Path(folder, "go").exists():
+        time.sleep(0.01)
     print(int(open_split(killed_tasks.TASK, "train").all_tokens().sum()))
-"""
 
 
 @pytest.mark.slow
 def test_a_killed_writer_and_processes_that_build_at_once(tmp_path, monkeypatch):
     (tmp_path / "killed_tasks.py").write_text(textwrap.dedent(_MODULE), "utf-8")
-    tests = str(Path(__file__).parent.parent)
-    root = tmp_path / "root"
-
-    def start(slow):
-        code = _RUN.format(here=str(tmp_path), tests=tests, slow=slow, root=str(root))
-        return subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            text=True,
-        )
-
-    writer, *builders = start(True), start(False), start(False)
+    root, here = tmp_path / "root", str(tmp_path)
+    writer = ForkedProcess(write_slowly, (here, str(root)), tmp_path)
+    builders = [ForkedProcess(open_when_told, (here,), tmp_path) for _ in range(2)]
     for child in (writer, *builders):
-        assert child.stdout.readline() == "ready\n"
-    for child in builders:
-        child.stdin.write("go\n")
-        child.stdin.flush()
+        assert child.lines(1) == ["ready"]
+    (tmp_path / "go").touch()
     time.sleep(1.0)
-    writer.send_signal(signal.SIGKILL)
-    writer.wait()
+    writer.kill()
+    assert writer.wait() == -signal.SIGKILL
     sums = {child.communicate(timeout=120)[0] for child in builders}
-    assert len(sums) == 1 and int(sums.pop()) > 0
+    assert len(sums) == 1 and int(sums.pop().split()[-1]) > 0
 
     monkeypatch.syspath_prepend(str(tmp_path))
     import killed_tasks

@@ -9,7 +9,6 @@ import json
 import operator
 import os
 import re
-import subprocess
 import sys
 import textwrap
 import threading
@@ -24,6 +23,7 @@ import seqio
 import tensorflow as tf
 from fake_tasks import TEXT_STEPS, features
 from fingerprinted import BYTES, digest, other, plain, task_of
+from oracles.forked_commands import ForkedProcess
 
 from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.sources.pairs import PairSource
@@ -389,20 +389,13 @@ def test_differences_are_told_in_words():
     assert explain({}, now) != "nothing differs"
 
 
-_CHILD = """
-import sys
-sys.path[:0] = [{tests!r}, {here!r}]
-import test_fingerprint as test
-print(*[test.digest(step) for step in test.DIFFERENT], sep="\\n")
-"""
+def print_names() -> None:
+    print(hash("a text"), *map(digest, DIFFERENT))
 
 
 @pytest.mark.slow
-def test_names_are_equal_in_every_process():
-    here = Path(__file__).parent
-    code = _CHILD.format(tests=str(here.parent), here=str(here))
-    environment = {**os.environ, "PYTHONHASHSEED": "5", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    child = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
-    )
-    assert child.stdout.split() == [digest(step) for step in DIFFERENT], child.stderr
+def test_names_are_equal_in_every_process(tmp_path):
+    output, errors = ForkedProcess(print_names, (), tmp_path).communicate()
+    hashed, *names = output.split()
+    assert names == [digest(step) for step in DIFFERENT], errors
+    assert int(hashed) != hash("a text"), "the seeds of the hashes are to differ"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gin
 import pytest
 from cacheable_tasks import files_of, registered
+from oracles.forked_commands import ForkedContext
 
 from mtmoe.data import registry
 from mtmoe.data.registry import tasks_of
+from mtmoe.data.token_cache import local_runner
 from mtmoe.data.token_cache.caching import FAILED, WRITTEN, finish_splits, plan_caching
 from mtmoe.data.token_cache.local_runner import run_locally
 from mtmoe.data.token_cache.worker_setup import WorkerSetup
@@ -24,6 +26,13 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "_imported", ["cacheable_tasks"])
     with registered(tmp_path, monkeypatch):
         yield tmp_path
+
+
+@pytest.fixture(autouse=True)
+def forked(monkeypatch):
+    """Workers import nothing anew; test_cache_command.py has some that are spawned."""
+    context = {"spawn": ForkedContext()}
+    monkeypatch.setattr(local_runner.multiprocessing, "get_context", context.get)
 
 
 def cache(mixture, root, num_workers, on_progress=None, setup=None, alone=0.0):

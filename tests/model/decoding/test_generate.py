@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import re
 
@@ -10,14 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from oracles import decoding_numpy as oracle
-from oracles.model_runner import layout_program, random_batch, tiny_model, tiny_moe
+from oracles.model_runner import random_batch, tiny_decoder, tiny_model, tiny_moe
 
 from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.random import name_key
-from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.decoding.generate import generation_builder
 from mtmoe.model.decoding.prepare import without_drops
 from mtmoe.model.decoding.scoring import scoring_builder
@@ -28,9 +26,8 @@ from mtmoe.model.decoding.strategies import (
     choose_tokens,
 )
 from mtmoe.model.features import Tokens, import_features
-from mtmoe.model.transformer import Transformer
 
-EOS, VOCAB, LENGTH, BATCH = 1, 7, 6, 4
+EOS, VOCAB, LENGTH, BATCH = 1, 8, 6, 4
 SEED = 5
 SAMPLING = Sampling(temperature=1.3, top_k=5, top_p=0.9)
 BEAM = BeamSearch(num_beams=3, length_penalty=0.6)
@@ -38,18 +35,19 @@ KEYS = np.array([11, 4, 900, 7], np.int32)
 
 
 def tiny(sparse=True):
+    """A decoder of a dense and a sparse layer, or of a dense one."""
     # A small capacity would drop tokens, were it used here.
     return tiny_model(
         vocab_size=VOCAB,
         num_encoder_layers=1,
-        num_decoder_layers=2,
+        num_decoder_layers=2 if sparse else 1,
         moe=tiny_moe(evaluation_factor=0.1, minimum=1) if sparse else None,
     )
 
 
-def generator(program, strategy, model=None, max_length=LENGTH):
+def generator(program, strategy, model):
     function = program.function(
-        generation_builder(model or tiny(), strategy, max_length, EOS),
+        generation_builder(model, strategy, LENGTH, EOS),
         {
             "inputs": tf.TensorSpec([BATCH, 12], tf.int32),
             "example_keys": tf.TensorSpec([BATCH], tf.int32),
@@ -65,9 +63,9 @@ def generator(program, strategy, model=None, max_length=LENGTH):
     return generate
 
 
-def prefix_scorer(program, sparse=True):
+def prefix_scorer(program, model):
     """From inputs and the tokens so far to log P of each next token, by `__call__`."""
-    ready = without_drops(tiny(sparse))
+    ready = without_drops(model)
 
     def build(context, features):
         inputs, targets = import_features(context, features)
@@ -93,17 +91,26 @@ def prefix_scorer(program, sparse=True):
     return log_probabilities
 
 
-@functools.cache
-def made(sparse):
-    """A model's generators and what scores prefixes by it, made once for all tests."""
-    program = MeshProgram(seed=SEED)
-    strategies = {"greedy": Greedy(), "sampling": SAMPLING, "beam": BEAM}
-    generators = {
-        name: generator(program, strategy, tiny(sparse))
-        for name, strategy in strategies.items()
-    }
-    prefixes = prefix_scorer(program, sparse)
-    return generators | {"prefixes": prefixes, "sparse": sparse, "program": program}
+STRATEGIES = {"greedy": Greedy(), "sampling": SAMPLING, "beam": BEAM}
+
+
+class Decoders:
+    """A model's generators, made when first asked for, and a scorer of prefixes."""
+
+    def __init__(self, sparse):
+        self.model, self.program = tiny(sparse), MeshProgram(seed=SEED)
+        self.prefixes = prefix_scorer(self.program, self.model)
+        self._made = {}
+
+    def __getitem__(self, strategy):
+        if strategy not in self._made:
+            self._made[strategy] = generator(
+                self.program, STRATEGIES[strategy], self.model
+            )
+        return self._made[strategy]
+
+
+made = functools.cache(Decoders)
 
 
 @pytest.fixture(
@@ -125,13 +132,13 @@ def test_greedy_takes_the_likeliest(decoders):
     tokens, scores = decoders["greedy"](inputs)
     for row, got in enumerate(tokens):
         want = oracle.greedy(
-            lambda before, row=row: decoders["prefixes"](inputs[row], before),
+            lambda before, row=row: decoders.prefixes(inputs[row], before),
             LENGTH,
             EOS,
         )
         np.testing.assert_array_equal(got, padded(want))
         score = sum(
-            decoders["prefixes"](inputs[row], want[:i])[token]
+            decoders.prefixes(inputs[row], want[:i])[token]
             for i, token in enumerate(want)
         )
         assert scores[row] == pytest.approx(score, abs=1e-4)
@@ -143,7 +150,7 @@ def test_sampling_draws_by_the_given_probabilities(decoders):
     for row, got in enumerate(tokens):
         want = []
         while len(want) < LENGTH and EOS not in want:
-            log_p = decoders["prefixes"](inputs[row], want).astype(np.float32)
+            log_p = decoders.prefixes(inputs[row], want).astype(np.float32)
             log_p[0] = -1e9
             choice = choose_tokens(
                 SAMPLING,
@@ -201,7 +208,7 @@ def test_beam_search_finds_what_the_oracle_finds(decoders):
     tokens, scores = decoders["beam"](inputs)
     for row in range(BATCH):
         want, score = oracle.beam(
-            lambda before, row=row: decoders["prefixes"](inputs[row], before),
+            lambda before, row=row: decoders.prefixes(inputs[row], before),
             LENGTH,
             EOS,
             BEAM.num_beams,
@@ -218,8 +225,8 @@ def test_scores_of_given_targets(decoders):
     signature = {
         name: tf.TensorSpec(array.shape, tf.int32) for name, array in batch.items()
     }
-    score = decoders["program"].function(
-        scoring_builder(tiny(decoders["sparse"])), signature, "score"
+    score = decoders.program.function(
+        scoring_builder(decoders.model), signature, "score"
     )
     got = np.asarray(score(0, **batch)["token_log_likelihood"])
     for row, targets in enumerate(batch["targets"]):
@@ -227,67 +234,40 @@ def test_scores_of_given_targets(decoders):
             want = 0.0
             if place < sizes[row]:
                 before = targets[:place].tolist()
-                want = decoders["prefixes"](batch["inputs"][row], before)[token]
+                want = decoders.prefixes(batch["inputs"][row], before)[token]
             assert got[row, place] == pytest.approx(want, abs=1e-4)
 
 
+DATA_EXPERT = Layout("batch:2", "batch:batch;experts:batch")
+MODEL = Layout("model:2", "heads:model;d_ff:model;vocab:model")
+
+
 @pytest.mark.parametrize(
-    ("mesh_shape", "rules", "name", "strategy"),
+    ("layout", "sparse"),
     [
-        ("batch:2", "batch:batch", "beam", BEAM),
-        ("model:2", "heads:model;d_ff:model", "sampling", SAMPLING),
+        pytest.param(DATA_EXPERT, True, id="data_expert"),
+        pytest.param(MODEL, False, id="model"),
     ],
 )
-def test_layouts_generate_the_same(mesh_shape, rules, name, strategy):
+@pytest.mark.parametrize(
+    "strategy", ["beam", pytest.param("sampling", marks=pytest.mark.slow)]
+)
+def test_layouts_generate_the_same(layout, sparse, strategy):
     inputs = random_batch(vocab=VOCAB)["inputs"]
-    program = layout_program(mesh_shape, rules, seed=SEED)
-    tokens, scores = generator(program, strategy)(inputs)
-    wanted_tokens, wanted_scores = made(sparse=True)[name](inputs)
+    one, program = made(sparse), MeshProgram(layout, seed=SEED)
+    generate = generator(program, STRATEGIES[strategy], one.model)
+    tokens, scores = generate(inputs)
+    wanted_tokens, wanted_scores = one[strategy](inputs)
     np.testing.assert_array_equal(tokens, wanted_tokens)
     np.testing.assert_allclose(scores, wanted_scores, rtol=1e-4)
 
 
-def generate_even(program, strategy):
-    """Generates by a model whose vocabulary two processors can share."""
-    even = tiny_model(vocab_size=8, num_encoder_layers=1, num_decoder_layers=2)
-    return generator(program, strategy, even)(random_batch(vocab=8)["inputs"])
-
-
-@functools.cache
-def even_on_one(strategy):
-    return generate_even(MeshProgram(seed=SEED), strategy)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "layout",
-    [
-        Layout("batch:2", "batch:batch;experts:batch"),
-        Layout("batch:2", "heads:batch;d_ff:batch;vocab:batch"),
-    ],
-    ids=["data_expert", "model"],
-)
-def test_more_layouts_generate_the_same(layout):
-    program = MeshProgram(layout, SEED)
-    for strategy in (SAMPLING, BEAM):
-        tokens, scores = generate_even(program, strategy)
-        wanted_tokens, wanted_scores = even_on_one(strategy)
-        np.testing.assert_array_equal(tokens, wanted_tokens)
-        np.testing.assert_allclose(scores, wanted_scores, rtol=1e-4)
-
-
 def test_compiled_caches_are_written_in_place():
     """What one step costs does not hang on the length of the cache."""
-    length = 37  # no other dimension of the model has this size
-    one_layer = tiny_model(
-        vocab_size=VOCAB, num_encoder_layers=1, num_decoder_layers=1, moe=None
-    )
-    generate = generator(
-        MeshProgram(seed=SEED), Greedy(), model=one_layer, max_length=length
-    )
+    generate = made(False)["greedy"]
     text = generate.function.executable.compiled.as_text()
     assert "scatter(" not in text
-    cache = rf"f32\[{BATCH},4,{length},8\]\S*"
+    cache = rf"f32\[{BATCH},4,{LENGTH},8\]\S*"  # no other array has this shape
     write = rf"= {cache} (dynamic-update-slice|fusion)\(.*"
     bodies = tuple(f"{name} " for name in re.findall(r"body=(%[\w.-]+)", text))
     [body] = [
@@ -310,23 +290,18 @@ def test_compiled_caches_are_written_in_place():
     ]
 )
 def alone(request):
-    return decoder_alone(request.param)
+    return decoder_alone(bidirectional_prefix=request.param)
 
 
 @functools.cache
 def decoder_alone(bidirectional_prefix):
     """A decoder alone, its program, and what scores a row of prompt and tokens."""
-    fields = vars(tiny_model(moe=None))
-    shared = {
-        field.name: fields[field.name]
-        for field in dataclasses.fields(Transformer)
-        if field.name not in ("moe", "attention_moe")
-    }
-    model = DecoderOnly(
-        **shared | {"vocab_size": VOCAB},
+    layers = {"num_layers": 2, "expert_layer_every": 2} if bidirectional_prefix else {}
+    model = tiny_decoder(
+        vocab_size=VOCAB,
         moe=tiny_moe(evaluation_factor=0.1, minimum=1),
-        num_layers=2,
         bidirectional_prefix=bidirectional_prefix,
+        **layers,
     )
     program = MeshProgram(seed=SEED)
     return model, program, row_scorer(model, program)
@@ -375,7 +350,7 @@ def test_prompts_of_any_length_go_on_as_they_should(alone):
     prompts = [row[row != 0] for row in inputs[:3]] + [inputs[3, :1]]
     inputs[3, 1:] = 0
     inputs[1, 2] = prompts[1][2] = 0  # inside a prompt it is a token
-    tokens, scores = generator(program, Greedy(), model=model)(inputs)
+    tokens, scores = generator(program, Greedy(), model)(inputs)
     for row in (0, 1, 3):
         log_p = functools.partial(score_row, prompts[row])
         want = oracle.greedy(log_p, LENGTH, EOS)
@@ -395,10 +370,10 @@ def test_prompts_of_any_length_go_on_as_they_should(alone):
         assert np.asarray(by_token)[1, place] == pytest.approx(want, abs=1e-4)
 
 
-def test_beams_go_on_from_the_prompt(alone):
-    model, program, score_row = alone
+def test_beams_go_on_from_the_prompt():
+    model, program, score_row = decoder_alone(bidirectional_prefix=True)
     inputs = random_batch(vocab=VOCAB)["inputs"]
-    tokens, scores = generator(program, BEAM, model=model)(inputs)
+    tokens, scores = generator(program, BEAM, model)(inputs)
     log_p = functools.partial(score_row, inputs[1][inputs[1] != 0])
     want, score = oracle.beam(log_p, LENGTH, EOS, BEAM.num_beams, 0.6)
     np.testing.assert_array_equal(tokens[1], padded(want))
@@ -410,5 +385,5 @@ def test_bad_arguments():
         ConfigError, match="max_length is 0; it must be a whole number from 1"
     ):
         generation_builder(tiny(), Greedy(), 0, EOS)
-    with pytest.raises(ConfigError, match="eos_id must be .* 1 to 6, got 7"):
+    with pytest.raises(ConfigError, match="eos_id must be .* 1 to 7, got 8"):
         generation_builder(tiny(), Greedy(), 4, VOCAB)

@@ -305,12 +305,12 @@ def test_gradient_is_that_of_finite_differences(name, program, arrays):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"layout": ("batch:2", "batch:batch;experts:batch")},
+        {"layout": ("batch:2", "batch:batch;experts:batch"), "dispatch": "einsum"},
         {"layout": ("model:2", "heads:model;d_ff:model;vocab:model")},
-        {"dispatch": "einsum"},
     ],
 )
 def test_layouts_and_methods_agree(fields, decided, arrays):
+    """Each alone, in evaluation: test_router_contract."""
     got = make_program(arrays, True, **fields)(arrays)
     for name, said in decided.items():
         for key, value in said.items():
