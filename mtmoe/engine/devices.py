@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from mtmoe.engine.processes import current, devices_per_process
 from mtmoe.engine.topologies import Topology
 from mtmoe.errors import LayoutError
 from mtmoe.mesh.layout import Layout
+
+# What XLA's CPU client takes for the number of cores, if it is set.
+_NUM_THREADS = "NPROC"
 
 # The one axis of a mesh without dimensions.
 ONE_PROCESSOR = "processor"
@@ -86,10 +90,24 @@ def arranged(devices: Sequence[Any], layout: Layout) -> Mesh:
 
 
 def _ensure_cpu_devices(count: int) -> None:
-    """Asks for so many CPU devices; it has an effect before the first use alone."""
+    """Asks for so many CPU devices; it has an effect before the first use alone.
+
+    XLA cuts loops by the number of its threads, and sums in the parts are rounded: the
+    larger of the cores and of a process's devices. Several processes are to take as
+    many threads as one with all the devices would.
+    """
     here = devices_per_process(count, current().count)
+    if here < count and count > _num_cores():
+        os.environ.setdefault(_NUM_THREADS, str(count))
     if jax.config.jax_num_cpu_devices < here:
         try:
             jax.config.update("jax_num_cpu_devices", here)
         except RuntimeError:  # devices are in use already: what there is must do
             return
+
+
+def _num_cores() -> int:
+    """Returns the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -42,7 +42,7 @@ def build(context, features):
     y = mtf.tanh(context.import_tensor(features["x"], [d]) * w) * {factor}
     return {{"y": y}}, [mtf.assign(w, w + 1.0)]
 """
-# What it imports first is where forked processes begin: both have read the same files.
+# What it imports first is where forked processes begin, so that it runs in both kinds.
 _PROGRAM = """
 import logging, sys
 from pathlib import Path
@@ -69,20 +69,23 @@ print(hash("a text"), np.asarray(outputs["y"]).tolist())
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs the program in a process of its own; returns what it prints."""
+    """Runs the program in a process of its own; returns what it prints.
+
+    It is forked, or with a seed of its hashes a new one.
+    """
     command = [str(tmp_path / "program.py"), str(tmp_path / "a folder")]
 
-    def run(factor=1, forked=True):
+    def run(factor=1, hash_seed=""):
         (tmp_path / "users_module.py").write_text(_USERS_MODULE.format(factor=factor))
         (tmp_path / "program.py").write_text(_PROGRAM)
         for name in ("program.py", "users_module.py"):
             os.utime(tmp_path / name, (1, 1))  # before the process began, beyond doubt
-        if forked:
+        if not hash_seed:
             process = ForkedScript(command, tmp_path)
         else:
             process = subprocess.Popen(
                 [sys.executable, *command],
-                env={**os.environ, "PYTHONPATH": str(TESTS)},
+                env=dict(os.environ, PYTHONPATH=str(TESTS), PYTHONHASHSEED=hash_seed),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -106,22 +109,27 @@ def _kept(folder):
 @pytest.mark.slow
 def test_a_second_process_takes_over_what_the_first_made(tmp_path, run):
     folder = tmp_path / "a folder"
-    first, hashed = run(forked=False)
+    first, hashed = run(hash_seed="1")
     kept = _kept(folder)
     program, compiled = kept
     assert program.suffix == ".program" and compiled.name.startswith("jit_f-")
-    again, hashed_again = run()
+    again, hashed_again = run(hash_seed="2")
     assert again == first
     assert hashed_again != hashed, "the seeds of the hashes are to differ"
     assert _kept(folder).keys() == kept.keys()
     assert _kept(folder)[compiled] == kept[compiled]
 
-    # Another source: another program.
+
+@pytest.mark.slow
+def test_of_other_sources_and_damaged_files_programs_are_made_again(tmp_path, run):
+    folder = tmp_path / "a folder"
+    first, _ = run()
+    kept = _kept(folder)
+    program, compiled = kept
     other, _ = run(factor=2)
     assert other != first
     assert len(_kept(folder)) == 4
 
-    # Damaged files are made again.
     for path in _kept(folder):
         path.write_bytes(path.read_bytes()[:-20])
     damaged = {path: path.read_bytes() for path in kept}
