@@ -5,9 +5,9 @@
 
 Trains a small sparse model on made-up ids with as many CPU devices as the largest
 number of processes, split over the processes, and checks that the losses are the same
-to the last bit. Prints milliseconds a step, the median over
-the steps after the first tenth, and how often processors wait for each other in a step.
-With fewer cores than processes the processes take turns, and much of a step is waiting.
+to the last bit. Prints milliseconds a step, the median over the steps after the first
+tenth, and how often processors wait for each other in a step. With fewer cores than
+processes the processes take turns, and much of a step is waiting.
 """
 
 from __future__ import annotations

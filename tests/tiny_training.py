@@ -16,33 +16,52 @@ from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.task_card import TaskCard
 
-GIN = """
+_GIN = """
 register.task_modules = ["tiny_training"]
 configured_vocabulary.factory = @byte_vocabulary
 train:
-  mixture = "tiny"
-  model = @EncoderDecoder()
+  mixture = "{mixture}"
+  model = @{model}()
   optimizer = @Adafactor()
   schedule = @inverse_square_root
   batch_size = 4
-  lengths = {"inputs": 32, "targets": 16}
+  lengths = {lengths}
   steps = 12
   log_every = 4
   checkpoint_every = 5
 inverse_square_root.warmup_steps = 400
-EncoderDecoder:
+{model}:
   vocab_size = 384
   d_model = 16
   d_ff = 32
   num_heads = 2
   d_kv = 8
-  num_encoder_layers = 1
-  num_decoder_layers = 1
   expert_layer_every = 1
   dropout_rate = 0.1
   moe = @MixtureOfExperts()
 MixtureOfExperts.num_experts = 2
 """
+
+GIN = (
+    _GIN.format(
+        mixture="tiny",
+        model="EncoderDecoder",
+        lengths={"inputs": 32, "targets": 16},
+    )
+    + """EncoderDecoder.num_encoder_layers = 1
+EncoderDecoder.num_decoder_layers = 1
+"""
+)
+
+# A decoder alone, which is built in half the time.
+DECODER_GIN = (
+    _GIN.format(
+        mixture="tiny.prefix_lm",
+        model="DecoderOnly",
+        lengths={"targets": 32},
+    )
+    + "DecoderOnly.num_layers = 1\n"
+)
 
 
 def documents(seed: int, split: str) -> list[str]:

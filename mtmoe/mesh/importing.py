@@ -1,4 +1,7 @@
-"""Imports TensorFlow and SeqIO, quietly and without what nothing here uses."""
+"""Imports TensorFlow and SeqIO, quietly and without what nothing here uses.
+
+Set TF_CPP_MIN_LOG_LEVEL to see everything that is written meanwhile.
+"""
 
 from __future__ import annotations
 

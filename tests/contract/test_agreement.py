@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from oracles.model_runner import (
+    for_decoder,
     random_batch,
     segmented,
     tiny_decoder,
@@ -174,10 +175,7 @@ def batch(run: Run, step: int) -> dict[str, np.ndarray]:
             half = np.arange(used.shape[1]) >= used.shape[1] // 2
             arrays[f"{name}_segments"] = used * (1 + half).astype(np.int32)
     if not run.model.takes_inputs:
-        arrays = {k: v for k, v in arrays.items() if k.startswith("targets")}
-        used = arrays["targets_segments"]
-        arrays["targets_prefix"] = used * (np.arange(6, dtype=np.int32) < 2)
-        arrays["targets_loss_weights"] = used.astype(np.float32)
+        return for_decoder(arrays)
     return arrays
 
 

@@ -5,7 +5,13 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from oracles.model_runner import random_batch, segmented, tiny_decoder, tiny_moe
+from oracles.model_runner import (
+    for_decoder,
+    random_batch,
+    segmented,
+    tiny_decoder,
+    tiny_moe,
+)
 
 from mtmoe.engine.program import MeshProgram
 from mtmoe.evaluate.step import evaluation_step_builder
@@ -28,15 +34,10 @@ def learning_rate(step):
 
 
 def batch(seed):
-    arrays = segmented(random_batch(seed=seed))
-    arrays = {k: v for k, v in arrays.items() if k.startswith("targets")}
+    arrays = for_decoder(segmented(random_batch(seed=seed)))
     used = arrays["targets_segments"]
     rows = np.arange(len(used), dtype=np.int32)[:, np.newaxis]
-    return arrays | {
-        "targets_language": np.where(used > 0, rows % 2, -1),
-        "targets_prefix": used * (np.arange(6, dtype=np.int32) < 2),
-        "targets_loss_weights": used.astype(np.float32),
-    }
+    return arrays | {"targets_language": np.where(used > 0, rows % 2, -1)}
 
 
 def signature(arrays):

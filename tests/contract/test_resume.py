@@ -1,4 +1,7 @@
-"""Interrupted and resumed equals uninterrupted, bit for bit, with real processes."""
+"""Interrupted and resumed equals uninterrupted, bit for bit, with real processes.
+
+Of a decoder alone; in test_several_processes.py others are stopped and killed.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny_training
 from oracles.forked_commands import ForkedCommand
 
 from mtmoe.checkpoint import store
@@ -17,41 +21,19 @@ from mtmoe.cli.main import main
 
 TESTS = Path(__file__).resolve().parents[1]
 STEPS = 200  # long enough to be caught in the middle
-# A decoder alone is built in half the time; in test_several_processes.py others are
-# stopped and killed.
-GIN = f"""
-register.task_modules = ["tiny_training"]
-configured_vocabulary.factory = @byte_vocabulary
-train:
-  mixture = "tiny.prefix_lm"
-  model = @DecoderOnly()
-  optimizer = @Adafactor()
-  schedule = @inverse_square_root
-  batch_size = 4
-  lengths = {{"targets": 32}}
-  steps = {STEPS}
-  log_every = 10
-  checkpoint_every = 5
-inverse_square_root.warmup_steps = 400
-DecoderOnly:
-  vocab_size = 384
-  d_model = 16
-  d_ff = 32
-  num_heads = 2
-  d_kv = 8
-  num_layers = 1
-  expert_layer_every = 1
-  dropout_rate = 0.1
-  moe = @MixtureOfExperts()
-MixtureOfExperts.num_experts = 2
-"""
 
 
 def train_command(folder: Path) -> list[str]:
     """Returns the arguments of `mtmoe` that train the tiny run."""
     gin_file = folder.parent / "tiny.gin"
-    gin_file.write_text(GIN)
-    return ["train", f"--gin_file={gin_file}", f"--model_dir={folder}"]
+    gin_file.write_text(tiny_training.DECODER_GIN)
+    return [
+        "train",
+        f"--gin_file={gin_file}",
+        f"--model_dir={folder}",
+        f"--gin_param=train.steps={STEPS}",
+        "--gin_param=train.log_every=10",
+    ]
 
 
 def environment() -> dict[str, str]:

@@ -5,7 +5,13 @@ import functools
 import numpy as np
 import pytest
 import tensorflow as tf
-from oracles.model_runner import random_batch, segmented, tiny_decoder, tiny_moe
+from oracles.model_runner import (
+    for_decoder,
+    random_batch,
+    segmented,
+    tiny_decoder,
+    tiny_moe,
+)
 
 from mtmoe.engine.program import MeshProgram
 from mtmoe.mesh.layout import Layout
@@ -24,14 +30,10 @@ MODEL = tiny_decoder(
 def trained(mesh_shape, rules):
     """Returns the outputs of each step, and the weights after them."""
     program = MeshProgram(Layout(mesh_shape, rules), seed=1)
-    batches = []
-    for step in range(STEPS):
-        arrays = segmented(random_batch(batch=6, targets=8, seed=step))
-        batch = {k: v for k, v in arrays.items() if k.startswith("targets")}
-        used = batch["targets_segments"]
-        batch["targets_prefix"] = used * (np.arange(8, dtype=np.int32) < 3)
-        batch["targets_loss_weights"] = used.astype(np.float32)
-        batches.append(batch)
+    batches = [
+        for_decoder(segmented(random_batch(batch=6, targets=8, seed=step)), prefix=3)
+        for step in range(STEPS)
+    ]
     signature = {
         name: tf.TensorSpec(x.shape, x.dtype) for name, x in batches[0].items()
     }

@@ -126,6 +126,19 @@ def segmented(batch: Mapping[str, np.ndarray]) -> Arrays:
     return arrays
 
 
+def for_decoder(arrays: Mapping[str, np.ndarray], prefix: int = 2) -> Arrays:
+    """Returns the targets of a segmented batch as a decoder alone takes them.
+
+    The first `prefix` positions are read both ways; every token counts.
+    """
+    targets = {k: v for k, v in arrays.items() if k.startswith("targets")}
+    used = targets["targets_segments"]
+    starts = np.arange(used.shape[1], dtype=np.int32) < prefix
+    targets["targets_prefix"] = used * starts
+    targets["targets_loss_weights"] = used.astype(np.float32)
+    return targets
+
+
 def random_batch(
     batch: int = 4, inputs: int = 12, targets: int = 6, vocab: int = 32, seed: int = 0
 ) -> Arrays:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.model_runner import (
+    for_decoder,
     random_batch,
     segmented,
     tiny_decoder,
@@ -31,13 +32,7 @@ DENSE = tiny_model(num_encoder_layers=1, num_decoder_layers=1, expert_layer_ever
 
 def arrays_of(model):
     arrays = segmented(random_batch(batch=12))
-    if model.takes_inputs:
-        return arrays
-    arrays = {k: v for k, v in arrays.items() if k.startswith("targets")}
-    used = arrays["targets_segments"]
-    arrays["targets_prefix"] = used * (np.arange(6, dtype=np.int32) < 2)
-    arrays["targets_loss_weights"] = used.astype(np.float32)
-    return arrays
+    return arrays if model.takes_inputs else for_decoder(arrays)
 
 
 def specs_of(model):
