@@ -35,8 +35,34 @@ def trace(
         kwargs=None,
         signature=list(inputs),
         add_control_dependencies=False,
-        collections={},
+        func_graph=_Graph(),
     )
+
+
+class _Graph(func_graph.FuncGraph):
+    """A graph that holds each constant once, however often it is asked for.
+
+    The shapes and axes of reshapes, transposes and sums are constants: of a step's
+    operations a third, nearly all of them equal to another one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("mesh_program", collections={})
+        self._constants: dict[bytes, Any] = {}
+
+    def _create_op_internal(
+        self, op_type: str, inputs: Any, *arguments: Any, **options: Any
+    ) -> Any:
+        """Makes an operation, as TensorFlow's graphs do."""
+        if op_type != "Const":
+            return super()._create_op_internal(op_type, inputs, *arguments, **options)
+        value = options["attrs"]["value"].SerializeToString(deterministic=True)
+        if value not in self._constants:
+            with self.control_dependencies(None):  # it is for those elsewhere too
+                self._constants[value] = super()._create_op_internal(
+                    op_type, inputs, *arguments, **options
+                )
+        return self._constants[value]
 
 
 def as_function(
