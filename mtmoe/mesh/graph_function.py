@@ -12,7 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.function.polymorphism import function_type
-from tensorflow.python.eager.polymorphic_function import concrete_function
+from tensorflow.python.eager.polymorphic_function import (
+    compiler_ir,
+    concrete_function,
+)
 from tensorflow.python.framework import func_graph
 
 
@@ -88,3 +91,19 @@ def as_function(
         concrete_function.ConcreteFunction.from_func_graph(graph, kind, {})
     )
     return made
+
+
+def hlo(function: Callable[..., Sequence[tf.Tensor]]) -> bytes:
+    """Returns what XLA is to compile: an HLO module, serialized.
+
+    It is asked for a CPU, whatever it is for: TensorFlow has no kernel for calls of
+    StableHLO elsewhere, and what comes out is the same for all. A `tf.function` would
+    be asked the same after it had traced this one.
+
+    Args:
+      function: what `as_function` returned, of static shapes.
+    """
+    lowered: bytes = compiler_ir.from_concrete_function(function)(
+        stage="hlo_serialized", platform_name="CPU"
+    )
+    return lowered

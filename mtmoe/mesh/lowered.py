@@ -202,18 +202,7 @@ def _lower(
     graph = graph_function.trace(trace, [scalar, scalar])
     inputs = [*graph.inputs, *trace.arguments()]
     outputs = [*graph.outputs, *trace.updated_values()]
-    pure = graph_function.as_function(graph, inputs, outputs)
-    specs = [tf.TensorSpec(x.shape, x.dtype) for x in inputs]
-    function = tf.function(
-        lambda *arguments: list(pure(*arguments)),
-        jit_compile=True,
-        autograph=False,
-    )
-    # For a CPU whatever the program is for: TensorFlow has no kernel for calls of
-    # StableHLO elsewhere, and StableHLO is the same for all.
-    hlo = function.experimental_get_compiler_ir(*specs)(
-        stage="hlo_serialized", platform_name="CPU"
-    )
+    hlo = graph_function.hlo(graph_function.as_function(graph, inputs, outputs))
     stablehlo = _jax.mlir.hlo_to_stablehlo(hlo)
     return LoweredProgram(
         stablehlo=stablehlo,
