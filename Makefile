@@ -37,7 +37,8 @@ setup: $(STAMP) udhr
 # --no-deps: the lock is complete, and t5's own wish list would overwrite two packages. In
 # two halves at a time: most of what pip does is to unpack.
 # What every command imports is compiled at once: where Python may not write bytecode, each
-# process would compile TensorFlow anew, 13 seconds.
+# process would compile TensorFlow anew, 13 seconds. A file for another Python, which does not
+# compile, is never imported; hence the dash.
 $(STAMP): requirements.lock setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	sed '/^#/d' requirements.lock | split --number=r/2 - $(VENV)/half_
