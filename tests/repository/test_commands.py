@@ -34,7 +34,22 @@ def test_quickstart_trains_evaluates_and_ends_by_naming_the_report():
         "--output_dir=runs/quickstart/report",
     ]
     assert lines[-1] == 'echo "The report is runs/quickstart/report/report.html"'
-    assert any("--no-deps" in line and "requirements.lock" in line for line in lines)
+
+
+def test_setup_installs_every_line_of_the_lock_and_nothing_else(tmp_path):
+    lines = recipe("setup")
+    cut = next(line for line in lines if "requirements.lock" in line)
+    install = next(line for line in lines if line.endswith("--requirement"))
+    assert "--no-deps" in install
+    (tmp_path / ".venv").mkdir()
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    subprocess.run(cut, shell=True, cwd=tmp_path, check=True)
+    halves = [path.read_text() for path in (tmp_path / ".venv").iterdir()]
+    lock = (ROOT / "requirements.lock").read_text().splitlines()
+    assert len(halves) == 2 and all(halves)
+    assert sorted("".join(halves).splitlines()) == sorted(
+        line for line in lock if not line.startswith("#")
+    )
 
 
 def test_all_tests_run_and_the_lines_they_run_are_counted():
