@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from unittest import mock
 
 import seqio
 
@@ -17,13 +16,11 @@ from mtmoe.data.embedded_tasks.registration import (
 from mtmoe.data.embedded_tasks.rows import MOST_ROWS, EmbeddedRows
 from mtmoe.data.embedded_tasks.splits import SPLITS, held_out_guard, task_split
 from mtmoe.data.metrics.scale import perfect_score
-from mtmoe.data.sources.pairs import TextExample
 from mtmoe.data.task_card import task_card
 from mtmoe.errors import CorpusError
 from mtmoe.languages import MC4_LANGUAGES
 
 Examples = dict[str, list[dict[str, str]]]
-SplitsOfInputs = dict[str, set[str]]
 
 
 def task_of(kind: EmbeddedKind, language: str) -> seqio.Task:
@@ -34,8 +31,8 @@ def task_of(kind: EmbeddedKind, language: str) -> seqio.Task:
 def problems_of(kind: EmbeddedKind, language: str) -> Iterator[str]:
     """What is wrong with a task, in words."""
     task = task_of(kind, language)
-    examples, splits_of_inputs = _made(kind, task)
-    yield from _splits(examples, splits_of_inputs)
+    examples = {split: task.source.examples(split) for split in SPLITS}
+    yield from _splits(kind, language, examples)
     yield from _texts(examples)
     yield from _scores(task, examples["validation"])
     card = task_card(task)
@@ -65,30 +62,14 @@ def _has_rows(kind: EmbeddedKind, language: str) -> bool:
     return sizes[0] >= FEWEST_TRAINING_ROWS and min(sizes) > 0
 
 
-def _made(kind: EmbeddedKind, task: seqio.Task) -> tuple[Examples, SplitsOfInputs]:
-    """A task's examples, and the splits that the keys of their inputs belong to.
-
-    The keys are noted while the source makes its examples: to make them is what takes
-    the time. A source that has made them already makes them again.
-    """
-    made = task.source._make.__self__
-    made.__dict__.pop("_by_split", None)
-    splits_of_inputs: SplitsOfInputs = defaultdict(set)
-
-    def noted(language: str) -> Iterator[tuple[str, TextExample]]:
-        for key, example in kind.rows(language):
-            splits_of_inputs[example["inputs"]].add(task_split(key))
-            yield key, example
-
-    with mock.patch.object(made, "_rows", noted):
-        return {s: task.source.examples(s) for s in SPLITS}, splits_of_inputs
-
-
-def _splits(examples: Examples, splits_of_inputs: SplitsOfInputs) -> Iterator[str]:
+def _splits(kind: EmbeddedKind, language: str, examples: Examples) -> Iterator[str]:
     for split, most in MOST_ROWS.items():
         fewest = FEWEST_TRAINING_ROWS if split == "train" else 1
         if not fewest <= len(examples[split]) <= most:
             yield f"{len(examples[split])} rows in {split}"
+    splits_of_inputs = defaultdict(set)
+    for key, example in kind.rows(language):
+        splits_of_inputs[example["inputs"]].add(task_split(key))
     seen: set[str] = set()
     for split in SPLITS:
         inputs = [example["inputs"] for example in examples[split]]
