@@ -52,11 +52,14 @@ class MeshFunction:
 
     @property
     def executable(self) -> Executable:
-        """The compiled program."""
+        """The compiled program; variables without a value are drawn meanwhile."""
         if self._executable is None:
-            self._executable = compile_program(
-                self.program, self._owner.mesh, xla_options(self._owner.mesh)
-            )
+            with ThreadPoolExecutor(max_workers=1) as thread:
+                drawn = thread.submit(self._owner.initialize)
+                self._executable = compile_program(
+                    self.program, self._owner.mesh, xla_options(self._owner.mesh)
+                )
+            drawn.result()
             return_freed_memory()
         return self._executable
 
@@ -250,7 +253,7 @@ class MeshProgram:
         self, executable: Executable, step: int, features: list[jax.Array]
     ) -> list[jax.Array]:
         """Runs a compiled function, and takes over what it makes of the variables."""
-        self._initialize()
+        self.initialize()
         outputs, updated = executable(step, features, self._values)
         self._values |= updated
         return outputs
@@ -265,7 +268,7 @@ class MeshProgram:
 
         With several processes all must call this, and all get whole values.
         """
-        self._initialize()
+        self.initialize()
         return {name: whole_value(self._values[name]) for name in self._variables}
 
     def slices(self) -> list[Slice]:
@@ -273,7 +276,7 @@ class MeshProgram:
 
         Over all processes each element of a variable is there once.
         """
-        self._initialize()
+        self.initialize()
         held = [
             (variable.argument, shard)
             for name, variable in self._variables.items()
@@ -356,7 +359,7 @@ class MeshProgram:
             for name in self.parameter_names()
         )
 
-    def _initialize(self) -> None:
+    def initialize(self) -> None:
         """Draws the variables that have no value yet, each process its own slices."""
         for name, variable in self._variables.items():
             if name in self._values:
