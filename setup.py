@@ -142,5 +142,5 @@ setup(
         "peers": PEERS,
         "tpu": TPU,
     },
-    entry_points={"console_scripts": ["mtmoe=mtmoe.cli.main:main"]},
+    entry_points={"console_scripts": ["mtmoe=mtmoe.cli.main:command"]},
 )

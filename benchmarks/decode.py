@@ -196,6 +196,9 @@ def main() -> None:
     if args.role == "peer":
         serve(args)
         return
+    from mtmoe.mesh.memory import restart_in_huge_pages
+
+    restart_in_huge_pages()  # as the commands do
     peer = None if args.no_peer else start_peer(args)
     facts: dict[str, Any] = {}
     if peer is not None:

@@ -39,7 +39,7 @@ from mtmoe.mesh.build import Build, Built, Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import zeros
-from mtmoe.mesh.memory import keep_freed_memory
+from mtmoe.mesh.memory import keep_freed_memory, restart_in_huge_pages
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
@@ -309,7 +309,8 @@ def main(argv: list[str]) -> None:
     limited = [layer for layer in _LIMITED if layer in experts]
     alone = [f"{layer}{_SLOTS}" for layer in limited]
     logging.set_verbosity(logging.ERROR)
-    keep_freed_memory()  # as training does
+    restart_in_huge_pages()  # as training does
+    keep_freed_memory()
     systems: dict[str, Ours | Peer] = {"ours": Ours([*layers, *alone])}
     versions = f"TensorFlow {tf.__version__}"
     peer = Peer(experts) if _PEER.value else None

@@ -26,8 +26,6 @@ from typing import Any
 
 from absl import app, flags, logging
 
-_STARTED = time.monotonic()
-
 _SETTINGS = flags.DEFINE_list("settings", ["S", "S-128", "base-width"], "Which sizes.")
 _SYSTEMS = flags.DEFINE_list(
     "systems", ["ours", "two-devices", "transformers", "mesh"], "Which."
@@ -50,13 +48,15 @@ def child(setting_name: str, system_name: str) -> None:
     from training_systems import SETTINGS, SYSTEMS
 
     logging.set_verbosity(logging.ERROR)
+    if system_name in ("ours", "two-devices"):
+        from mtmoe.mesh.memory import restart_in_huge_pages
+
+        restart_in_huge_pages()  # as `mtmoe train` does
     setting = SETTINGS[setting_name]
     system = SYSTEMS[system_name](setting)
     loss = system.step(*setting.batch(0))
-    first = time.monotonic() - _STARTED
     _say(
         versions=system.versions,
-        first_step=first,
         loss=loss,
         build=system.build_seconds,
         compile=getattr(system, "compile_seconds", 0.0),
@@ -88,6 +88,7 @@ class Process:
           kept: folder of what ours keeps.
         """
         python = _PEER_PYTHON.value if system == "transformers" else sys.executable
+        started = time.monotonic()
         self._process = subprocess.Popen(
             [python, __file__, f"--child={setting}:{system}"],
             stdin=subprocess.PIPE,
@@ -96,6 +97,7 @@ class Process:
             env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "MTMOE_CACHE": kept},
         )
         self.ready = self._answer()
+        self.first_step = time.monotonic() - started
         self.seconds: list[float] = []
         self.peak = 0.0
 
@@ -134,14 +136,11 @@ def measure(setting: str) -> None:
         processes = {name: Process(setting, name, kept) for name in _SYSTEMS.value}
         if "ours" in processes:
             again = Process(setting, "ours", kept)
-            for what, ready in (
-                ("first", processes["ours"].ready),
-                ("second", again.ready),
-            ):
+            for what, process in (("first", processes["ours"]), ("second", again)):
                 print(
-                    f"ours, {what} start: {ready['first_step']:.1f} s to the end of "
-                    f"the first step, {ready['build']:.1f} s to build and lower, "
-                    f"{ready['compile']:.1f} s to compile",
+                    f"ours, {what} start: {process.first_step:.1f} s to the end of "
+                    f"the first step, {process.ready['build']:.1f} s to build and "
+                    f"lower, {process.ready['compile']:.1f} s to compile",
                     flush=True,
                 )
             again.close()
@@ -155,7 +154,7 @@ def measure(setting: str) -> None:
             f"{name:13} {medians[name]:6.3f} s a step "
             f"({min(process.seconds):.3f} to {max(process.seconds):.3f}), "
             f"{tokens / medians[name]:6,.0f} tokens/s, peak {process.peak:.2f} GB, "
-            f"start to first step {process.ready['first_step']:.1f} s, "
+            f"start to first step {process.first_step:.1f} s, "
             f"first loss {process.ready['loss']:.3f}   [{process.ready['versions']}]",
             flush=True,
         )

@@ -25,6 +25,7 @@ from absl import flags
 from mtmoe import __version__
 from mtmoe.engine.processes import current
 from mtmoe.errors import MtmoeError, UnknownNameError, nearest_names
+from mtmoe.mesh.memory import restart_in_huge_pages
 
 COMMANDS = {
     "doctor": "versions, shims in force, devices, corpora found",
@@ -42,6 +43,7 @@ COMMANDS = {
     "export": "write a model folder in Hugging Face's format",
     "program": "export a training step that JAX alone can run, on any device",
 }
+_RUN_MODELS = ("train", "evaluate", "predict")
 # `import` is no name of a module.
 _MODULES = {"import": "import_model", "export": "export_model"}
 USAGE_STATUS = 2
@@ -64,6 +66,13 @@ _MACHINE = frozenset(
         errno.ETIMEDOUT,
     }
 )
+
+
+def command() -> int:
+    """Is the program `mtmoe`: `main`, in huge pages where a model runs."""
+    if sys.argv[1:] and sys.argv[1] in _RUN_MODELS:
+        restart_in_huge_pages()
+    return main()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -191,4 +200,4 @@ def _help(name: str, module: ModuleType, own: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

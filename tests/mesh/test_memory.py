@@ -1,10 +1,13 @@
 """Memory that is freed and had again; in a process of its own."""
 
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from mtmoe.mesh import memory
 
 # Page faults of a thread's array of 80 MB, after other threads had one and freed it.
 _PROGRAM = """
@@ -57,3 +60,68 @@ def test_what_was_kept_is_returned_when_it_is_time():
     said = subprocess.run(command, capture_output=True, check=True).stdout
     kept, left = map(int, said.split())
     assert kept > 140 and left < 20
+
+
+_RESTARTED = """
+import os, pathlib, sys
+from mtmoe.mesh import memory
+memory._TRANSPARENT_HUGE_PAGES = pathlib.Path(sys.argv[1])
+memory.restart_in_huge_pages()
+print(os.environ.get("GLIBC_TUNABLES", ""), sys.argv[2:], sys.flags.dev_mode)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc has tunables")
+@pytest.mark.parametrize(
+    ("kernel", "before", "after"),
+    [
+        ("always [madvise] never", "", "glibc.malloc.hugetlb=1"),
+        (
+            "always [madvise] never",
+            "glibc.malloc.check=0",
+            "glibc.malloc.check=0:glibc.malloc.hugetlb=1",
+        ),
+        ("always [madvise] never", "glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
+        ("[always] madvise never", "", ""),
+        ("always madvise [never]", "", ""),
+        (None, "", ""),
+    ],
+)
+def test_a_program_starts_anew_where_huge_pages_are_given_to_those_who_ask(
+    tmp_path, kernel, before, after
+):
+    mode = tmp_path / "enabled"
+    if kernel:
+        mode.write_text(kernel)
+    command = [sys.executable, "-X", "dev", "-c", _RESTARTED, mode, "an argument", ""]
+    environment = os.environ | {"GLIBC_TUNABLES": before}
+    said = subprocess.run(
+        command, capture_output=True, check=True, env=environment, text=True
+    ).stdout
+    assert said == f"{after} ['an argument', ''] True\n"
+
+
+def _advised(*arguments):
+    """Whether the memory of a new program asks for huge pages."""
+    program = (
+        "import re, sys\n"
+        "from pathlib import Path\n"
+        "from mtmoe.mesh.memory import restart_in_huge_pages\n"
+        "if sys.argv[1:]: restart_in_huge_pages()\n"
+        "parts = Path('/proc/self/smaps').read_text().split('VmFlags:')\n"
+        "heap = next(i for i, part in enumerate(parts) if '[heap]' in part)\n"
+        "print(' hg' in parts[heap + 1].splitlines()[0])\n"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    environment = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"}
+    return eval(subprocess.check_output(command, env=environment))
+
+
+@pytest.mark.skipif(
+    not memory._gives_those_who_ask()
+    or tuple(map(int, platform.libc_ver()[1].split("."))) < (2, 35),
+    reason="the kernel gives huge pages to all or to none, or glibc is too old",
+)
+def test_memory_asks_for_huge_pages_after_the_restart():
+    assert not _advised()
+    assert _advised("restart")
