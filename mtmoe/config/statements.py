@@ -253,8 +253,8 @@ def _explain(error: Exception, line_number: int, text: str, origin: str) -> str:
         line_number, reason = error.lineno or 1, error.msg
     elif isinstance(error, tokenize.TokenError):
         reason, (line_number, _) = error.args
-    lines = text.splitlines()
-    line = lines[min(line_number, len(lines)) - 1].strip() if lines else ""
+    lines = text.split("\n")  # as gin counts: a form feed ends none
+    line = lines[min(line_number, len(lines)) - 1].strip()
     if isinstance(error, RecursionError | MemoryError):
         reason = "a value is nested too deeply"
     if "malformed node" in reason or "Failed to parse token" in reason:

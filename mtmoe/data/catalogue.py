@@ -138,7 +138,7 @@ def registered_at(provider: seqio.Task | seqio.Mixture) -> str:
         path = getattr(sys.modules.get(module), "__file__", None)
         if path is None:
             continue
-        lines = Path(path).read_text("utf-8").splitlines()
+        lines = Path(path).read_text("utf-8").split("\n")
         for number, line in enumerate(lines, start=1):
             if provider.name in line:
                 return f"{path}:{number}"

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import importlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -107,8 +108,11 @@ def exported(tmp_path_factory):
 def run(folder, *arguments):
     """The exit status and what was printed."""
     arguments = [str(folder), "--devices=2", "--steps=2", *arguments]
+    environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT, *arguments],
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

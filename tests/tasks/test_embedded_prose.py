@@ -45,7 +45,10 @@ def test_held_out_articles_are_not_read_in_training():
     assert min(seen.values()) > 0
 
 
+# The form feed is no line of its own.
 SOURCE = '''
+# Pages.
+\f
 class Shelf:
     def page(self, number):
         """Return a page,

@@ -192,4 +192,5 @@ def _profile(program: PortableProgram) -> None:
 
 
 if __name__ == "__main__":
+    sys.dont_write_bytecode = True  # the folder stays what its MANIFEST.json says
     sys.exit(main())
