@@ -175,6 +175,8 @@ def start_peer(args: argparse.Namespace) -> subprocess.Popen[str]:
     flags = [f"--{name}={getattr(args, name)}" for name in SIZES]
     return subprocess.Popen(
         [args.peer_python, os.path.abspath(__file__), "--role=peer", *flags],
+        # The peer runs as it is started from a shell, without our huge pages.
+        env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

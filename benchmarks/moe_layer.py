@@ -175,6 +175,8 @@ class Peer:
         """
         self._process = subprocess.Popen(
             [sys.executable, __file__, "--child", f"--experts={','.join(experts)}"],
+            # The peer runs as it is started from a shell, without our huge pages.
+            env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -45,13 +45,13 @@ _TWO_DEVICES = 1.15
 
 def child(setting_name: str, system_name: str) -> None:
     """Builds one system and makes a step for each line that comes in."""
-    from training_systems import SETTINGS, SYSTEMS
-
-    logging.set_verbosity(logging.ERROR)
     if system_name in ("ours", "two-devices"):
         from mtmoe.mesh.memory import restart_in_huge_pages
 
         restart_in_huge_pages()  # as `mtmoe train` does
+    from training_systems import SETTINGS, SYSTEMS
+
+    logging.set_verbosity(logging.ERROR)
     setting = SETTINGS[setting_name]
     system = SYSTEMS[system_name](setting)
     loss = system.step(*setting.batch(0))
