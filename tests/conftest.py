@@ -119,7 +119,7 @@ def _no_kept_programs():
     yield
     cache = sys.modules.get("mtmoe.engine.cache")
     if cache is not None:
-        cache._programs = None
+        cache.programs = None
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -24,6 +24,7 @@ from pathlib import Path
 import mtmoe
 from mtmoe import installation
 from mtmoe.data.cache import cache_directory
+from mtmoe.engine.cores import num_cores
 from mtmoe.engine.plugins import Plugin
 from mtmoe.errors import CorpusError, HardwareError
 
@@ -112,9 +113,7 @@ def check_machine() -> list[Finding]:
         mend=f"install Python {allowed} or newer" if is_old else "",
         is_essential=is_old,
     )
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    count = cores or os.cpu_count()
-    return [python, Finding(f"{platform.platform()}, {count} cores")]
+    return [python, Finding(f"{platform.platform()}, {num_cores()} cores")]
 
 
 def check_packages() -> list[Finding]:

@@ -11,6 +11,7 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import Mesh
 
+from mtmoe.engine.cores import num_cores
 from mtmoe.engine.processes import current, devices_per_process
 from mtmoe.engine.topologies import Topology
 from mtmoe.errors import LayoutError
@@ -32,6 +33,7 @@ def device_mesh(layout: Layout) -> Mesh:
       LayoutError: there are not so many devices.
     """
     count = layout.size
+    _wait_for_cpu_programs()
     _ensure_cpu_devices(count)
     devices = jax.devices()
     if jax.process_count() > 1 and len(devices) != count:
@@ -89,6 +91,16 @@ def arranged(devices: Sequence[Any], layout: Layout) -> Mesh:
     return Mesh(array, names)
 
 
+def _wait_for_cpu_programs() -> None:
+    """Has a CPU run a program while it is called; no effect after the first use.
+
+    By default a thread runs it, and the next call already makes ready what it needs:
+    its temporary memory while the last one's is still there, and copies of donated
+    variables that are still in use. Where host and device are one, waiting costs less.
+    """
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
 def _ensure_cpu_devices(count: int) -> None:
     """Asks for so many CPU devices; it has an effect before the first use alone.
 
@@ -97,17 +109,10 @@ def _ensure_cpu_devices(count: int) -> None:
     many threads as one with all the devices would.
     """
     here = devices_per_process(count, current().count)
-    if here < count and count > _num_cores():
+    if here < count and count > num_cores():
         os.environ.setdefault(_NUM_THREADS, str(count))
     if jax.config.jax_num_cpu_devices < here:
         try:
             jax.config.update("jax_num_cpu_devices", here)
         except RuntimeError:  # devices are in use already: what there is must do
             return
-
-
-def _num_cores() -> int:
-    """Returns the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

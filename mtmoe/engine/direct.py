@@ -16,7 +16,7 @@ from jax.extend.backend import get_backend, get_compile_options
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxlib import _jax  # type: ignore[attr-defined]  # for DeviceList alone
 
-from mtmoe.mesh.lowered import Argument, LoweredProgram
+from mtmoe.mesh.signature import Argument, Program
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,7 +26,7 @@ class DirectExecutable:
 
     def __init__(
         self,
-        program: LoweredProgram,
+        program: Program,
         mesh: Mesh,
         options: Mapping[str, Any] | None = None,
     ):

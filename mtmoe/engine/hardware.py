@@ -9,15 +9,14 @@ driver is noticed.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mtmoe.engine import own_python
 from mtmoe.errors import HardwareError
 
 # Of the PCI bus. The numbers are those of jax/_src/hardware_utils.py.
@@ -60,12 +59,12 @@ def find_devices(seconds: float = _SECONDS) -> list[Devices]:
     Raises:
       HardwareError: JAX fails, or does not answer in time.
     """
-    environment = os.environ | {
+    environment = own_python.environment() | {
         "TF_CPP_MIN_LOG_LEVEL": "3",
         # Looking must not take three quarters of a GPU's memory from a running program.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
-    command = [sys.executable, "-m", "mtmoe.engine.hardware"]
+    command = own_python.command("mtmoe.engine.hardware")
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=seconds

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 import tensorflow as tf
 
-from mtmoe.engine.cache import lowered_program
 from mtmoe.engine.devices import device_mesh, sums_differ
+from mtmoe.engine.kept_programs import lowered_program
 from mtmoe.engine.options import xla_options
 from mtmoe.engine.rows import OwnRows, own_rows, whole_value, whole_with
 from mtmoe.engine.runner import Executable, compile_program, sharding
@@ -22,9 +22,10 @@ from mtmoe.errors import CheckpointError
 from mtmoe.mesh.build import Build
 from mtmoe.mesh.context import InitialValue
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.lowered import Argument, LoweredProgram, ProgramOptions
+from mtmoe.mesh.lowered import LoweredProgram, ProgramOptions
 from mtmoe.mesh.memory import return_freed_memory
 from mtmoe.mesh.precision import named_precision
+from mtmoe.mesh.signature import Argument
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Read = Callable[[str, Sequence[int], Sequence[int]], Array]
@@ -80,7 +81,7 @@ class MeshFunction:
         return int(next(iter(self.signature.values())).shape[0])
 
     def __call__(self, step: int, **features: Any) -> dict[str, jax.Array]:
-        """Starts the function.
+        """Starts the function, and on CPUs waits for it.
 
         Args:
           step: the step number, key of the noise and of the schedules.
@@ -88,7 +89,8 @@ class MeshFunction:
             several processes each may give its own rows alone (`own_rows`).
 
         Returns:
-          The outputs by name, which may still be computed; NumPy waits for them.
+          The outputs by name, which accelerators may still compute; NumPy waits for
+          them.
 
         Raises:
           ValueError: a feature is missing, unknown, or of another shape.
@@ -112,7 +114,6 @@ class MeshFunction:
                     f"{np.shape(features[name])}"
                 )
         if self._calls == 1:
-            self._owner.wait()
             return_freed_memory()
         self._calls += 1
         arguments = self.program.signature.features
@@ -252,10 +253,16 @@ class MeshProgram:
     def run(
         self, executable: Executable, step: int, features: list[jax.Array]
     ) -> list[jax.Array]:
-        """Runs a compiled function, and takes over what it makes of the variables."""
+        """Runs a compiled function, and takes over what it makes of the variables.
+
+        CPUs are not given the next call before this one is done: they would hold the
+        temporary memory of both, and copies of the variables that this one updates.
+        """
         self.initialize()
         outputs, updated = executable(step, features, self._values)
         self._values |= updated
+        if not self._is_on_accelerators:
+            self.wait()
         return outputs
 
     def laid_out(self, argument: Argument, value: Any) -> jax.Array:

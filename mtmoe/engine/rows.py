@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from mtmoe.engine.runner import sharding
-from mtmoe.mesh.lowered import Argument
+from mtmoe.mesh.signature import Argument
 
 Int64Array = npt.NDArray[np.int64]
 

@@ -22,9 +22,10 @@ from jax.interpreters import mlir
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Compiled
 
-from mtmoe.engine.cache import kept_executable, mended
+from mtmoe.engine.cache import mended
+from mtmoe.engine.kept_executables import kept_executable
 from mtmoe.mesh.garbage import without_garbage_collection
-from mtmoe.mesh.lowered import Argument, LoweredProgram, Signature
+from mtmoe.mesh.signature import Argument, Program, Signature
 
 _program = Primitive("mesh_program")
 _program.multiple_results = True
@@ -100,7 +101,7 @@ class Executable:
 
 
 def compile_program(
-    program: LoweredProgram, mesh: Mesh, options: Mapping[str, Any] | None = None
+    program: Program, mesh: Mesh, options: Mapping[str, Any] | None = None
 ) -> Executable:
     """Compiles a program for the devices of a mesh, which need not be there.
 
@@ -109,19 +110,20 @@ def compile_program(
       mesh: the devices, axes named as in the program's signature.
       options: XLA's, by name.
     """
-    signature, options = program.signature, dict(options or {})
-
-    def compile_() -> Compiled:
-        lowered = _jitted(program, mesh).lower(*_abstract_arguments(signature, mesh))
-        compiled: Compiled = lowered.compile(compiler_options=options)
-        return compiled
-
-    with without_garbage_collection(), mended(f"jit_{signature.name}"):
-        compiled = kept_executable(program, mesh, options, compile_)
-    return Executable(signature, mesh, compiled)
+    with without_garbage_collection(), mended(f"jit_{program.signature.name}"):
+        compiled = kept_executable(program, mesh, dict(options or {}), compile_here)
+    return Executable(program.signature, mesh, compiled)
 
 
-def _jitted(program: LoweredProgram, mesh: Mesh) -> Any:
+def compile_here(program: Program, mesh: Mesh, options: Mapping[str, Any]) -> Compiled:
+    """Compiles a program in this process, whatever is kept of it."""
+    arguments = _abstract_arguments(program.signature, mesh)
+    lowered = _jitted(program, mesh).lower(*arguments)
+    compiled: Compiled = lowered.compile(compiler_options=dict(options))
+    return compiled
+
+
+def _jitted(program: Program, mesh: Mesh) -> Any:
     signature = program.signature
     updated = [a for a in signature.variables if a.name in set(signature.updated)]
     updated.sort(key=lambda a: signature.updated.index(a.name))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -34,106 +33,20 @@ from mtmoe.mesh.initializers import WholeInitializer
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.precision import Precision
 from mtmoe.mesh.products import exact_products
+from mtmoe.mesh.signature import Argument, Program, Signature
 from mtmoe.mesh.spmd import SpmdMeshImpl, VariableSlice
 
 
 @dataclasses.dataclass(frozen=True)
-class Argument:
-    """An array that goes into a program or comes out of it.
+class LoweredProgram(Program):
+    """A program, and what is known of how it was made.
 
     Attributes:
-      name: its name.
-      dimensions: name of each dimension.
-      shape: its size, of the whole array.
-      dtype: NumPy's name of the dtype.
-      split: for each dimension the mesh dimension that splits it, or None.
-    """
-
-    name: str
-    dimensions: tuple[str, ...]
-    shape: tuple[int, ...]
-    dtype: str
-    split: tuple[str | None, ...]
-
-    @classmethod
-    def of(
-        cls, name: str, shape: mtf.Shape, dtype: tf.DType, layout: Layout
-    ) -> Argument:
-        """Describes a tensor of the mesh."""
-        return cls(
-            name=name,
-            dimensions=tuple(dimension.name for dimension in shape.dims),
-            shape=tuple(dimension.size for dimension in shape.dims),
-            dtype=dtype.as_numpy_dtype.__name__,
-            split=layout.split_axes(shape),
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Signature:
-    """What a program takes and gives; plain data.
-
-    Attributes:
-      name: the function's name.
-      mesh: name and size of each mesh dimension; processors are numbered in row-major
-        order.
-      features: what it is called with and uses, in order; a whole array may be given in
-        another shape that holds the same numbers in the same order.
-      variables: in order; each one an argument.
-      trainable: names of the variables that are parameters.
-      updated: names of the variables whose new values are results, in order.
-      outputs: the other results, in order, whole on every processor.
-      counters: what the lowering counted: (name, amount).
-    """
-
-    name: str
-    mesh: tuple[tuple[str, int], ...]
-    features: tuple[Argument, ...]
-    variables: tuple[Argument, ...]
-    trainable: tuple[str, ...]
-    updated: tuple[str, ...]
-    outputs: tuple[Argument, ...]
-    counters: tuple[tuple[str, int], ...]
-
-    def to_json(self) -> str:
-        """Returns the signature as JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=1)
-
-    @classmethod
-    def from_json(cls, text: str) -> Signature:
-        """Reads what `to_json` wrote."""
-        content = json.loads(text)
-        for name in ("features", "variables", "outputs"):
-            content[name] = tuple(_argument(fields) for fields in content[name])
-        for name in ("mesh", "counters"):
-            content[name] = tuple(tuple(pair) for pair in content[name])
-        for name in ("trainable", "updated"):
-            content[name] = tuple(content[name])
-        return cls(**content)
-
-
-def _argument(fields: dict[str, Any]) -> Argument:
-    for name in ("dimensions", "shape", "split"):
-        fields[name] = tuple(fields[name])
-    return Argument(**fields)
-
-
-@dataclasses.dataclass(frozen=True)
-class LoweredProgram:
-    """A function as StableHLO.
-
-    Attributes:
-      stablehlo: the module, MLIR bytecode or text; its `main` takes the step and the
-        processor's number, int32 scalars, then one slice a feature and a variable, and
-        gives the outputs, then one slice an updated variable.
-      signature: what these are.
       initial_values: of the variables, by name.
       operations: TensorFlow operations in the lowered graph.
       seconds: time to build and lower it.
     """
 
-    stablehlo: bytes
-    signature: Signature
     initial_values: Mapping[str, InitialValue]
     operations: int
     seconds: float
@@ -168,6 +81,7 @@ def lower(
     signature: Mapping[str, tf.TensorSpec],
     name: str,
     options: ProgramOptions,
+    traced: Callable[[Signature], None] = lambda signature: None,
 ) -> LoweredProgram:
     """Builds and lowers a function.
 
@@ -177,36 +91,32 @@ def lower(
       signature: static shape and dtype of each feature.
       name: what to call the function.
       options: what it is built for.
+      traced: is told half-way what the program takes and gives.
 
     Raises:
       LayoutError: the layout does not fit the function.
       ValueError: it has no outputs.
     """
     with without_garbage_collection(), exact_products(options.exact_products):
-        program = _lower(build, signature, name, options)
+        program = _lower(_Trace(build, signature, name, options), traced)
         # The graph goes round in circles, and would stay while XLA compiles. All of it
         # is young as long as there was no collection, so old objects need no look.
         gc.collect(0)
     return program
 
 
-def _lower(
-    build: Build,
-    signature: Mapping[str, tf.TensorSpec],
-    name: str,
-    options: ProgramOptions,
-) -> LoweredProgram:
+def _lower(trace: _Trace, traced: Callable[[Signature], None]) -> LoweredProgram:
     started = time.monotonic()
-    trace = _Trace(build, signature, name, options)
     scalar = tf.TensorSpec([], tf.int32)
     graph = graph_function.trace(trace, [scalar, scalar])
+    signature = trace.signature()
+    traced(signature)
     inputs = [*graph.inputs, *trace.arguments()]
     outputs = [*graph.outputs, *trace.updated_values()]
     hlo = graph_function.hlo(graph_function.as_function(graph, inputs, outputs))
-    stablehlo = _jax.mlir.hlo_to_stablehlo(hlo)
     return LoweredProgram(
-        stablehlo=stablehlo,
-        signature=trace.signature(),
+        stablehlo=_jax.mlir.hlo_to_stablehlo(hlo),
+        signature=signature,
         initial_values=dict(trace.context.initial_values),
         operations=len(graph.get_operations()),
         seconds=time.monotonic() - started,
@@ -279,11 +189,11 @@ class _Trace:
             name=self._name,
             mesh=tuple((d.name, d.size) for d in layout.mesh_dimensions.dims),
             features=tuple(
-                Argument.of(name, shape, self._features[name].dtype, layout)
+                _argument(name, shape, self._features[name].dtype, layout)
                 for name, shape in shapes.items()
             ),
             variables=tuple(
-                Argument.of(
+                _argument(
                     v.variable.name, v.variable.shape, v.variable.slice_dtype, layout
                 )
                 for v in self._variables()
@@ -293,7 +203,7 @@ class _Trace:
                 v.variable.name for v in self._variables() if v.assigned is not None
             ),
             outputs=tuple(
-                Argument.of(name, value.shape, value.dtype, Layout())
+                _argument(name, value.shape, value.dtype, Layout())
                 for name, value in self._outputs.items()
             ),
             counters=tuple(self._lowering.counters),
@@ -310,6 +220,17 @@ class _Trace:
 
     def _variables(self) -> list[VariableSlice]:
         return list(self._lowering.variables.values())
+
+
+def _argument(name: str, shape: mtf.Shape, dtype: tf.DType, layout: Layout) -> Argument:
+    """Describes a tensor of the mesh."""
+    return Argument(
+        name=name,
+        dimensions=tuple(dimension.name for dimension in shape.dims),
+        shape=tuple(dimension.size for dimension in shape.dims),
+        dtype=dtype.as_numpy_dtype.__name__,
+        split=layout.split_axes(shape),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,6 @@ def test_a_process_takes_as_many_threads_as_one_with_all_devices(
         monkeypatch.delenv("NPROC")
     group = types.SimpleNamespace(count=processes)
     monkeypatch.setattr(devices, "current", lambda: group)
-    monkeypatch.setattr(devices, "_num_cores", lambda: cores)
+    monkeypatch.setattr(devices, "num_cores", lambda: cores)
     devices._ensure_cpu_devices(4)
     assert os.environ.get("NPROC") == after

@@ -22,7 +22,13 @@ import tensorflow as tf
 from jax.experimental.compilation_cache import compilation_cache
 from oracles.forked_commands import ForkedScript
 
-from mtmoe.engine import cache, runner, sources
+from mtmoe.engine import (
+    cache,
+    kept_executables,
+    kept_programs,
+    runner,
+    sources,
+)
 from mtmoe.engine.devices import device_mesh
 from mtmoe.engine.program import MeshProgram
 from mtmoe.engine.sources import ChangedSourceError, digest
@@ -55,8 +61,8 @@ sys.path.insert(0, str(Path(sys.argv[0]).parent))
 import users_module
 from mtmoe.engine import cache
 from mtmoe.engine.program import MeshProgram
-logging.getLogger("mtmoe.engine.cache").addHandler(logging.StreamHandler(sys.stderr))
-logging.getLogger("mtmoe.engine.cache").setLevel(logging.INFO)
+logging.getLogger("mtmoe.engine").addHandler(logging.StreamHandler(sys.stderr))
+logging.getLogger("mtmoe.engine").setLevel(logging.INFO)
 jax.config.update("jax_compilation_cache_dir", None)  # the one that tests share
 cache.keep_compiled(Path(sys.argv[1]))
 build = users_module.build
@@ -156,8 +162,8 @@ _OPTIONS = ProgramOptions(Layout(), 0, False, named_precision("float32"))
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder for programs, whatever JAX does."""
-    monkeypatch.setattr(cache, "_programs", tmp_path)
-    monkeypatch.setattr(cache, "digest", lambda: "the sources")
+    monkeypatch.setattr(cache, "programs", tmp_path)
+    monkeypatch.setattr(kept_programs, "digest", lambda: "the sources")
     return tmp_path
 
 
@@ -170,14 +176,14 @@ def lowered(monkeypatch):
         calls.append(arguments)
         return real(*arguments)
 
-    real = cache.lower
-    monkeypatch.setattr(cache, "lower", lower)
+    real = kept_programs.lower
+    monkeypatch.setattr(kept_programs, "lower", lower)
     return calls
 
 
 def test_every_argument_is_in_the_key(folder):
     keys = [
-        cache.program_key(*arguments)
+        kept_programs.program_key(*arguments)
         for arguments in (
             (_Times(), _SIGNATURE, "f", _OPTIONS),
             (_Times(2.0), _SIGNATURE, "f", _OPTIONS),
@@ -203,7 +209,8 @@ def test_every_argument_is_in_the_key(folder):
 
 def test_a_kept_program_is_the_lowered_one(folder, lowered):
     first, second = (
-        cache.lowered_program(_Times(), _SIGNATURE, "f", _OPTIONS) for _ in range(2)
+        kept_programs.lowered_program(_Times(), _SIGNATURE, "f", _OPTIONS)
+        for _ in range(2)
     )
     assert len(lowered) == 1
     assert dataclasses.replace(second, seconds=first.seconds) == first
@@ -219,7 +226,9 @@ def test_processes_that_want_the_same_at_once_lower_it_once(folder, lowered):
     """Each opens the lock by itself, as processes do."""
     with ThreadPoolExecutor() as pool:
         arguments = _Times(), _SIGNATURE, "f", _OPTIONS
-        calls = [pool.submit(cache.lowered_program, *arguments) for _ in range(4)]
+        calls = [
+            pool.submit(kept_programs.lowered_program, *arguments) for _ in range(4)
+        ]
         programs = [call.result() for call in calls]
     assert len(lowered) == 1
     assert len({program.stablehlo for program in programs}) == 1
@@ -230,13 +239,13 @@ def test_processes_that_want_the_same_at_once_lower_it_once(folder, lowered):
     "damage", [lambda b: b"", lambda b: b[:-1], lambda b: b"?" + b]
 )
 def test_a_damaged_program_is_lowered_again(folder, lowered, damage):
-    cache.lowered_program(_Times(), _SIGNATURE, "f", _OPTIONS)
+    kept_programs.lowered_program(_Times(), _SIGNATURE, "f", _OPTIONS)
     (path,) = folder.iterdir()
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
-    cache.lowered_program(_Times(), _SIGNATURE, "f", _OPTIONS)
+    kept_programs.lowered_program(_Times(), _SIGNATURE, "f", _OPTIONS)
     assert len(lowered) == 2
-    cache.lowered_program(_Times(), _SIGNATURE, "f", _OPTIONS)
+    kept_programs.lowered_program(_Times(), _SIGNATURE, "f", _OPTIONS)
     assert len(lowered) == 2
 
 
@@ -307,7 +316,7 @@ def test_a_later_process_takes_over_what_was_compiled_in_its_place(
 def test_what_jax_has_kept_is_not_kept_again(folder, compiled, monkeypatch):
     """XLA would write down what it has read without some of its functions."""
     program = lower(_Times(3.0), _SIGNATURE, "f", _OPTIONS)
-    monkeypatch.setattr(cache, "_taken_over_by_jax", 7)
+    monkeypatch.setattr(kept_executables, "_taken_over_by_jax", 7)
     real = runner._jitted
 
     def jitted(program, mesh):
@@ -316,7 +325,7 @@ def test_what_jax_has_kept_is_not_kept_again(folder, compiled, monkeypatch):
 
     monkeypatch.setattr(runner, "_jitted", jitted)
     assert _tripled(program, Layout()) == [3, 6]
-    assert cache._taken_over_by_jax == 8 and not list(folder.iterdir())
+    assert kept_executables._taken_over_by_jax == 8 and not list(folder.iterdir())
 
 
 def test_what_cannot_be_written_down_runs_and_is_not_kept(
@@ -325,7 +334,7 @@ def test_what_cannot_be_written_down_runs_and_is_not_kept(
     def refuses(compiled):
         raise ValueError("no serialization")
 
-    monkeypatch.setattr(cache.serialize_executable, "serialize", refuses)
+    monkeypatch.setattr(kept_executables.serialize_executable, "serialize", refuses)
     program = lower(_Times(3.0), _SIGNATURE, "f", _OPTIONS)
     assert _tripled(program, Layout()) == [3, 6]
     assert not list(folder.iterdir())
@@ -340,7 +349,7 @@ def test_what_cannot_be_told_is_not_kept(folder, lowered):
     values = iter([1.0, 2.0])
     build = lambda context, features: _Times(next(values))(context, features)  # noqa: E731
     for _ in range(2):
-        cache.lowered_program(build, _SIGNATURE, "f", _OPTIONS)
+        kept_programs.lowered_program(build, _SIGNATURE, "f", _OPTIONS)
     assert len(lowered) == 2 and not list(folder.iterdir())
 
 
@@ -408,7 +417,7 @@ def test_what_jax_could_not_read_is_removed_and_other_warnings_pass(tmp_path):
 @pytest.fixture
 def unset(monkeypatch):
     """Nothing is kept by this process before and after."""
-    monkeypatch.setattr(cache, "_programs", None)
+    monkeypatch.setattr(cache, "programs", None)
     names = [
         "jax_compilation_cache_dir",
         "jax_compilation_cache_max_size",
@@ -447,7 +456,7 @@ def test_a_folder_of_the_users_own_is_kept(tmp_path, unset):
 def test_nothing_is_kept_where_no_folder_can_be_made(tmp_path, unset, capsys):
     (tmp_path / "file").touch()
     cache.keep_compiled(tmp_path / "file")
-    assert jax.config.jax_compilation_cache_dir is None and cache._programs is None
+    assert jax.config.jax_compilation_cache_dir is None and cache.programs is None
     said = capsys.readouterr().err
     assert "not kept" in said and str(tmp_path / "file") in said
 
@@ -456,5 +465,5 @@ def test_nothing_is_kept_on_a_full_disk(tmp_path, unset, capsys, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=5_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     cache.keep_compiled(tmp_path)
-    assert jax.config.jax_compilation_cache_dir is None and cache._programs is None
+    assert jax.config.jax_compilation_cache_dir is None and cache.programs is None
     assert "5 MB are left" in capsys.readouterr().err

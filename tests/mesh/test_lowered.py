@@ -12,8 +12,9 @@ from mtmoe.errors import LayoutError
 from mtmoe.mesh import initializers
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.lowered import ProgramOptions, Signature, lower
+from mtmoe.mesh.lowered import ProgramOptions, lower
 from mtmoe.mesh.precision import named_precision
+from mtmoe.mesh.signature import Signature
 
 BATCH, WIDTH, HIDDEN = (
     mtf.Dimension(name, size) for name, size in (("batch", 6), ("d", 4), ("h", 8))

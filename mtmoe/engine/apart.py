@@ -1,0 +1,136 @@
+"""Compiles a large program for CPUs in a process of its own.
+
+XLA takes a gigabyte for it in millions of pieces, and leaves this process's memory full
+of gaps. A step asks for memory thousands of times, and each time glibc looks through
+all that might fit: 12 % of the time of a step, 20 % of one on two devices. What the
+other process has compiled is loaded as if it had been kept. See docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import math
+import pickle
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from mtmoe.engine import own_python
+from mtmoe.mesh.signature import Program, Signature
+
+# Bytes of a program's variables from which it pays to start a process: 1 s of a core.
+_LEAST_BYTES = 50_000_000
+
+_waiting: subprocess.Popen[bytes] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the other process is to compile.
+
+    Attributes:
+      program: the program.
+      cpu_devices: into how many devices this process's CPU is divided, in JAX's words.
+      device_ids: of the mesh, one an element.
+      axes: names of the mesh's dimensions.
+      options: XLA's.
+      path: where to write what is compiled.
+    """
+
+    program: Program
+    cpu_devices: int
+    device_ids: np.ndarray[Any, np.dtype[np.int64]]
+    axes: tuple[str, ...]
+    options: Mapping[str, Any]
+    path: Path
+
+    def mesh(self) -> Mesh:
+        """Returns the mesh, of the devices of the process that asks."""
+        devices = {device.id: device for device in jax.devices()}
+        return Mesh(np.vectorize(devices.__getitem__)(self.device_ids), self.axes)
+
+
+def is_wanted(signature: Signature, platform: str) -> bool:
+    """Whether a program is to be compiled apart: it is large, for one process's CPU."""
+    if platform != "cpu" or jax.process_count() > 1 or not sys.executable:
+        return False
+    sizes = (
+        math.prod(variable.shape) * np.dtype(variable.dtype).itemsize
+        for variable in signature.variables
+    )
+    return sum(sizes) >= _LEAST_BYTES
+
+
+def expect(signature: Signature) -> None:
+    """Starts the other process while a program is lowered; it imports JAX meanwhile."""
+    global _waiting
+    if _waiting is None and is_wanted(signature, jax.default_backend()):
+        _waiting = _start()
+
+
+def dismiss() -> None:
+    """Ends the process that waits, if there is one."""
+    global _waiting
+    if _waiting is not None:
+        _waiting.kill()
+        _waiting.communicate()
+        _waiting = None
+
+
+atexit.register(dismiss)
+
+
+def compile_apart(
+    program: Program, mesh: Mesh, options: Mapping[str, Any], path: Path
+) -> None:
+    """Compiles a program in the other process, which writes down what comes out.
+
+    If it fails, nothing is written, and a line on standard error says why.
+
+    Args:
+      program: what to compile.
+      mesh: the devices, CPUs of this process.
+      options: XLA's.
+      path: where it is written.
+    """
+    global _waiting
+    request = Request(
+        Program(program.stablehlo, program.signature),
+        jax.config.jax_num_cpu_devices,
+        np.vectorize(lambda device: device.id)(mesh.devices),
+        mesh.axis_names,
+        options,
+        path,
+    )
+    process, _waiting = _waiting or _start(), None
+    try:
+        _, said = process.communicate(pickle.dumps(request))
+    finally:  # it does not outlive an interrupt
+        process.kill()
+        process.wait()
+    if process.returncode or not path.exists():
+        why = said.decode(errors="replace").strip().splitlines() or ["it says nothing"]
+        print(
+            f"mtmoe: {program.signature.name} is not compiled in a process of its own, "
+            f"which ended with {process.returncode}: {why[-1]}. It is compiled in this "
+            "one, whose steps may take longer for it",
+            file=sys.stderr,
+        )
+
+
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        own_python.command("mtmoe.engine.compiler_process"),
+        env=own_python.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for the process that asks
+    )
