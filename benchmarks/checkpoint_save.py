@@ -29,7 +29,7 @@ import numpy as np
 
 from mtmoe.checkpoint import store
 from mtmoe.checkpoint.saver import AsyncSaver
-from mtmoe.mesh.memory import keep_freed_memory
+from mtmoe.mesh.memory import keep_freed_memory, restart_with_tunables
 
 Values = dict[str, np.ndarray]
 ROWS = (
@@ -155,6 +155,7 @@ def orbax(folder: Path, values: Values) -> dict[str, float]:
 
 def main() -> None:
     """Prints versions, cores and a table."""
+    restart_with_tunables()  # as `mtmoe train` does
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--repeats", type=int, default=3)

@@ -175,7 +175,7 @@ def start_peer(args: argparse.Namespace) -> subprocess.Popen[str]:
     flags = [f"--{name}={getattr(args, name)}" for name in SIZES]
     return subprocess.Popen(
         [args.peer_python, os.path.abspath(__file__), "--role=peer", *flags],
-        # The peer runs as it is started from a shell, without our huge pages.
+        # The peer runs as it is started from a shell, without our tunables.
         env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -198,9 +198,9 @@ def main() -> None:
     if args.role == "peer":
         serve(args)
         return
-    from mtmoe.mesh.memory import restart_in_huge_pages
+    from mtmoe.mesh.memory import restart_with_tunables
 
-    restart_in_huge_pages()  # as the commands do
+    restart_with_tunables()  # as the commands do
     peer = None if args.no_peer else start_peer(args)
     facts: dict[str, Any] = {}
     if peer is not None:

@@ -39,7 +39,7 @@ from mtmoe.mesh.build import Build, Built, Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import zeros
-from mtmoe.mesh.memory import keep_freed_memory, restart_in_huge_pages
+from mtmoe.mesh.memory import keep_freed_memory, restart_with_tunables
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
@@ -175,7 +175,7 @@ class Peer:
         """
         self._process = subprocess.Popen(
             [sys.executable, __file__, "--child", f"--experts={','.join(experts)}"],
-            # The peer runs as it is started from a shell, without our huge pages.
+            # The peer runs as it is started from a shell, without our tunables.
             env={k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -311,7 +311,7 @@ def main(argv: list[str]) -> None:
     limited = [layer for layer in _LIMITED if layer in experts]
     alone = [f"{layer}{_SLOTS}" for layer in limited]
     logging.set_verbosity(logging.ERROR)
-    restart_in_huge_pages()  # as training does
+    restart_with_tunables()  # as training does
     keep_freed_memory()
     systems: dict[str, Ours | Peer] = {"ours": Ours([*layers, *alone])}
     versions = f"TensorFlow {tf.__version__}"

@@ -86,9 +86,9 @@ def started(count: int, devices: int, flags: argparse.Namespace) -> dict[str, An
 
 def train(devices: int, width: int, steps: int) -> None:
     """One process: trains, and prints the losses and the time of a step."""
-    from mtmoe.mesh.memory import keep_freed_memory, restart_in_huge_pages
+    from mtmoe.mesh.memory import keep_freed_memory, restart_with_tunables
 
-    restart_in_huge_pages()  # as the commands do
+    restart_with_tunables()  # as the commands do
     from mtmoe.engine.processes import start_processes
     from mtmoe.mesh.importing import import_tensorflow
 

@@ -144,7 +144,8 @@ class Ours:
             ),
         )
         lengths = {"inputs": setting.input_length, "targets": setting.target_length}
-        self._function = MeshProgram(Layout(*layout)).function(
+        self.program = MeshProgram(Layout(*layout))
+        self._function = self.program.function(
             train_step_builder(
                 model, Adafactor(), lambda _: tf.constant(LEARNING_RATE), 0
             ),

@@ -25,7 +25,7 @@ from absl import flags
 from mtmoe import __version__
 from mtmoe.engine.processes import current
 from mtmoe.errors import MtmoeError, UnknownNameError, nearest_names
-from mtmoe.mesh.memory import restart_in_huge_pages
+from mtmoe.mesh.memory import restart_with_tunables
 
 COMMANDS = {
     "doctor": "versions, shims in force, devices, corpora found",
@@ -69,9 +69,9 @@ _MACHINE = frozenset(
 
 
 def command() -> int:
-    """Is the program `mtmoe`: `main`, in huge pages where a model runs."""
+    """Is the program `mtmoe`: `main`, with glibc's tunables where a model runs."""
     if sys.argv[1:] and sys.argv[1] in _RUN_MODELS:
-        restart_in_huge_pages()
+        restart_with_tunables()
     return main()
 
 

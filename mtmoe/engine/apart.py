@@ -89,16 +89,17 @@ atexit.register(dismiss)
 
 def compile_apart(
     program: Program, mesh: Mesh, options: Mapping[str, Any], path: Path
-) -> None:
+) -> str:
     """Compiles a program in the other process, which writes down what comes out.
-
-    If it fails, nothing is written, and a line on standard error says why.
 
     Args:
       program: what to compile.
       mesh: the devices, CPUs of this process.
       options: XLA's.
       path: where it is written.
+
+    Returns:
+      How the process ended: the reason if it has written nothing.
     """
     global _waiting
     request = Request(
@@ -115,14 +116,8 @@ def compile_apart(
     finally:  # it does not outlive an interrupt
         process.kill()
         process.wait()
-    if process.returncode or not path.exists():
-        why = said.decode(errors="replace").strip().splitlines() or ["it says nothing"]
-        print(
-            f"mtmoe: {program.signature.name} is not compiled in a process of its own, "
-            f"which ended with {process.returncode}: {why[-1]}. It is compiled in this "
-            "one, whose steps may take longer for it",
-            file=sys.stderr,
-        )
+    words = said.decode(errors="replace").strip().splitlines() or ["it says nothing"]
+    return f"ended with {process.returncode}: {words[-1]}"
 
 
 def _start() -> subprocess.Popen[bytes]:

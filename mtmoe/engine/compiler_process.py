@@ -6,6 +6,7 @@ compiled to a file, and ends. It imports no TensorFlow.
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import signal
@@ -27,6 +28,9 @@ def main() -> None:
     # A host that is told to stop tells all processes; the one that asks decides.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # What it could not write down is what the other process has to say.
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("mtmoe").setLevel(logging.INFO)
     request: Request = pickle.load(sys.stdin.buffer)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", request.cpu_devices)

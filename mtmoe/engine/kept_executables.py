@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,15 @@ def kept_executable(
         apart.dismiss()
         return executable
     if is_apart:
-        apart.compile_apart(program, mesh, options, path)
+        ended = apart.compile_apart(program, mesh, options, path)
         executable = _read(path, mesh)
+        if executable is None:
+            print(
+                f"mtmoe: {program.signature.name} is compiled in this process, whose "
+                "steps may take longer for it. The one that should have compiled it "
+                f"{ended}",
+                file=sys.stderr,
+            )
     if executable is None:
         taken_over = _taken_over_by_jax
         executable = compile_here(program, mesh, options)

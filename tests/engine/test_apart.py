@@ -106,6 +106,28 @@ def test_without_the_other_process_this_one_compiles_and_says_why(
     assert len(compiled_here) == 1
 
 
+def test_what_cannot_be_written_down_is_compiled_here_and_says_why(
+    small_is_large, compiled_here, capsys
+):
+    assert _sums(Layout()) == [10.0, 20.0, 30.0]
+    (path,) = small_is_large.glob("*.executable")
+    path.unlink()
+    path.mkdir()  # nobody, root included, can write or read a file there
+    assert _sums(Layout()) == [10.0, 20.0, 30.0]
+    said = capsys.readouterr().err
+    assert "summed" in said and "ended with 0" in said
+    assert f"{path} is not kept: " in said
+    assert len(compiled_here) == 1
+
+
+def test_a_damaged_executable_is_compiled_apart_again(small_is_large, compiled_here):
+    assert _sums(Layout()) == [10.0, 20.0, 30.0]
+    (path,) = small_is_large.glob("*.executable")
+    path.write_bytes(b"damaged")
+    assert _sums(Layout()) == [10.0, 20.0, 30.0]
+    assert not compiled_here
+
+
 def test_an_interrupt_ends_the_other_process(small_is_large, monkeypatch):
     sleeps = [sys.executable, "-c", "import time; time.sleep(600)"]
     monkeypatch.setattr(own_python, "command", lambda module: sleeps)

@@ -63,37 +63,58 @@ def test_what_was_kept_is_returned_when_it_is_time():
 
 
 _RESTARTED = """
-import os, pathlib, sys
+import os, pathlib, platform, sys
 from mtmoe.mesh import memory
 memory._TRANSPARENT_HUGE_PAGES = pathlib.Path(sys.argv[1])
-memory.restart_in_huge_pages()
-print(os.environ.get("GLIBC_TUNABLES", ""), sys.argv[2:], sys.flags.dev_mode)
+platform.machine = lambda: sys.argv[2]
+memory.restart_with_tunables()
+print(os.environ.get("GLIBC_TUNABLES", ""), sys.argv[3:], sys.flags.dev_mode)
 """
+_PAGES = "glibc.malloc.hugetlb=1"
+_COPIES = "glibc.cpu.x86_non_temporal_threshold=0x800000"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc has tunables")
 @pytest.mark.parametrize(
-    ("kernel", "before", "after"),
+    ("kernel", "machine", "before", "after"),
     [
-        ("always [madvise] never", "", "glibc.malloc.hugetlb=1"),
+        ("always [madvise] never", "x86_64", "", f"{_PAGES}:{_COPIES}"),
+        ("always [madvise] never", "aarch64", "", _PAGES),
         (
             "always [madvise] never",
+            "x86_64",
             "glibc.malloc.check=0",
-            "glibc.malloc.check=0:glibc.malloc.hugetlb=1",
+            f"glibc.malloc.check=0:{_PAGES}:{_COPIES}",
         ),
-        ("always [madvise] never", "glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
-        ("[always] madvise never", "", ""),
-        ("always madvise [never]", "", ""),
-        (None, "", ""),
+        (
+            "always [madvise] never",
+            "x86_64",
+            "glibc.malloc.hugetlb=0",
+            f"glibc.malloc.hugetlb=0:{_COPIES}",
+        ),
+        ("[always] madvise never", "x86_64", "", _COPIES),
+        ("always madvise [never]", "aarch64", "", ""),
+        (None, "x86_64", f"{_COPIES}0", f"{_COPIES}0"),
+        (None, "aarch64", "", ""),
     ],
 )
-def test_a_program_starts_anew_where_huge_pages_are_given_to_those_who_ask(
-    tmp_path, kernel, before, after
+def test_a_program_starts_anew_with_the_tunables_that_have_an_effect(
+    tmp_path, kernel, machine, before, after
 ):
     mode = tmp_path / "enabled"
     if kernel:
         mode.write_text(kernel)
-    command = [sys.executable, "-X", "dev", "-c", _RESTARTED, mode, "an argument", ""]
+    command = [
+        sys.executable,
+        "-X",
+        "dev",
+        "-c",
+        _RESTARTED,
+        mode,
+        machine,
+        "an argument",
+        "",
+    ]
     environment = os.environ | {"GLIBC_TUNABLES": before}
     said = subprocess.run(
         command, capture_output=True, check=True, env=environment, text=True
@@ -106,8 +127,8 @@ def _advised(*arguments):
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from mtmoe.mesh.memory import restart_in_huge_pages\n"
-        "if sys.argv[1:]: restart_in_huge_pages()\n"
+        "from mtmoe.mesh.memory import restart_with_tunables\n"
+        "if sys.argv[1:]: restart_with_tunables()\n"
         "parts = Path('/proc/self/smaps').read_text().split('VmFlags:')\n"
         "heap = next(i for i, part in enumerate(parts) if '[heap]' in part)\n"
         "print(' hg' in parts[heap + 1].splitlines()[0])\n"
@@ -118,7 +139,7 @@ def _advised(*arguments):
 
 
 @pytest.mark.skipif(
-    not memory._gives_those_who_ask()
+    memory._HUGE_PAGES not in memory._wanted()
     or tuple(map(int, platform.libc_ver()[1].split("."))) < (2, 35),
     reason="the kernel gives huge pages to all or to none, or glibc is too old",
 )
