@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import scipy.special
 
 from mtmoe.mesh.random import numpy_bits
 
@@ -23,9 +22,15 @@ Array = npt.NDArray[np.float32]
 Key = tuple[int, int]
 
 # Numbers that are drawn at once: what a core's own cache holds.
-_BLOCK = 1 << 16
+_BLOCK = 1 << 17
 # Normal(0, 1) lies within two standard deviations with this probability.
 _WITHIN_TWO_SIGMA = math.erf(math.sqrt(2.0))
+# erfinv(x) is x times a fraction of two polynomials in `_WITHIN_TWO_SIGMA`^2 - x^2,
+# with these coefficients, the lowest first, to a relative 7e-8 while |x| is at most
+# `_WITHIN_TWO_SIGMA`. The form is that of the middle part of AS 241 (Wichura 1988).
+# Made of sums, products and a quotient, it is the same on every host; no logarithm is.
+_NUMERATOR = (1.48162793, 19.72348231, 66.48280472, 53.13618526, 4.71435454)
+_DENOMINATOR = (1.0, 15.18874925, 63.1600614, 73.06460113, 15.53887757)
 
 
 class Initializer(abc.ABC):
@@ -100,7 +105,7 @@ class TruncatedNormal(Initializer):
         """Draws a slice, block by block on all cores."""
         values = np.empty(tuple(size), np.float32)
         if not size:
-            values[()] = self._quantile(numpy_bits(key, [], []))
+            values[()] = self._quantile(np.array([numpy_bits(key, [], [])]))[0]
             return values
 
         def draw(block: tuple[slice, ...]) -> None:
@@ -118,12 +123,33 @@ class TruncatedNormal(Initializer):
 
     def _quantile(self, bits: npt.NDArray[np.uint32]) -> Array:
         """Maps bits to the numbers; the middles of 2^24 equal steps, never 0 or 1."""
-        scale = np.float32(2.0**-23 * _WITHIN_TWO_SIGMA)
-        half = np.float32((2.0**-24 - 1.0) * _WITHIN_TWO_SIGMA)
-        unit = (bits >> np.uint32(8)).astype(np.float32) * scale + half
-        normal: Array = scipy.special.erfinv(unit)
+        bits >>= np.uint32(8)
+        unit = bits.astype(np.float32)
+        unit *= np.float32(2.0**-23 * _WITHIN_TWO_SIGMA)
+        unit += np.float32((2.0**-24 - 1.0) * _WITHIN_TWO_SIGMA)
+        normal = _erfinv(unit)
         normal *= np.float32(math.sqrt(2.0) * self.stddev)
         return normal
+
+
+def _erfinv(x: Array) -> Array:
+    """Returns the inverse error function of numbers within `_WITHIN_TWO_SIGMA`."""
+    from_end = x * x
+    np.subtract(np.float32(_WITHIN_TWO_SIGMA**2), from_end, out=from_end)
+    result = _polynomial(_NUMERATOR, from_end)
+    result /= _polynomial(_DENOMINATOR, from_end)
+    result *= x
+    return result
+
+
+def _polynomial(coefficients: Sequence[float], x: Array) -> Array:
+    """Horner's rule, in place."""
+    value: Array = np.float32(coefficients[-1]) * x
+    for coefficient in coefficients[-2:0:-1]:
+        value += np.float32(coefficient)
+        value *= x
+    value += np.float32(coefficients[0])
+    return value
 
 
 def _blocks(size: Sequence[int]) -> Iterator[tuple[slice, ...]]:

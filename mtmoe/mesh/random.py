@@ -85,14 +85,21 @@ def numpy_bits(
         coordinate = np.arange(first, first + size, dtype=np.uint32)
         low = _numpy_mix(low[..., np.newaxis] + coordinate * np.uint32(_GOLDEN))
         high = _numpy_mix(high[..., np.newaxis] ^ coordinate * np.uint32(_ODD))
-    return _numpy_mix(low + high)[0]
+    low += high
+    return _numpy_mix(low)[0]
 
 
 def _numpy_mix(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """As `_mix`."""
-    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return x ^ (x >> np.uint32(16))
+    """As `_mix`, in place."""
+    shifted = x >> np.uint32(16)
+    x ^= shifted
+    x *= np.uint32(0x85EBCA6B)
+    np.right_shift(x, np.uint32(13), out=shifted)
+    x ^= shifted
+    x *= np.uint32(0xC2B2AE35)
+    np.right_shift(x, np.uint32(16), out=shifted)
+    x ^= shifted
+    return x
 
 
 @functools.cache

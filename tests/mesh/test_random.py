@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
 from mtmoe.mesh import initializers
@@ -94,6 +95,16 @@ def test_initializers():
     assert np.all(initializers.ones([3], key) == 1.0)
     assert np.all(initializers.zeros([3], key) == 0.0)
     assert np.mean(draw([200, 300], name_key(0, "v")) == first) < 1e-3
+
+
+def test_normal_numbers_are_quantiles():
+    """Beside SciPy in float64, from the first uniform number to the last."""
+    steps = np.arange(0, 2**24, 255)
+    expected = scipy.stats.truncnorm.ppf((steps + 0.5) / 2**24, -2, 2, scale=0.5)
+    bits = (steps << 8).astype(np.uint32)
+    drawn = initializers.TruncatedNormal(0.5)._quantile(bits)
+    np.testing.assert_allclose(drawn, expected, rtol=1e-6, atol=1e-7)
+    assert np.all(np.diff(drawn) > 0)
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (0, 2), (70_000,), (2, 3, 70_000)])
