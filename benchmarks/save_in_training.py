@@ -22,6 +22,10 @@ from pathlib import Path
 
 from training_systems import SETTINGS, Ours
 
+from mtmoe.checkpoint.pieces import Piece
+from mtmoe.checkpoint.saver import AsyncSaver
+from mtmoe.mesh.memory import restart_with_tunables
+
 _STEPS_BETWEEN = 4
 
 
@@ -48,9 +52,6 @@ class Training:
 def measure(setting: str, saves: int) -> None:
     """Prints the row of a setting."""
     training = Training(setting)
-    from mtmoe.checkpoint.pieces import Piece
-    from mtmoe.checkpoint.saver import AsyncSaver
-
     alone, beside, pauses = [], [], []
     folder = Path(tempfile.mkdtemp())
     saver = AsyncSaver(folder, keep=2)
@@ -88,8 +89,6 @@ def main() -> None:
     if options.child:
         measure(options.settings, options.saves)
         return
-    from mtmoe.mesh.memory import restart_with_tunables
-
     restart_with_tunables()  # as `mtmoe train` does
     print(f"{os.cpu_count()} cores", flush=True)
     for setting in options.settings.split(","):

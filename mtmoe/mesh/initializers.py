@@ -26,9 +26,10 @@ _BLOCK = 1 << 17
 # Normal(0, 1) lies within two standard deviations with this probability.
 _WITHIN_TWO_SIGMA = math.erf(math.sqrt(2.0))
 # erfinv(x) is x times a fraction of two polynomials in `_WITHIN_TWO_SIGMA`^2 - x^2,
-# with these coefficients, the lowest first, to a relative 7e-8 while |x| is at most
-# `_WITHIN_TWO_SIGMA`. The form is that of the middle part of AS 241 (Wichura 1988).
-# Made of sums, products and a quotient, it is the same on every host; no logarithm is.
+# with these coefficients, the lowest first, to a relative 7e-8 (4e-7 in float32) where
+# |x| is at most `_WITHIN_TWO_SIGMA`. The form is that of the middle part of AS 241
+# (Wichura 1988). Made of sums, products and a quotient, it is the same on every host;
+# no logarithm is.
 _NUMERATOR = (1.48162793, 19.72348231, 66.48280472, 53.13618526, 4.71435454)
 _DENOMINATOR = (1.0, 15.18874925, 63.1600614, 73.06460113, 15.53887757)
 
@@ -122,7 +123,10 @@ class TruncatedNormal(Initializer):
         return values
 
     def _quantile(self, bits: npt.NDArray[np.uint32]) -> Array:
-        """Maps bits to the numbers; the middles of 2^24 equal steps, never 0 or 1."""
+        """Maps bits, which it overwrites, to the numbers.
+
+        They are quantiles at the middles of 2^24 equal steps, never at 0 or 1.
+        """
         bits >>= np.uint32(8)
         unit = bits.astype(np.float32)
         unit *= np.float32(2.0**-23 * _WITHIN_TWO_SIGMA)
