@@ -19,6 +19,7 @@ from mtmoe.evaluate.examples import TaskExamples
 from mtmoe.evaluate.joined_rows import join_rows
 from mtmoe.evaluate.progress import BatchProgress
 from mtmoe.evaluate.step import evaluation_features, evaluation_step_builder
+from mtmoe.model.parts import takes_inputs
 from mtmoe.train.settings import TrainingRun
 
 
@@ -69,7 +70,9 @@ class Scorer:
         """
         self._program = MeshProgram(run.layout, run.seed, run.precision)
         self._batch_size = run.batch_size
-        self._joined_length = None if run.model.takes_inputs else run.lengths["targets"]
+        self._joined_length = (
+            None if takes_inputs(run.model) else run.lengths["targets"]
+        )
         self._step = self._program.function(
             evaluation_step_builder(run.model, packed=run.packing is not None),
             evaluation_features(run.model, run.lengths, run.batch_size),

@@ -32,6 +32,7 @@ from mtmoe.evaluate.examples import TaskExamples
 from mtmoe.evaluate.generation import Generator, Ids, TargetScorer
 from mtmoe.evaluate.metric_names import OWN_METRIC
 from mtmoe.model.decoding.strategies import Strategy
+from mtmoe.model.parts import takes_inputs
 from mtmoe.train.settings import TrainingRun
 
 Record = Mapping[str, Any]
@@ -66,7 +67,7 @@ class OwnMetrics:
         self._bootstrap = bootstrap
         self._generator: Generator | None = None
         self._scorer: TargetScorer | None = None
-        lengths = None if run.model.takes_inputs else _measured(self._tasks)
+        lengths = None if takes_inputs(run.model) else _measured(self._tasks)
         registered = [get_task(task.task) for task in self._tasks]
         if any(task.predict_metric_fns for task in registered):
             eos_id = registered[0].output_features["targets"].vocabulary.eos_id

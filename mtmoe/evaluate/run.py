@@ -48,6 +48,7 @@ from mtmoe.evaluate.tabulate import (
 )
 from mtmoe.evaluate.trained_run import TrainedRun, load_trained_run
 from mtmoe.model.decoding.strategies import Greedy, Strategy, named_strategy
+from mtmoe.model.parts import expert_layer_names, takes_inputs
 from mtmoe.ranges import Count, Seed, check_fields
 
 
@@ -198,7 +199,7 @@ def _evaluations(
         if own is not None:
             own.load(checkpoint.values, f"step {step} of {request.model_dir}")
             own_metrics = own(f"evaluating step {step}")
-        layers = run.model.switch_layer_names()
+        layers = expert_layer_names(run.model)
         content: dict[str, Any] = {
             "step": step,
             "checkpoint": f"checkpoints/step_{step}",
@@ -230,7 +231,7 @@ def _to_score(
     if not request.text_dir:
         mixture = request.mixture or run.mixture
         return mixture_examples(mixture, settings.split, sampling)
-    objective, was_trained = text_objective(run.mixture, run.model.takes_inputs)
+    objective, was_trained = text_objective(run.mixture, takes_inputs(run.model))
     if not was_trained:
         print(
             f"no task of {run.mixture} is of plain text: the text is scored with "
@@ -249,7 +250,7 @@ def _facts(
 ) -> dict[str, Any]:
     """Returns what evaluation.json says that no checkpoint changes."""
     run = trained.settings
-    objective, was_trained = text_objective(run.mixture, run.model.takes_inputs)
+    objective, was_trained = text_objective(run.mixture, takes_inputs(run.model))
     return {
         "mixture": request.mixture or run.mixture,
         "split": None if request.text_dir else settings.split,

@@ -13,14 +13,15 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.lookup import label_cross_entropy
 from mtmoe.model.features import Tokens, import_features, import_segmented_features
-from mtmoe.model.moe.layer import PACKED_PRIORITY, ROW_PRIORITY, MixtureOfExperts
-from mtmoe.model.transformer import Transformer
+from mtmoe.model.forward import score
+from mtmoe.model.moe.mixture import PACKED_PRIORITY, ROW_PRIORITY, MixtureOfExperts
+from mtmoe.model.parts import Model, expert_layers, with_experts
 from mtmoe.train.settings import TrainingRun
 from mtmoe.train.step import step_features
 
 
 def evaluation_features(
-    model: Transformer, lengths: Mapping[str, int], batch_size: int
+    model: Model, lengths: Mapping[str, int], batch_size: int
 ) -> dict[str, tf.TensorSpec]:
     """Returns what an evaluation step takes, by name.
 
@@ -29,7 +30,7 @@ def evaluation_features(
       lengths: of `inputs` and `targets`; for a decoder alone of `targets` only.
       batch_size: rows.
     """
-    if model.takes_inputs:
+    if model.encoder is not None:
         return {
             name: tf.TensorSpec([batch_size, length], tf.int32)
             for name, length in lengths.items()
@@ -39,7 +40,7 @@ def evaluation_features(
     return features
 
 
-def evaluation_step_builder(model: Transformer, packed: bool = False) -> Build:
+def evaluation_step_builder(model: Model, packed: bool = False) -> Build:
     """Makes the build function of an evaluation step, without any auxiliary loss.
 
     Capacity is the model's evaluation capacity, and routing groups are made of
@@ -59,19 +60,19 @@ def evaluation_step_builder(model: Transformer, packed: bool = False) -> Build:
       given the true ones before it; and, if the model has Switch layers,
       `expert_counts`, float32 [batch, layers, experts], tokens by first choice, and
       `dropped_counts`, float32 [batch, layers]. Layers are in the order of
-      `model.switch_layer_names()`.
+      `expert_layer_names(model)`.
     """
     model = with_drop_rule(model, packed)
 
     def build(context: GraphContext, features: Features) -> Built:
         inputs: Tokens | None
-        if model.takes_inputs:
+        if model.encoder is not None:
             inputs, targets = import_features(context, features)
         else:
             inputs, targets = import_segmented_features(
                 context, features, packed=False, num_languages=0
             )
-        output = model(context, inputs, targets)
+        output = score(context, model, inputs, targets)
         vocab = output.logits.shape.dims[-1]
         token_loss = label_cross_entropy(output.logits, targets.ids, vocab)
         outputs = {
@@ -90,7 +91,7 @@ def evaluation_step_builder(model: Transformer, packed: bool = False) -> Build:
     return build
 
 
-def with_drop_rule(model: Transformer, packed: bool) -> Transformer:
+def with_drop_rule(model: Model, packed: bool) -> Model:
     """Returns a model whose full experts drop those tokens that they drop in training.
 
     Where `MixtureOfExperts.priority` is None, the rule follows from the rows: on packed
@@ -102,14 +103,10 @@ def with_drop_rule(model: Transformer, packed: bool) -> Transformer:
       packed: whether it was trained on packed rows.
     """
 
-    def explicit(moe: MixtureOfExperts | None) -> MixtureOfExperts | None:
-        if moe is None or moe.priority is not None or not packed:
-            return moe
-        return dataclasses.replace(moe, priority=PACKED_PRIORITY)
+    def explicit(moe: MixtureOfExperts) -> MixtureOfExperts:
+        return dataclasses.replace(moe, priority=moe.priority or PACKED_PRIORITY)
 
-    return dataclasses.replace(
-        model, moe=explicit(model.moe), attention_moe=explicit(model.attention_moe)
-    )
+    return with_experts(model, explicit) if packed else model
 
 
 def routing_facts(run: TrainingRun) -> dict[str, Any] | None:
@@ -122,9 +119,10 @@ def routing_facts(run: TrainingRun) -> dict[str, Any] | None:
       None for a model without experts; else `packed_in_training`, `priority`,
       `train_factor` and `evaluation_factor`.
     """
-    moe = run.model.moe or run.model.attention_moe
-    if moe is None:
+    configs = [layer.config for _, layer in expert_layers(run.model)]
+    if not configs:
         return None
+    moe = configs[0]
     packed = run.packing is not None
     return {
         "packed_in_training": packed,

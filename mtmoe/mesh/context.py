@@ -55,6 +55,8 @@ class GraphContext:
         computed; None where the batch is in one piece.
       microbatches: how many parts the batch has, those side by side included.
       outer_parts: how many of them are computed side by side; see `mtmoe.mesh.outer`.
+      call: which use of shared variables this is, so that each has noise of its own;
+        empty where variables are used once.
       arguments: the features that have been laid out, and how.
       initial_values: of the variables, by full name.
     """
@@ -72,6 +74,7 @@ class GraphContext:
     arguments: FeatureArguments = dataclasses.field(default_factory=FeatureArguments)
     initial_values: dict[str, InitialValue] = dataclasses.field(default_factory=dict)
     outer_parts: int = 1
+    call: str = ""
     _drawn: set[str] = dataclasses.field(default_factory=set, repr=False)
 
     @functools.cached_property
@@ -163,15 +166,17 @@ class GraphContext:
     ) -> mtf.Tensor:
         """Returns float32 numbers from [low, high), new at every step.
 
-        A pure function of (seed, step, scope, name) and the position in the global
-        tensor, so the same on every layout. Rows of a microbatch are numbered as in the
-        whole batch: an example's noise does not depend on how many microbatches there
-        are. Noise without a dimension of rows is drawn anew for each of them.
+        A pure function of (seed, step, scope, call, name) and the position in the
+        global tensor, so the same on every layout. Rows of a microbatch are numbered as
+        in the whole batch: an example's noise does not depend on how many microbatches
+        there are. Noise without a dimension of rows is drawn anew for each of them.
 
         Raises:
           ValueError: the name was drawn already; the noise would be the same again.
         """
         full_name = self.full_name(name)
+        if self.call:
+            full_name += f"@{self.call}"
         if full_name in self._drawn:
             raise ValueError(f"random numbers named {full_name!r} were already drawn")
         self._drawn.add(full_name)

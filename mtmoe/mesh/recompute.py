@@ -12,14 +12,14 @@ included, in whatever dataclasses and tuples it comes.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.structure import find_all, replace_all
 
 T = TypeVar("T")
 
@@ -51,11 +51,12 @@ def recompute(context: GraphContext, function: Callable[[], T]) -> T:
         for tensor in operation.inputs
         if tensor not in internal
     )
-    results = [tensor for tensor in _tensors(returned) if tensor in internal]
+    results = [x for x in find_all(returned, mtf.Tensor) if x in internal]
     results = list(dict.fromkeys(results))
     recomputed = _Recomputed(list(external), results, operations)
     _set_usable(internal, False)
-    return _replaced(returned, dict(zip(results, recomputed.outputs, strict=True)))
+    outputs = dict(zip(results, recomputed.outputs, strict=True))
+    return replace_all(returned, mtf.Tensor, lambda x: outputs.get(x, x))
 
 
 class _Recomputed(mtf.Operation):
@@ -183,39 +184,3 @@ def _made_by(operations: Iterable[mtf.Operation]) -> dict[mtf.Tensor, None]:
 def _set_usable(tensors: Iterable[mtf.Tensor], usable: bool) -> None:
     for tensor in tensors:
         tensor.usable = usable
-
-
-def _tensors(structure: Any) -> list[mtf.Tensor]:
-    """All tensors of a structure, in order."""
-    if isinstance(structure, mtf.Tensor):
-        return [structure]
-    return [tensor for part in _parts(structure) for tensor in _tensors(part)]
-
-
-def _parts(structure: Any) -> Iterable[Any]:
-    if isinstance(structure, Mapping):
-        return structure.values()
-    if isinstance(structure, (list, tuple)):
-        return structure
-    if dataclasses.is_dataclass(structure):
-        return vars(structure).values()
-    return ()
-
-
-def _replaced(structure: Any, replacement: Mapping[mtf.Tensor, mtf.Tensor]) -> Any:
-    """The structure with some of its tensors replaced."""
-    if isinstance(structure, mtf.Tensor):
-        return replacement.get(structure, structure)
-    if isinstance(structure, Mapping):
-        return {name: _replaced(x, replacement) for name, x in structure.items()}
-    if isinstance(structure, (list, tuple)):
-        return type(structure)(_replaced(x, replacement) for x in structure)
-    if dataclasses.is_dataclass(structure) and not isinstance(structure, type):
-        return dataclasses.replace(
-            structure,
-            **{
-                field.name: _replaced(getattr(structure, field.name), replacement)
-                for field in dataclasses.fields(structure)
-            },
-        )
-    return structure

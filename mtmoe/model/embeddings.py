@@ -1,8 +1,9 @@
-"""Token embeddings and the logits read off them."""
+"""What goes into the stacks: one vector a token."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Protocol
 
 import tensorflow as tf
 
@@ -10,37 +11,48 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import truncated_normal
 from mtmoe.mesh.lookup import embedding_lookup
-from mtmoe.mesh.products import rounding_einsum
-from mtmoe.model.initialization import scaled_normal
-from mtmoe.ranges import Count, Positive, check_fields
+from mtmoe.model.counts import ParameterCount, Sizes
+from mtmoe.model.features import Tokens
+from mtmoe.ranges import Count, check_fields
+
+
+class Embedding(Protocol):
+    """Makes the input of a stack; encoder and decoder share one."""
+
+    @property
+    def d_model(self) -> int:
+        """Width of what it makes."""
+        ...
+
+    def __call__(self, context: GraphContext, tokens: Tokens) -> mtf.Tensor:
+        """Returns [batch, length, d_model], in the activation dtype."""
+        ...
+
+    def sizes(self) -> Sizes:
+        """Counts its parameters."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenEmbedding:
-    """A table of one vector a token, shared by encoder, decoder and, if tied, logits.
+    """A table of one vector a token, sigma = 1 at first, as T5's.
 
-    Gradients of the table and logits are float32 in every precision. Where activations
-    are bfloat16, the hardware may round the factors of the logits' product to it.
+    Gradients of the table are float32 in every precision.
 
     Attributes:
       vocab_size: number of rows, at least the number of token ids.
       d_model: width.
-      tied: whether the logits are products with the same table, scaled by
-        d_model^-0.5 (Raffel et al. 2020), or with a matrix of their own (T5 1.1).
-      initialization_scale: see `scaled_normal`; for the matrix of untied logits. The
-        table itself starts with sigma = 1, as T5's.
     """
 
     vocab_size: Count
     d_model: Count
-    tied: bool
-    initialization_scale: Positive = 1.0
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
         check_fields(self)
 
-    def _table(self, context: GraphContext) -> mtf.Tensor:
+    def table(self, context: GraphContext) -> mtf.Tensor:
+        """Returns the table, float32 [vocab, d_model]."""
         return context.variable(
             "embedding",
             [
@@ -51,28 +63,13 @@ class TokenEmbedding:
             dtype=tf.float32,
         )
 
-    def embed(self, context: GraphContext, ids: mtf.Tensor) -> mtf.Tensor:
-        """Looks up int32 ids [batch, length]; returns [batch, length, d_model]."""
+    def __call__(self, context: GraphContext, tokens: Tokens) -> mtf.Tensor:
+        """Looks the ids up; returns [batch, length, d_model]."""
         d_model = mtf.Dimension("d_model", self.d_model)
-        rows = embedding_lookup(self._table(context), ids, ids.shape + d_model)
+        ids = tokens.ids
+        rows = embedding_lookup(self.table(context), ids, ids.shape + d_model)
         return mtf.cast(rows, context.activation_dtype)
 
-    def logits(self, context: GraphContext, x: mtf.Tensor) -> mtf.Tensor:
-        """Scores every token: [batch, length, d_model] -> float32 [.., vocab]."""
-        vocab = mtf.Dimension("vocab", self.vocab_size)
-        d_model = x.shape.dims[-1]
-        x = mtf.cast(x, tf.float32)
-        if self.tied:
-            weights = self._table(context)
-            x *= self.d_model**-0.5
-        else:
-            weights = context.variable(
-                "logits",
-                [d_model, vocab],
-                scaled_normal(self.initialization_scale, self.d_model),
-                dtype=tf.float32,
-            )
-        shape = x.shape - d_model + vocab
-        if context.activation_dtype == tf.float32:
-            return mtf.einsum([x, weights], output_shape=shape)
-        return rounding_einsum([x, weights], shape)
+    def sizes(self) -> Sizes:
+        """Counts the table."""
+        return Sizes(ParameterCount(embedding=self.vocab_size * self.d_model))

@@ -9,7 +9,9 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import zeros
 from mtmoe.model.activations import named_activation
+from mtmoe.model.counts import ForwardFlops, Lengths, ParameterCount, Sizes
 from mtmoe.model.initialization import scaled_normal
+from mtmoe.model.sublayer import Output, PositionWise, Surroundings
 from mtmoe.ranges import Count, Positive, Rate, check_fields
 
 
@@ -52,6 +54,11 @@ class FeedForward:
         biases = inputs * self.d_ff + output if self.use_bias else 0
         return (inputs * d_model + output) * self.d_ff + biases
 
+    def flops(self, d_model: int) -> int:
+        """Returns the operations on one token: two a weight of the matrices."""
+        weights = dataclasses.replace(self, use_bias=False)
+        return 2 * weights.num_parameters(d_model)
+
     def __call__(
         self,
         context: GraphContext,
@@ -91,8 +98,45 @@ class FeedForward:
 
         names = ["wi_gate", "wi"] if activation.gated else ["wi"]
         hidden = activation(*(project(name, x, d_ff) for name in names))
+        hidden = self.change_hidden(context, hidden, expert_dims)
         noise_shape = hidden.shape
         if noise_broadcast_dim is not None:
             noise_shape -= noise_broadcast_dim
         hidden = context.dropout(hidden, self.dropout_rate, "hidden", noise_shape)
         return project("wo", hidden, self.output or d_model)
+
+    def change_hidden(
+        self,
+        context: GraphContext,
+        hidden: mtf.Tensor,
+        expert_dims: Sequence[mtf.Dimension],
+    ) -> mtf.Tensor:
+        """Returns `hidden` [..., d_ff]; for networks that do something there."""
+        del context, expert_dims
+        return hidden
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseFeedForward(PositionWise):
+    """One network for all tokens.
+
+    Attributes:
+      network: the network; dropout noise is shared over the length, as in T5.
+    """
+
+    network: FeedForward
+
+    def call(
+        self, context: GraphContext, x: mtf.Tensor, around: Surroundings
+    ) -> Output:
+        """Applies it to each position, x [batch, length, d_model]."""
+        del around
+        return Output(self.network(context, x, noise_broadcast_dim=x.shape.dims[1]))
+
+    def sizes(self, lengths: Lengths) -> Sizes:
+        """Counts the network."""
+        d_model, network = lengths.d_model, self.network
+        return Sizes(
+            ParameterCount(feed_forward=network.num_parameters(d_model)),
+            flops=ForwardFlops(feed_forward=lengths.length * network.flops(d_model)),
+        )

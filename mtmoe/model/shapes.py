@@ -19,7 +19,8 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.precision import named_precision
 from mtmoe.model.features import Tokens
-from mtmoe.model.transformer import Transformer
+from mtmoe.model.forward import score
+from mtmoe.model.parts import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ class _NamedVariable:
 
 
 def build_graph(
-    model: Transformer,
+    model: Model,
     batch_size: int = 1,
     input_length: int = 1,
     target_length: int = 1,
@@ -65,16 +66,17 @@ def build_graph(
       model: the model.
       batch_size: examples.
       input_length: encoder positions; a decoder alone has none.
-      target_length: decoder positions.
+      target_length: decoder positions; of an encoder alone there are none.
       training: whether noise is on, and which capacity experts have.
     """
     started = time.monotonic()
 
     def build(context: GraphContext) -> None:
         inputs = None
-        if model.takes_inputs:
+        if model.encoder is not None:
             inputs = _tokens(context, batch_size, input_length)
-        model(context, inputs, _tokens(context, batch_size, target_length))
+        length = target_length if model.decoder is not None else input_length
+        score(context, model, inputs, _tokens(context, batch_size, length))
 
     graph = unlowered_graph(build, training)
     return ModelGraph(

@@ -1,16 +1,16 @@
-"""A stack of pre-norm residual layers: an encoder or a decoder."""
+"""A stack of residual blocks: an encoder or a decoder."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.recompute import recompute
+from mtmoe.mesh.structure import find_all
 from mtmoe.mesh.update import write_at
 from mtmoe.model.attention.masks import (
     causal_mask,
@@ -19,99 +19,143 @@ from mtmoe.model.attention.masks import (
     sees_any_key,
     visible_keys,
 )
-from mtmoe.model.attention.multi_head import KeyValues, MultiHeadAttention
-from mtmoe.model.attention.switch import SwitchAttention
+from mtmoe.model.counts import Lengths, ParameterCount, Sizes
 from mtmoe.model.features import Tokens
-from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExpertsLayer
 from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.normalization import Normalization, RMSNorm
-from mtmoe.model.positions import Positions, place_after, token_places
-from mtmoe.model.stack_state import Memory, StackState
-from mtmoe.ranges import Count, Natural, Rate, check_fields
+from mtmoe.model.positions.absolute import AbsolutePositions
+from mtmoe.model.positions.relative import RelativePositionBias
+from mtmoe.model.residual import Residual
+from mtmoe.model.sublayer import (
+    Memory,
+    MemoryMask,
+    State,
+    Step,
+    Surroundings,
+    Tensors,
+)
+from mtmoe.ranges import Rate, check_fields
 
-Routing = list[LayerRouting]
+Routing = tuple[LayerRouting, ...]
+Block = tuple[Residual, ...]
 
-SelfAttend = Callable[[mtf.Tensor], tuple[mtf.Tensor, Routing]]
-"""From normalized [batch, length, d_model] to the same shape, and what was routed."""
 
-Attend = Callable[[mtf.Tensor], mtf.Tensor]
-"""From normalized queries [batch, length, d_model] to the same shape."""
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One pass through a block of a stack.
+
+    Attributes:
+      block: what runs, in order.
+      scope: of its variables; entries of the same scope share them.
+      call: what tells the noise of entries that share variables apart; empty where
+        none do.
+    """
+
+    block: Block
+    scope: str
+    call: str = ""
+
+    def context(self, context: GraphContext) -> GraphContext:
+        """Returns the context in which its noise is its own."""
+        return dataclasses.replace(context, call=self.call) if self.call else context
+
+
+@dataclasses.dataclass(frozen=True)
+class StackState:
+    """What a decoder knows of the places before the one it is at.
+
+    Attributes:
+      states: of every sublayer, by entry; places not written yet hold zeros.
+      visible: float32 [batch, memory_length], 1 at places that hold a token.
+      memory_mask: which places of the memory are seen; None without a memory.
+      num_before: places that were filled before the first step.
+    """
+
+    states: tuple[tuple[State, ...], ...]
+    visible: mtf.Tensor
+    memory_mask: MemoryMask | None = None
+    num_before: int = 0
+
+    def tensors(self) -> list[mtf.Tensor]:
+        """Returns what changes from step to step, as the state of a loop."""
+        states = [state for entry in self.states for state in entry]
+        return [self.visible, *(x for state in states for x in state.changing)]
+
+    def with_tensors(self, tensors: Sequence[mtf.Tensor]) -> StackState:
+        """Returns this state with other values of `tensors()`."""
+        visible, *changing = tensors
+        rest = iter(changing)
+
+        def changed(state: State) -> State:
+            new = tuple(next(rest) for _ in state.changing)
+            return dataclasses.replace(state, changing=new)
+
+        states = tuple(tuple(map(changed, entry)) for entry in self.states)
+        return dataclasses.replace(self, states=states, visible=visible)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stack:
-    """Attention, cross-attention if there is a memory, and feed-forward, n times.
+    """Blocks one after the other, with what they share made once.
 
     Attributes:
       name: scope of the variables, "encoder" or "decoder".
-      num_layers: number of layers.
-      attention: configuration of self- and cross-attention.
-      feed_forward: the dense feed-forward network.
+      entries: the blocks, in the order they run.
       bidirectional: whether a token sees those after it.
-      positions: how tokens know where they are.
-      normalization: of the input of every branch, and of the output.
-      switch: the sparse feed-forward network; None if every layer is dense.
-      switch_attention: self-attention of the sparse layers; None for the plain one.
-      switch_every: layer i is sparse iff i % switch_every == switch_every - 1.
-      dense_after_switch: whether each sparse feed-forward network has a dense one as a
-        branch of its own after it.
-      dropout_rate: of the input, of every residual branch and of the output.
+      whole_prefix: whether all tokens of a prefix (`Tokens.prefix`) see each other
+        where the stack is not bidirectional.
+      relative: position bias of every self-attention, one table; None without.
+      absolute: vectors added to the input; None without.
+      norm: of the output; None for none.
+      dropout_rate: of the input and of the output.
     """
 
     name: str
-    num_layers: Count
-    attention: MultiHeadAttention
-    feed_forward: FeedForward
+    entries: tuple[Entry, ...]
     bidirectional: bool
-    positions: Positions = Positions()  # noqa: RUF009  (frozen)
-    normalization: Normalization = RMSNorm()  # noqa: RUF009  (frozen)
-    switch: MixtureOfExpertsLayer | None = None
-    switch_attention: SwitchAttention | None = None
-    switch_every: Natural = 1
-    dense_after_switch: bool = False
+    whole_prefix: bool = True
+    relative: RelativePositionBias | None = None
+    absolute: AbsolutePositions | None = None
+    norm: Normalization | None = RMSNorm()  # noqa: RUF009  (frozen)
     dropout_rate: Rate = 0.0
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
         check_fields(self)
 
-    def is_sparse(self, layer: int) -> bool:
-        """Whether the feed-forward network of a layer (from 0) is one of experts."""
-        return self.switch is not None and (layer + 1) % self.switch_every == 0
+    def expert_layers(self) -> Iterator[tuple[str, MixtureOfExpertsLayer]]:
+        """Yields the layers of experts in the order they run, by name."""
+        for number, entry in enumerate(self.entries):
+            for residual in entry.block:
+                for layer in find_all(residual.sublayer, MixtureOfExpertsLayer):
+                    yield self._where(number, residual), layer
 
-    def has_switch_attention(self, layer: int) -> bool:
-        """Whether the self-attention of a layer (from 0) is one of experts."""
-        return self.switch_attention is not None and (
-            (layer + 1) % self.switch_every == 0
-        )
+    def sizes(self, lengths: Lengths) -> Sizes:
+        """Counts parameters once a scope, and operations once an entry."""
+        total, counted = Sizes(), set()
+        for entry in self.entries:
+            for residual in entry.block:
+                sizes = residual.sizes(lengths)
+                if entry.scope in counted:
+                    sizes = Sizes(flops=sizes.flops)
+                total += sizes
+            counted.add(entry.scope)
+        norm = self.norm.num_parameters * lengths.d_model if self.norm else 0
+        positions = self.relative.num_parameters if self.relative else 0
+        if self.absolute is not None:
+            positions += self.absolute.num_parameters(lengths.d_model)
+        own = ParameterCount(normalization=norm, positions=positions)
+        return total + Sizes(own)
 
-    def expert_layers(self) -> list[MixtureOfExpertsLayer]:
-        """Returns the kinds of layers of experts that the stack has, two at most."""
-        if self.num_layers < self.switch_every:
-            return []
-        attention = self.switch_attention
-        kinds = [self.switch, attention.experts if attention else None]
-        return [kind for kind in kinds if kind is not None]
-
-    def switch_layer_names(self) -> list[str]:
-        """Returns the names of the layers of experts, in the order they run."""
-        names = []
-        for layer in range(self.num_layers):
-            if self.has_switch_attention(layer):
-                names.append(self._expert_name(layer, "self_attention"))
-            if self.is_sparse(layer):
-                names.append(self._expert_name(layer, "moe"))
-        return names
-
-    def __call__(
+    def call(
         self,
         context: GraphContext,
         x: mtf.Tensor,
         tokens: Tokens,
         memory: Memory | None = None,
-    ) -> tuple[mtf.Tensor, tuple[LayerRouting, ...]]:
-        """Runs the stack over whole sequences.
+    ) -> tuple[mtf.Tensor, Routing]:
+        """Runs over whole sequences.
 
         Args:
           context: graph being built.
@@ -129,7 +173,7 @@ class Stack:
         # What is causal cannot look at padding, which comes last.
         padding_is_seen = self.bidirectional or tokens.segments is not None
         y, routing, _ = self._run(context, x, tokens, memory, padding_is_seen)
-        return y, tuple(routing)
+        return y, routing
 
     def start(
         self,
@@ -151,31 +195,16 @@ class Stack:
           ConfigError: there are fewer learned positions than that.
         """
         self._check_length(max_length)
-        length = mtf.Dimension("memory_length", max_length)
-        shape = [batch, self.attention.heads, length, self.attention.head]
-        empty = mtf.zeros(context.mesh, mtf.Shape(shape), context.activation_dtype)
-        nothing = mtf.zeros(context.mesh, mtf.Shape([batch, length]), tf.float32)
-        caches = (KeyValues(empty, empty),) * self.num_layers
-        if memory is None:
-            return StackState(caches, nothing)
-        memories = []
-        for layer in range(self.num_layers):
-            with (
-                context.scope(self.name),
-                context.scope(f"layer_{layer:03d}"),
-                context.scope("cross_attention"),
-            ):
-                memories.append(self.attention.keys_values(context, memory.values))
-        visible = mtf.rename_dimension(
-            memory.tokens.nonpadding, "length", "memory_length"
-        )
-        return StackState(
-            caches,
-            nothing,
-            tuple(memories),
-            hidden_keys_mask(context, visible),
-            mtf.cast(sees_any_key(visible), context.activation_dtype),
-        )
+        room = mtf.Shape([batch, mtf.Dimension("memory_length", max_length)])
+        nothing = mtf.zeros(context.mesh, room, tf.float32)
+        states = self._states(context, memory, room, None)
+        mask = None
+        if memory is not None:
+            visible = mtf.rename_dimension(
+                memory.tokens.nonpadding, "length", "memory_length"
+            )
+            mask = _memory_mask(context, visible)
+        return StackState(states, nothing, mask)
 
     def start_after(
         self, context: GraphContext, x: mtf.Tensor, tokens: Tokens, max_length: int
@@ -191,19 +220,14 @@ class Stack:
         Raises:
           ConfigError: there are fewer learned positions than all of these.
         """
-        length = x.shape.dims[1]
-        self._check_length(length.size + max_length)
-        _, _, made = self._run(context, x, tokens, None, padding_is_seen=True)
-
-        def with_room(x: mtf.Tensor) -> mtf.Tensor:
-            return mtf.pad(x, [0, max_length], "memory_length")
-
+        batch, length, _ = x.shape.dims
+        places = mtf.Dimension("memory_length", length.size + max_length)
+        self._check_length(places.size)
+        _, _, kept = self._run(context, x, tokens, None, padding_is_seen=True)
+        states = self._states(context, None, mtf.Shape([batch, places]), kept)
         visible = mtf.rename_dimension(tokens.nonpadding, "length", "memory_length")
-        return StackState(
-            tuple(KeyValues(with_room(kv.keys), with_room(kv.values)) for kv in made),
-            with_room(visible),
-            num_before=length.size,
-        )
+        visible = mtf.pad(visible, [0, max_length], "memory_length")
+        return StackState(states, visible, num_before=length.size)
 
     def step(
         self,
@@ -213,7 +237,7 @@ class Stack:
         state: StackState,
         position: mtf.Tensor,
     ) -> tuple[mtf.Tensor, StackState]:
-        """Runs the stack over one more place of every sequence.
+        """Runs over one more place of every sequence.
 
         Args:
           context: graph being built.
@@ -230,53 +254,35 @@ class Stack:
         place = position + state.num_before if state.num_before else position
         here = mtf.rename_dimension(tokens.nonpadding, "length", "memory_length")
         visible = write_at(state.visible, here, places, place)
-        hidden = hidden_keys_mask(context, visible)
-        caches: list[KeyValues] = []
-
-        def position_bias() -> list[mtf.Tensor]:
-            if self.positions.relative is None:
-                return []
-            length = mtf.Dimension("length", places.size)
-            return [self.positions.relative.at(context, length, place)]
-
+        biases = [hidden_keys_mask(context, visible)]
+        states: list[tuple[State, ...]] = []
         with context.scope(self.name):
-            x = self._add_positions(context, x, place_after(visible))
-            shared = [hidden] + ([] if self.positions.per_layer else position_bias())
-            for layer in range(self.num_layers):
-
-                def attend_self(
-                    y: mtf.Tensor, layer: int = layer
-                ) -> tuple[mtf.Tensor, Routing]:
-                    queries, new, routing = self._project(context, y, tokens, layer)
-                    cache = state.caches[layer]
-                    caches.append(
-                        KeyValues(
-                            write_at(cache.keys, new.keys, places, place),
-                            write_at(cache.values, new.values, places, place),
+            if self.relative is not None:
+                length = mtf.Dimension("length", places.size)
+                biases.append(self.relative.at(context, length, place))
+            around = Surroundings(
+                tokens=tokens,
+                bidirectional=self.bidirectional,
+                biases=tuple(biases),
+                memory_mask=state.memory_mask,
+                step=Step(place, visible),
+            )
+            x = self._add_positions(context, x, around)
+            for number, entry in enumerate(self.entries):
+                after = []
+                with context.scope(entry.scope):
+                    old = zip(entry.block, state.states[number], strict=True)
+                    for residual, before in old:
+                        here_too = self._around(around, number, residual)
+                        output, new = residual.step(
+                            entry.context(context), x, here_too, before
                         )
-                    )
-                    own = position_bias() if self.positions.per_layer else []
-                    y = self.attention.attend_queries(
-                        context, queries, caches[-1], shared + own, y.shape.dims[-1]
-                    )
-                    return y, routing
-
-                def attend_memory(y: mtf.Tensor, layer: int = layer) -> mtf.Tensor:
-                    y = self.attention.attend(
-                        context, y, state.memories[layer], [state.memory_bias]
-                    )
-                    return y * state.sees_memory
-
-                x, _ = self._layer(
-                    context,
-                    x,
-                    tokens,
-                    layer,
-                    attend_self,
-                    attend_memory if state.memories else None,
-                )
-            x = self.normalization(context, x, "final_norm")
-        return x, dataclasses.replace(state, caches=tuple(caches), visible=visible)
+                        x = output.y
+                        after.append(new)
+                states.append(tuple(after))
+            if self.norm is not None:
+                x = self.norm(context, x, "final_norm")
+        return x, dataclasses.replace(state, states=tuple(states), visible=visible)
 
     def _run(
         self,
@@ -285,147 +291,108 @@ class Stack:
         tokens: Tokens,
         memory: Memory | None,
         padding_is_seen: bool,
-    ) -> tuple[mtf.Tensor, Routing, list[KeyValues]]:
-        """Whole sequences; also returns the keys and values of self-attention."""
-        length, d_model = x.shape.dims[1:]
-        self._check_length(length.size)
-        made: list[KeyValues] = []
-        relative, per_layer = self.positions.relative, self.positions.per_layer
+    ) -> tuple[mtf.Tensor, Routing, list[tuple[Tensors, ...]]]:
+        """Whole sequences; also returns what each sublayer keeps, by entry."""
+        self._check_length(x.shape.dims[1].size)
+        routing: list[LayerRouting] = []
+        kept: list[tuple[Tensors, ...]] = []
         with context.scope(self.name):
-            biases = self._masks(context, tokens, padding_is_seen)
-            if relative is not None and not per_layer:
-                biases = _sum_without_batch([relative(context, length), *biases])
-            attend_memory = None
-            if memory is not None:
-                attend_memory = self._attend_whole(context, tokens, memory)
-            if self.positions.absolute is not None:
-                x = self._add_positions(context, x, token_places(tokens))
+            around = Surroundings(
+                tokens=tokens,
+                bidirectional=self.bidirectional,
+                biases=self._biases(context, tokens, padding_is_seen),
+                memory=memory,
+                memory_mask=None
+                if memory is None
+                else _memory_mask(context, visible_keys(tokens, memory.tokens)),
+            )
+            x = self._add_positions(context, x, around)
             x = self._dropout(context, x, "input")
-            routing: Routing = []
-            for layer in range(self.num_layers):
+            for number, entry in enumerate(self.entries):
+                own, start = entry.context(context), x
 
-                def attend_self(
-                    y: mtf.Tensor, layer: int = layer
-                ) -> tuple[mtf.Tensor, Routing]:
-                    queries, kv, routed = self._project(context, y, tokens, layer)
-                    made.append(kv)
-                    own = biases
-                    if relative is not None and per_layer:
-                        own = [relative(context, length), *biases]
-                    y = self.attention.attend_queries(
-                        context, queries, kv, own, d_model
-                    )
-                    return y, routed
+                def run(
+                    number: int = number,
+                    entry: Entry = entry,
+                    context: GraphContext = own,
+                    x: mtf.Tensor = start,
+                ) -> tuple[mtf.Tensor, list[LayerRouting]]:
+                    routed: list[LayerRouting] = []
+                    made = []
+                    with context.scope(entry.scope):
+                        for residual in entry.block:
+                            output = residual.call(
+                                context, x, self._around(around, number, residual)
+                            )
+                            x = output.y
+                            routed.extend(output.routing)
+                            made.append(output.kept)
+                    kept.append(tuple(made))
+                    return x, routed
 
-                call = functools.partial(
-                    self._layer,
-                    context,
-                    x,
-                    tokens,
-                    layer,
-                    attend_self,
-                    attend_memory,
-                )
-                again = context.recompute_layers
-                x, layer_routing = recompute(context, call) if again else call()
-                routing.extend(layer_routing)
-            x = self.normalization(context, x, "final_norm")
+                x, routed = recompute(own, run) if own.recompute_layers else run()
+                routing.extend(routed)
+            if self.norm is not None:
+                x = self.norm(context, x, "final_norm")
             x = self._dropout(context, x, "output")
-        return x, routing, made
+        return x, tuple(routing), kept
 
-    def _attend_whole(
-        self, context: GraphContext, tokens: Tokens, memory: Memory
-    ) -> Attend:
-        """Cross-attention of whole sequences, whose masks are made here, once."""
-        visible = visible_keys(tokens, memory.tokens)
-        biases = [hidden_keys_mask(context, visible)]
-        sees_memory = mtf.cast(sees_any_key(visible), memory.values.dtype)
-
-        def attend(y: mtf.Tensor) -> mtf.Tensor:
-            return self.attention(context, y, memory.values, biases) * sees_memory
-
-        return attend
-
-    def _layer(
+    def _states(
         self,
         context: GraphContext,
-        x: mtf.Tensor,
-        tokens: Tokens,
-        layer: int,
-        attend_self: SelfAttend,
-        attend_memory: Attend | None,
-    ) -> tuple[mtf.Tensor, Routing]:
-        """One layer; its routing is empty if it is dense."""
-        norm = self.normalization
-        with context.scope(f"layer_{layer:03d}"):
-            y = norm(context, x, "self_attention_norm")
-            with context.scope("self_attention"):
-                y, routing = attend_self(y)
-            x += self._dropout(context, y, "self_attention")
-            if attend_memory is not None:
-                y = norm(context, x, "cross_attention_norm")
-                with context.scope("cross_attention"):
-                    y = attend_memory(y)
-                x += self._dropout(context, y, "cross_attention")
-            sparse = self.is_sparse(layer)
-            if self.switch is not None and sparse:
-                y = norm(context, x, "feed_forward_norm")
-                with context.scope("moe"):
-                    y, layer_routing = self.switch(
-                        context, y, tokens, self._expert_name(layer, "moe")
+        memory: Memory | None,
+        room: mtf.Shape,
+        kept: list[tuple[Tensors, ...]] | None,
+    ) -> tuple[tuple[State, ...], ...]:
+        """The states of all sublayers before the first step, by entry."""
+        states = []
+        for number, entry in enumerate(self.entries):
+            with context.scope(self.name), context.scope(entry.scope):
+                states.append(
+                    tuple(
+                        residual.start(
+                            context, memory, room, kept[number][i] if kept else None
+                        )
+                        for i, residual in enumerate(entry.block)
                     )
-                x += self._dropout(context, y, "feed_forward")
-                routing = [*routing, layer_routing]
-            if not sparse or self.dense_after_switch:
-                name = "dense_feed_forward" if sparse else "feed_forward"
-                y = norm(context, x, f"{name}_norm")
-                with context.scope(name):
-                    y = self.feed_forward(
-                        context, y, noise_broadcast_dim=y.shape.dims[1]
-                    )
-                x += self._dropout(context, y, name)
-        return x, routing
+                )
+        return tuple(states)
 
-    def _project(
-        self, context: GraphContext, x: mtf.Tensor, tokens: Tokens, layer: int
-    ) -> tuple[mtf.Tensor, KeyValues, Routing]:
-        """Queries, keys and values of self-attention."""
-        if self.switch_attention is not None and self.has_switch_attention(layer):
-            name = self._expert_name(layer, "self_attention")
-            queries, made, routing = self.switch_attention.project(
-                context, x, tokens, name
-            )
-            return queries, made, [routing]
-        queries = self.attention.queries(context, x)
-        return queries, self.attention.keys_values(context, x), []
-
-    def _masks(
+    def _biases(
         self, context: GraphContext, tokens: Tokens, padding_is_seen: bool
-    ) -> list[mtf.Tensor]:
-        """What is added to every layer's logits to hide keys, made once."""
-        masks = []
-        if not self.bidirectional and tokens.prefix is not None:
-            masks.append(causal_mask_with_prefix(context, tokens.prefix))
+    ) -> Tensors:
+        """What is added to all self-attention logits, made once for all blocks."""
+        biases = []
+        if not self.bidirectional and tokens.prefix is not None and self.whole_prefix:
+            biases.append(causal_mask_with_prefix(context, tokens.prefix))
         elif not self.bidirectional:
-            masks.append(causal_mask(context, tokens.ids.shape.dims[1]))
+            biases.append(causal_mask(context, tokens.ids.shape.dims[1]))
         if padding_is_seen:
             # Distances within a segment are those in its row: it lies in one piece.
-            masks.append(hidden_keys_mask(context, visible_keys(tokens, tokens)))
-        return masks
+            biases.append(hidden_keys_mask(context, visible_keys(tokens, tokens)))
+        if self.relative is None:
+            return tuple(biases)
+        length = tokens.ids.shape.dims[1]
+        return _sum_without_batch([self.relative(context, length), *biases])
+
+    def _around(
+        self, around: Surroundings, number: int, residual: Residual
+    ) -> Surroundings:
+        return dataclasses.replace(around, where=self._where(number, residual))
+
+    def _where(self, number: int, residual: Residual) -> str:
+        return f"{self.name}.{number}.{residual.own_scope}"
 
     def _add_positions(
-        self, context: GraphContext, x: mtf.Tensor, places: mtf.Tensor
+        self, context: GraphContext, x: mtf.Tensor, around: Surroundings
     ) -> mtf.Tensor:
-        if self.positions.absolute is None:
+        if self.absolute is None:
             return x
-        return x + self.positions.absolute(context, places, x.shape.dims[-1])
+        return x + self.absolute(context, around.places(), x.shape.dims[-1])
 
     def _check_length(self, length: int) -> None:
-        if self.positions.absolute is not None:
-            self.positions.absolute.check_length(length)
-
-    def _expert_name(self, layer: int, kind: str) -> str:
-        return f"{self.name}.{layer}.{kind}"
+        if self.absolute is not None:
+            self.absolute.check_length(length)
 
     def _dropout(self, context: GraphContext, x: mtf.Tensor, name: str) -> mtf.Tensor:
         """Dropout whose noise is shared over the length, as in T5."""
@@ -433,10 +400,16 @@ class Stack:
         return context.dropout(x, self.dropout_rate, name, x.shape - length)
 
 
-def _sum_without_batch(biases: list[mtf.Tensor]) -> list[mtf.Tensor]:
+def _memory_mask(context: GraphContext, visible: mtf.Tensor) -> MemoryMask:
+    """Masks of what may be seen, as from `visible_keys`."""
+    seen = mtf.cast(sees_any_key(visible), context.activation_dtype)
+    return MemoryMask(hidden_keys_mask(context, visible), seen)
+
+
+def _sum_without_batch(biases: list[mtf.Tensor]) -> Tensors:
     """Adds up what is the same for all examples, once rather than in every layer."""
     batch = [bias for bias in biases if "batch" in bias.shape.dimension_names]
     first, *others = [bias for bias in biases if bias not in batch]
     for bias in others:
         first += bias
-    return [first, *batch]
+    return (first, *batch)

@@ -208,7 +208,7 @@ class _Check:
         return not absent
 
     def _model_rows(self, run: TrainingRun, size: int) -> None:
-        if run.model.vocab_size < size:
+        if run.model.logits.vocab_size < size:
             name = f"{type(run.model).__name__}.vocab_size"
             where = self._builder.places(name)
             self._problems.add(run.too_few_rows(size) + where)

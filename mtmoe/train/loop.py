@@ -30,6 +30,7 @@ from mtmoe.engine.processes import Processes, check_alike, current
 from mtmoe.engine.profile import FOLDER, Profile, ProfiledSteps
 from mtmoe.engine.program import MeshFunction, MeshProgram
 from mtmoe.errors import CheckpointError, ConfigError
+from mtmoe.model.parts import expert_layer_names
 from mtmoe.train.alarms import Alarms
 from mtmoe.train.guard import NonFiniteError, check_metrics, check_variable
 from mtmoe.train.metrics import MetricsLog, NoLog, Window
@@ -172,7 +173,7 @@ class _Session:
         self._chrono = Chrono(metadata.get("seconds", 0.0))
         self._window = Window(
             batches.languages,
-            run.model.switch_layer_names(),
+            expert_layer_names(run.model),
             metadata.get("window"),
             self._processes,
         )
@@ -397,5 +398,5 @@ def batch_features(
 def _check_vocabulary(batches: TrainingBatches, run: TrainingRun) -> None:
     """Checks that every token has a row in the model's embedding."""
     size = task_vocabulary(get_task(batches.task_names[0])).vocab_size
-    if run.model.vocab_size < size:
+    if run.model.logits.vocab_size < size:
         raise ConfigError(run.too_few_rows(size))

@@ -166,7 +166,7 @@ def _random_batch(run: TrainingRun, number: int) -> Features:
         elif name.endswith("_loss_weights"):
             batch[name] = np.ones(shape, np.float32)
         else:
-            ids = generator.integers(3, run.model.vocab_size, shape)
+            ids = generator.integers(3, run.model.logits.vocab_size, shape)
             batch[name] = ids.astype(np.int32)
     return batch
 

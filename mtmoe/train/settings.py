@@ -16,10 +16,10 @@ from mtmoe.mesh.build import Build
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.outer import OUTER_BATCH
 from mtmoe.mesh.precision import named_precision
-from mtmoe.model.moe.capacity import capacity_notices, check_groups_within
+from mtmoe.model.moe.capacity import check_groups_within
 from mtmoe.model.moe.groups import gathering_notices
-from mtmoe.model.moe.layer import MixtureOfExperts
-from mtmoe.model.transformer import Transformer
+from mtmoe.model.moe.mixture import MixtureOfExperts, capacity_notices
+from mtmoe.model.parts import Model, num_experts, takes_inputs
 from mtmoe.ranges import Count, Positive, Range, Seed, check_fields
 from mtmoe.train.alarms import RunFacts
 from mtmoe.train.optimizers.interface import Optimizer
@@ -97,7 +97,7 @@ class TrainingRun:
     """
 
     mixture: str
-    model: Transformer
+    model: Model
     optimizer: Optimizer
     schedule: Schedule
     batch_size: Count
@@ -153,11 +153,10 @@ class TrainingRun:
 
     def facts(self) -> RunFacts:
         """What the log's signs of trouble are measured against."""
-        sparse = self.model.moe or self.model.attention_moe
         return RunFacts(
             self.steps,
-            self.model.vocab_size,
-            sparse.num_experts if sparse else 0,
+            self.model.logits.vocab_size,
+            num_experts(self.model),
             starts_trained=self.initial_checkpoint is not None,
         )
 
@@ -173,21 +172,24 @@ class TrainingRun:
 
     def _routing_groups(self) -> Iterator[tuple[str, MixtureOfExperts, int, int]]:
         """Yields stack, experts, length of a row and rows a group of all experts."""
-        for stack in self.model.stacks:
-            length = self.lengths["inputs" if stack.name == "encoder" else "targets"]
-            for layer in stack.expert_layers():
+        for stack, feature in (
+            (self.model.encoder, "inputs"),
+            (self.model.decoder, "targets"),
+        ):
+            if stack is None:
+                continue
+            length = self.lengths[feature]
+            layers = dict.fromkeys(layer for _, layer in stack.expert_layers())
+            for layer in layers:
                 moe, d_ff = layer.config, layer.expert.d_ff
-                yield (
-                    stack.name,
-                    moe,
-                    length,
-                    moe.examples_per_group(self.batch_size, length, d_ff),
-                )
+                together = moe.examples_per_group(self.batch_size, length, d_ff)
+                yield stack.name, moe, length, together
 
     def too_few_rows(self, vocabulary_size: int) -> str:
         """Returns what is wrong if the vocabulary is larger than the embedding."""
         return (
-            f"{type(self.model).__name__}.vocab_size is {self.model.vocab_size:,}, the "
+            f"{type(self.model).__name__}.vocab_size is "
+            f"{self.model.logits.vocab_size:,}, the "
             f"vocabulary of {self.mixture} has {vocabulary_size:,} tokens; set it to "
             "at least that"
         )
@@ -195,14 +197,14 @@ class TrainingRun:
     def _check_features(self) -> None:
         """Checks which lengths there are; a decoder alone has one row for both."""
         given, both = set(self.lengths), {"inputs", "targets"}
-        if not self.model.takes_inputs and given == both:
+        if not takes_inputs(self.model) and given == both:
             joined = {"targets": sum(self.lengths.values())}
             object.__setattr__(self, "lengths", joined)
             return
-        if given == (both if self.model.takes_inputs else {"targets"}):
+        if given == (both if takes_inputs(self.model) else {"targets"}):
             return
         kind = type(self.model).__name__
-        if self.model.takes_inputs:
+        if takes_inputs(self.model):
             takes = f"{kind} needs the lengths of 'inputs' and 'targets'"
         else:
             takes = (

@@ -21,12 +21,13 @@ from mtmoe.model.features import (
     segmented_tokens,
     take_microbatch,
 )
+from mtmoe.model.forward import ModelOutput, score
 from mtmoe.model.moe.statistics import (
     LayerRouting,
     summarize_routing,
     sums_of_batch,
 )
-from mtmoe.model.transformer import Transformer
+from mtmoe.model.parts import Model
 from mtmoe.train.optimizers.interface import Gradients, Optimizer
 from mtmoe.train.optimizers.norm import global_norm
 from mtmoe.train.optimizers.split_state import split_gradients
@@ -79,7 +80,7 @@ class StepMemory:
 
 
 def train_step_builder(
-    model: Transformer,
+    model: Model,
     optimizer: Optimizer,
     schedule: Schedule,
     num_languages: int,
@@ -226,14 +227,14 @@ class _Totals:
         scored, of_targets, *of_inputs = (mtf.maximum(total, 1.0) for total in sums)
         return cls(scored, of_inputs[0] if of_inputs else None, of_targets)
 
-    def routed(self, layer: LayerRouting) -> mtf.Tensor:
-        """How many tokens pass a layer."""
-        is_encoder = layer.name.startswith("encoder.") and self.inputs is not None
-        return self.inputs if is_encoder else self.targets
+    def routed(self, output: ModelOutput) -> list[mtf.Tensor]:
+        """How many tokens pass each layer of experts."""
+        encoder = [self.inputs for _ in output.encoder_routing]
+        return [*encoder, *(self.targets for _ in output.decoder_routing)]
 
 
 def _forward(
-    model: Transformer,
+    model: Model,
     context: GraphContext,
     inputs: Tokens | None,
     targets: Tokens,
@@ -244,7 +245,7 @@ def _forward(
 
     Both are additive: those of the parts of a batch sum up to those of the batch.
     """
-    output = model(context, inputs, targets)
+    output = score(context, model, inputs, targets)
     scores = score_labels(output.logits, targets.ids, output.logits.shape.dims[-1])
     weights = targets.scored
     cross_entropy = scores.cross_entropy * weights
@@ -270,8 +271,7 @@ def _forward(
     for name in ("loss", "accuracy"):
         sums[name] /= totals.scored
     if routing:
-        tokens = [totals.routed(layer) for layer in routing]
-        summary = summarize_routing(routing, tokens)
+        summary = summarize_routing(routing, totals.routed(output))
         objective += summary.balance_loss + summary.z_loss
         sums |= vars(summary)
         del sums["expert_load_max_over_mean"]  # of the whole batch: it is no sum

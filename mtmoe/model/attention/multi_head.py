@@ -68,27 +68,9 @@ class MultiHeadAttention:
         width = self.num_heads * self.d_kv
         return 4 * d_model * width + (3 * width + d_model if self.use_bias else 0)
 
-    def __call__(
-        self,
-        context: GraphContext,
-        x: mtf.Tensor,
-        memory: mtf.Tensor,
-        biases: Sequence[mtf.Tensor],
-    ) -> mtf.Tensor:
-        """Lets each position of `x` look at all positions of `memory`.
-
-        Args:
-          context: graph being built.
-          x: [batch, length, d_model], where the queries come from.
-          memory: [batch, length, d_model], where keys and values come from; `x` itself
-            for self-attention.
-          biases: added to the logits; each of a subset of their dimensions
-            [batch, heads, length, memory_length].
-
-        Returns:
-          [batch, length, d_model].
-        """
-        return self.attend(context, x, self.keys_values(context, memory), biases)
+    def projection(self, d_model: int) -> int:
+        """Returns the operations of one of q, k, v and o on one token."""
+        return 2 * d_model * self.num_heads * self.d_kv
 
     def keys_values(self, context: GraphContext, memory: mtf.Tensor) -> KeyValues:
         """Projects what is looked at.
@@ -131,7 +113,7 @@ class MultiHeadAttention:
           context: graph being built.
           x: [batch, length, d_model], where the queries come from.
           memory: keys and values.
-          biases: as in `__call__`.
+          biases: as in `attend_queries`.
 
         Returns:
           [batch, length, d_model].
@@ -154,7 +136,8 @@ class MultiHeadAttention:
           context: graph being built.
           queries: [batch, heads, length, d_kv].
           memory: keys and values.
-          biases: as in `__call__`.
+          biases: added to the logits; each of a subset of their dimensions
+            [batch, heads, length, memory_length].
           d_model: the dimension of the result.
 
         Returns:
@@ -172,6 +155,19 @@ class MultiHeadAttention:
         attended = mtf.einsum(
             [weights, memory.values], output_shape=[batch, heads, length, d_kv]
         )
+        return self.join_heads(context, attended, d_model)
+
+    def join_heads(
+        self, context: GraphContext, attended: mtf.Tensor, d_model: mtf.Dimension
+    ) -> mtf.Tensor:
+        """Projects what all heads see: [batch, heads, length, d_kv] -> [.., d_model].
+
+        Args:
+          context: graph being built.
+          attended: [batch, heads, length, d_kv].
+          d_model: the last dimension of the result, [batch, length, d_model].
+        """
+        batch, heads, length, d_kv = attended.shape.dims
         wo = context.variable(
             "o",
             [heads, d_kv, d_model],

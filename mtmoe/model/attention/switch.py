@@ -7,14 +7,18 @@ import dataclasses
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.attention.multi_head import KeyValues, MultiHeadAttention
-from mtmoe.model.features import Tokens
+from mtmoe.model.attention.self_attention import SelfAttention
+from mtmoe.model.counts import ForwardFlops, Lengths, ParameterCount, Sizes
 from mtmoe.model.feedforward import FeedForward
-from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
+from mtmoe.model.moe.layer import MixtureOfExpertsLayer
+from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.model.moe.statistics import LayerRouting
+from mtmoe.model.positions.relative import RelativePositionBias
+from mtmoe.model.sublayer import Surroundings
 
 
-@dataclasses.dataclass(frozen=True)
-class SwitchAttention:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SwitchAttention(SelfAttention):
     """A token's expert makes its query, and one vector that is key and value at once.
 
     Switch Transformer (Fedus et al. 2022), appendix A. Each expert is a feed-forward
@@ -23,11 +27,9 @@ class SwitchAttention:
     over here. Heads, their width and the output projection are plain attention's.
 
     Attributes:
-      attention: heads and what is done with queries, keys and values.
       experts: the experts that make them.
     """
 
-    attention: MultiHeadAttention
     experts: MixtureOfExpertsLayer
 
     @classmethod
@@ -37,6 +39,7 @@ class SwitchAttention:
         config: MixtureOfExperts,
         expert: FeedForward,
         causal: bool,
+        relative: RelativePositionBias | None = None,
     ) -> SwitchAttention:
         """Gives experts the width that the heads need.
 
@@ -45,33 +48,40 @@ class SwitchAttention:
           config: experts, router and capacity.
           expert: an expert's hidden width and activation.
           causal: whether tokens may not see those after them.
+          relative: see `SelfAttention`.
         """
         width = 2 * attention.num_heads * attention.d_kv
         output = mtf.Dimension("queries_keys", width)
         expert = dataclasses.replace(expert, output=output)
-        return cls(attention, MixtureOfExpertsLayer(config, expert, causal))
+        experts = MixtureOfExpertsLayer(config, expert, causal)
+        return cls(attention, relative, experts=experts)
 
     def project(
-        self, context: GraphContext, x: mtf.Tensor, tokens: Tokens, name: str
-    ) -> tuple[mtf.Tensor, KeyValues, LayerRouting]:
-        """Makes queries, keys and values.
-
-        Args:
-          context: graph being built.
-          x: [batch, length, d_model].
-          tokens: see `MixtureOfExpertsLayer`.
-          name: the layer's name in statistics and errors.
-
-        Returns:
-          Queries [batch, heads, length, d_kv], keys and values, and the routing.
-        """
+        self, context: GraphContext, x: mtf.Tensor, around: Surroundings
+    ) -> tuple[mtf.Tensor, KeyValues, tuple[LayerRouting, ...]]:
+        """Makes queries [batch, heads, length, d_kv], keys and values."""
         with context.scope("moe"):
-            y, routing = self.experts(context, x, tokens, name)
+            y, routing = self.experts(context, x, around.tokens, around.where)
         batch, length, _ = y.shape.dims
         two = mtf.Dimension("query_or_key", 2)
         heads, d_kv = self.attention.heads, self.attention.head
+        # [.., queries_keys] -> [query_or_key, batch, heads, length, d_kv]
         y = mtf.reshape(y, [batch, length, two, heads, d_kv])
         y = mtf.transpose(y, mtf.Shape([two, batch, heads, length, d_kv]))
         queries, keys = mtf.unstack(y, two)
         keys = mtf.rename_dimension(keys, "length", "memory_length")
-        return self.attention.scaled(queries), KeyValues(keys, keys), routing
+        return self.attention.scaled(queries), KeyValues(keys, keys), (routing,)
+
+    def sizes(self, lengths: Lengths) -> Sizes:
+        """Counts the experts and, of plain attention, the output projection."""
+        d_model, attention = lengths.d_model, self.attention
+        projection = attention.projection(d_model)
+        output = projection // 2 + (d_model if attention.use_bias else 0)
+        return (
+            Sizes(
+                ParameterCount(attention=output),
+                flops=ForwardFlops(projections=lengths.length * projection),
+            )
+            + self._attending(lengths)
+            + self.experts.sizes(lengths)
+        )

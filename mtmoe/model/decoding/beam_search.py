@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
 
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.structure import replace_all
 from mtmoe.model.decoding.prepare import Decoding, forbid_padding, next_logits
 from mtmoe.model.decoding.strategies import IMPOSSIBLE, BeamSearch
-
-_State = TypeVar("_State")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,8 +130,10 @@ def beam_search(
             1.0 - is_filler_B, strategy.num_beams, decoding.max_length
         ).tensors()
 
-    state_0 = _map_tensors(
-        lambda x: _repeated(x, decoding.batch, beams.size), decoding.state
+    state_0 = replace_all(
+        decoding.state,
+        mtf.Tensor,
+        lambda x: _repeated(x, decoding.batch, beams.size),
     )
     _, _, *final = mtf.while_loop(
         goes_on,
@@ -335,18 +335,3 @@ def _repeated(x: mtf.Tensor, batch: mtf.Dimension, times: int) -> mtf.Tensor:
         grad_function=0,
         name="repeat_for_beams",
     )
-
-
-def _map_tensors(function: Callable[[mtf.Tensor], mtf.Tensor], value: Any) -> Any:
-    """Applies a function to all tensors of a tree of dataclasses and tuples."""
-    if isinstance(value, mtf.Tensor):
-        return function(value)
-    if isinstance(value, tuple):
-        return tuple(_map_tensors(function, item) for item in value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
-            field.name: _map_tensors(function, getattr(value, field.name))
-            for field in dataclasses.fields(value)
-        }
-        return dataclasses.replace(value, **fields)
-    return value

@@ -33,12 +33,12 @@ from mtmoe.model.decoding.strategies import (
     Strategy,
     choose_tokens,
 )
-from mtmoe.model.transformer import Transformer
+from mtmoe.model.parts import Model
 from mtmoe.ranges import Count, check_number
 
 
 def generation_builder(
-    model: Transformer, strategy: Strategy, max_length: int, eos_id: int
+    model: Model, strategy: Strategy, max_length: int, eos_id: int
 ) -> Build:
     """Makes the build function of a generation.
 
@@ -61,9 +61,9 @@ def generation_builder(
       ConfigError: `max_length` is not positive, or the end mark is none of the tokens.
     """
     check_number("max_length", max_length, Count)
-    if not 0 < eos_id < model.vocab_size:
+    if not 0 < eos_id < model.logits.vocab_size:
         raise ConfigError(
-            f"eos_id must be one of the tokens 1 to {model.vocab_size - 1}, got "
+            f"eos_id must be one of the tokens 1 to {model.logits.vocab_size - 1}, got "
             f"{eos_id}"
         )
 

@@ -6,37 +6,30 @@ Shape suffixes: B batch, L inputs length, V vocab.
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeVar
 
 import tensorflow as tf
 
 from mtmoe.mesh.build import Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.model.decoding.steps import DecodingState, decode_step, start_decoding
 from mtmoe.model.decoding.strategies import IMPOSSIBLE
 from mtmoe.model.features import Tokens, import_padded
-from mtmoe.model.moe.layer import MixtureOfExperts
-from mtmoe.model.stack_state import StackState
-from mtmoe.model.transformer import Transformer
-
-_Model = TypeVar("_Model", bound=Transformer)
+from mtmoe.model.moe.mixture import MixtureOfExperts
+from mtmoe.model.parts import Model, Parts, with_experts
 
 
-def without_drops(model: _Model) -> _Model:
+def without_drops(model: Model) -> Parts:
     """Returns `model` with room for every token in every expert outside training.
 
     Each example is a group of its own, so that no layout cuts through one.
     """
 
-    def roomy(moe: MixtureOfExperts | None) -> MixtureOfExperts | None:
-        if moe is None:
-            return None
+    def roomy(moe: MixtureOfExperts) -> MixtureOfExperts:
         capacity = dataclasses.replace(moe.capacity, evaluation_factor=None)
         return dataclasses.replace(moe, capacity=capacity, group_size=1)
 
-    return dataclasses.replace(
-        model, moe=roomy(model.moe), attention_moe=roomy(model.attention_moe)
-    )
+    return with_experts(model, roomy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +46,8 @@ class Decoding:
       eos_id: token that ends a sequence.
     """
 
-    model: Transformer
-    state: StackState
+    model: Model
+    state: DecodingState
     first_token: mtf.Tensor
     example_keys: mtf.Tensor
     max_length: int
@@ -78,7 +71,7 @@ class Decoding:
 
 def start(
     context: GraphContext,
-    model: Transformer,
+    model: Model,
     features: Features,
     max_length: int,
     eos_id: int,
@@ -98,7 +91,7 @@ def start(
     model = without_drops(model)
     return Decoding(
         model=model,
-        state=model.start_decoding(context, inputs, max_length),
+        state=start_decoding(context, model, inputs, max_length),
         first_token=mtf.zeros(
             context.mesh, mtf.Shape([rows, mtf.Dimension("length", 1)]), tf.int32
         ),
@@ -110,12 +103,12 @@ def start(
 
 def next_logits(
     context: GraphContext,
-    model: Transformer,
+    model: Model,
     token: mtf.Tensor,
     running: mtf.Tensor,
-    state: StackState,
+    state: DecodingState,
     position: mtf.Tensor,
-) -> tuple[mtf.Tensor, StackState]:
+) -> tuple[mtf.Tensor, DecodingState]:
     """Runs one step of the decoder.
 
     Args:
@@ -130,7 +123,7 @@ def next_logits(
       Logits float32 [batch, vocab_unsplit], whole on every device, and the state after.
     """
     tokens = Tokens(token, mtf.reshape(running, token.shape))
-    logits, state = model.decode_step(context, tokens, state, position)
+    logits, state = decode_step(context, model, tokens, state, position)
     batch, _, vocab = logits.shape.dims
     whole = mtf.Dimension("vocab_unsplit", vocab.size)
     return mtf.reshape(logits, mtf.Shape([batch, whole])), state

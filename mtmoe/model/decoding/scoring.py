@@ -14,10 +14,11 @@ from mtmoe.mesh.groupwise import groupwise
 from mtmoe.mesh.lookup import label_cross_entropy
 from mtmoe.model.decoding.prepare import without_drops
 from mtmoe.model.features import Tokens, import_features, import_padded
-from mtmoe.model.transformer import Transformer
+from mtmoe.model.forward import score
+from mtmoe.model.parts import Model
 
 
-def scoring_builder(model: Transformer) -> Build:
+def scoring_builder(model: Model) -> Build:
     """Makes the build function that scores targets.
 
     Nothing is dropped by an expert, so that an example's score does not depend on its
@@ -36,11 +37,11 @@ def scoring_builder(model: Transformer) -> Build:
     model = without_drops(model)
 
     def build(context: GraphContext, features: Features) -> Built:
-        if model.takes_inputs:
+        if model.encoder is not None:
             inputs, targets = import_features(context, features)
         else:
             inputs, targets = None, _joined(context, features)
-        logits = model(context, inputs, targets).logits
+        logits = score(context, model, inputs, targets).logits
         nats = label_cross_entropy(logits, targets.ids, logits.shape.dims[-1])
         nats = nats * targets.scored
         length, wanted = nats.shape.dims[1].size, features["targets"].shape[1]

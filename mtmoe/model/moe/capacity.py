@@ -5,15 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import gin
 
 from mtmoe.errors import ConfigError
 from mtmoe.ranges import Count, Positive, check_fields
-
-if TYPE_CHECKING:
-    from mtmoe.model.moe.layer import MixtureOfExperts
 
 MOST_DROPS = 0.01
 """Fraction of an even router's choices that a group chosen here may drop."""
@@ -56,43 +52,15 @@ class Capacity:
         factor = self.train_factor if training else self.evaluation_factor
         if factor is None:
             return group_size
-        wanted = _slots_by_factor(group_size, num_experts, factor)
+        wanted = slots_by_factor(group_size, num_experts, factor)
         return min(max(wanted, self.minimum), group_size)
 
 
-def _slots_by_factor(group_size: int, num_experts: int, factor: float) -> int:
+def slots_by_factor(group_size: int, num_experts: int, factor: float) -> int:
+    """Returns ceil(group_size * factor / num_experts), by the factor as written."""
     # As a fraction: 1.1 * 10 is a hair above 11 in binary and would round up to 12.
     exact = Fraction(factor).limit_denominator(10_000)
     return math.ceil(group_size * exact / num_experts)
-
-
-def capacity_notices(
-    config: MixtureOfExperts, group_size: int, where: str
-) -> list[str]:
-    """Returns a sentence for each factor that `Capacity.minimum` is more than.
-
-    Args:
-      config: experts and capacity.
-      group_size: positions of a group.
-      where: the layers this is about.
-    """
-    capacity, num_experts = config.capacity, config.num_experts
-    sentences = []
-    for name in ("train_factor", "evaluation_factor"):
-        factor = getattr(capacity, name)
-        if factor is None:
-            continue
-        asked = _slots_by_factor(group_size, num_experts, factor)
-        given = capacity.slots(group_size, num_experts, name == "train_factor")
-        if given > asked:
-            amounts_to = given * num_experts / group_size
-            sentences.append(
-                f"{where}: Capacity.minimum = {capacity.minimum} gives each of "
-                f"{num_experts} experts {given} slots in a group of {group_size} "
-                f"tokens, where {name} = {factor:g} asks for {asked}; that amounts to "
-                f"a factor of {amounts_to:.3g}"
-            )
-    return sentences
 
 
 def expected_drops(

@@ -29,136 +29,22 @@ through groups, rows are gathered first: see `mtmoe.model.moe.groups`.
 from __future__ import annotations
 
 import dataclasses
-import math
 
-import gin
 import tensorflow as tf
 
-from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.dispatch import combine, dispatch
-from mtmoe.mesh.slots import DispatchMethod, check_method
+from mtmoe.model.counts import ForwardFlops, Lengths, ParameterCount, Sizes
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.blocks import run_in_blocks
-from mtmoe.model.moe.capacity import (
-    Capacity,
-    check_groups_within,
-    examples_for_few_drops,
-    examples_per_group,
-)
+from mtmoe.model.moe.capacity import check_groups_within
 from mtmoe.model.moe.groups import ExpertSlots, RowGroups
-from mtmoe.model.moe.routers.interface import (
-    PRIORITIES,
-    Priority,
-    Router,
-    RouterInput,
-    RouterOutput,
-)
-from mtmoe.model.moe.routers.switch import SwitchRouter
+from mtmoe.model.moe.mixture import PACKED_PRIORITY, ROW_PRIORITY, MixtureOfExperts
+from mtmoe.model.moe.routers.interface import RouterInput, RouterOutput
 from mtmoe.model.moe.statistics import LayerRouting, TokenRouting, layer_routing
-from mtmoe.ranges import Count, Natural, Rate, check_fields
-
-ROW_PRIORITY: Priority = "position"
-PACKED_PRIORITY: Priority = "confidence"
-"""Whose a full expert's slots are by default, on rows of one example and packed."""
-
-ROOMY_GROUP = 4096
-"""Positions of a group where a large one costs nothing."""
-EVEN_PARTS = 8
-"""Parts that chosen groups allow a batch to be cut into, if its rows do."""
-
-
-@gin.configurable
-@dataclasses.dataclass(frozen=True)
-class MixtureOfExperts:
-    """Configuration of a model's layers of experts.
-
-    Attributes:
-      num_experts: experts of a layer.
-      router: which experts see which tokens.
-      capacity: how many tokens an expert takes.
-      group_size: most positions, padding included, that compete for the same slots. A
-        group is made of whole examples and never of less than one. Large groups drop
-        fewer tokens: group_size / num_experts >= 32 keeps the drops of an even router
-        below 1 % at a capacity factor of 1.25. Groups are those of the whole batch,
-        and never cut, by a layout or by microbatches. None chooses, so that a batch
-        that divides by 2, 4 or 8 can be cut so: see `examples_per_group`.
-      dropout_rate: dropout of the experts' hidden activations ("expert dropout", Fedus
-        et al. 2022, section 2.4), for fine-tuning.
-      priority: whose the slots of a full expert are: "position" of the first in the
-        group, "confidence" of those with the largest gate; see `RouterInput`. None
-        takes confidence where rows are packed, since by position the last language of a
-        packed group would be the one that is dropped, and position otherwise.
-      dispatch: how tokens move to experts: "gather" or "einsum"; None takes gather, on
-        every kind of device.
-      shared_d_ff: hidden width of an expert that every token sees beside its own
-        (Dai et al. 2024, section 3.2); 0 for none.
-    """
-
-    num_experts: Count
-    router: Router = dataclasses.field(default_factory=SwitchRouter)
-    capacity: Capacity = dataclasses.field(default_factory=Capacity)
-    group_size: Count | None = None
-    dropout_rate: Rate = 0.0
-    priority: Priority | None = None
-    dispatch: DispatchMethod | None = None
-    shared_d_ff: Natural = 0
-
-    def __post_init__(self) -> None:
-        """Checks the ranges and the names."""
-        check_fields(self)
-        if self.router.num_choices > self.num_experts:
-            raise ConfigError(
-                f"{type(self.router).__name__} sends each token to "
-                f"{self.router.num_choices} different experts, "
-                f"MixtureOfExperts.num_experts is {self.num_experts}"
-            )
-        if self.priority not in (None, *PRIORITIES):
-            raise UnknownNameError(
-                "priority", self.priority, PRIORITIES, "MixtureOfExperts.priority"
-            )
-        if self.dispatch is not None:
-            check_method(self.dispatch)
-
-    @property
-    def dispatch_method(self) -> DispatchMethod:
-        """How tokens move: `dispatch`, or gather, on every kind of device."""
-        return self.dispatch or "gather"
-
-    def examples_per_group(self, batch_size: int, length: int, d_ff: int) -> int:
-        """Returns how many whole examples form a group.
-
-        Where `group_size` is None, groups lie within an eighth of the batch (or within
-        the smallest part that 2, 4 or 8 parts may be cut into), so that it can be split
-        over as many processors or computed in as many microbatches. In there: with
-        gather, whose cost does not depend on it, at least up to `ROOMY_GROUP`
-        positions, since the tokens of one language crowd into the same experts and only
-        many languages together load them evenly. With einsum, whose one-hot products
-        cost group_size / d_ff of the experts' own, as few as keep the expected drops of
-        an even router at the training capacity below 1 %, and at most a quarter of d_ff
-        positions, if one example has not more. Neither the layout nor the kind of
-        device has a say, so that all compute the same.
-
-        Args:
-          batch_size: examples of the whole batch, however many microbatches it has.
-          length: positions of an example, padding included.
-          d_ff: hidden width of an expert.
-        """
-        if self.group_size is not None:
-            return examples_per_group(batch_size, length, self.group_size)
-        part = batch_size // math.gcd(batch_size, EVEN_PARTS)
-        count = examples_for_few_drops(
-            part,
-            length,
-            self.num_experts,
-            self.router.num_choices,
-            self.capacity.train_factor,
-        )
-        if self.dispatch_method == "einsum":
-            return min(count, examples_per_group(part, length, d_ff // 4))
-        return max(count, examples_per_group(part, length, ROOMY_GROUP))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,13 +112,43 @@ class MixtureOfExpertsLayer:
             outputs = self._experts(context, dispatched, rows)
             y = combine(outputs, routed.slots, routed.weights, inputs.dispatch)
         y = rows.to_rows(y)
-        if config.shared_d_ff:
-            shared = dataclasses.replace(
-                self.expert, d_ff=config.shared_d_ff, dropout_rate=config.dropout_rate
-            )
+        shared = self.shared_expert
+        if shared is not None:
             with context.scope("shared_expert"):
                 y += shared(context, x, noise_broadcast_dim=x.shape.dims[1])
         return y, _statistics(name, routed, inputs, rows, tokens)
+
+    @property
+    def shared_expert(self) -> FeedForward | None:
+        """The expert that every token sees beside its own; None without one."""
+        config = self.config
+        if not config.shared_d_ff:
+            return None
+        return dataclasses.replace(
+            self.expert, d_ff=config.shared_d_ff, dropout_rate=config.dropout_rate
+        )
+
+    def sizes(self, lengths: Lengths) -> Sizes:
+        """Counts experts, shared experts and routers, by formula."""
+        d_model, experts = lengths.d_model, self.config.num_experts
+        router, shared = self.config.router, self.shared_expert
+        one = self.expert.num_parameters(d_model)
+        matrices = router.num_matrices * d_model * experts
+        flops = router.num_choices * self.expert.flops(d_model)
+        if shared is not None:
+            flops += shared.flops(d_model)
+        return Sizes(
+            ParameterCount(
+                feed_forward=shared.num_parameters(d_model) if shared else 0,
+                experts=experts * one,
+                routers=matrices,
+            ),
+            idle=(experts - router.num_choices) * one,
+            flops=ForwardFlops(
+                feed_forward=lengths.length * flops,
+                routers=2 * lengths.length * matrices,
+            ),
+        )
 
     def _takes_every_token(self, context: GraphContext, routed: RouterOutput) -> bool:
         """Whether all tokens have room, without a gradient, on one device."""

@@ -7,11 +7,11 @@ and processors add up.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.joined_sums import joined_sums
+from mtmoe.mesh.structure import find_all, replace_all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,30 +150,9 @@ def sums_of_batch(
         )
         for layer in layers
     ]
-    of_layers = [tensor for layer in layers for tensor in _tensors(layer)]
-    joined = iter(joined_sums([*others, *of_layers]))
+    joined = iter(joined_sums([*others, *find_all(layers, mtf.Tensor)]))
     others = [next(joined) for _ in others]
-    return [_with_tensors(layer, joined) for layer in layers], others
-
-
-def _tensors(routing: Any) -> Iterator[mtf.Tensor]:
-    """The tensors of a `LayerRouting`, in order."""
-    for value in vars(routing).values():
-        if isinstance(value, mtf.Tensor):
-            yield value
-        elif isinstance(value, LanguageRouting):
-            yield from _tensors(value)
-
-
-def _with_tensors(routing: Any, tensors: Iterator[mtf.Tensor]) -> Any:
-    """Puts others in their places."""
-    replaced = {}
-    for name, value in vars(routing).items():
-        if isinstance(value, mtf.Tensor):
-            replaced[name] = next(tensors)
-        elif isinstance(value, LanguageRouting):
-            replaced[name] = _with_tensors(value, tensors)
-    return dataclasses.replace(routing, **replaced)
+    return replace_all(layers, mtf.Tensor, lambda _: next(joined)), others
 
 
 @dataclasses.dataclass(frozen=True)

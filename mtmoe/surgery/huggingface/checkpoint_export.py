@@ -16,6 +16,7 @@ from mtmoe.errors import CheckpointError, ConfigError, UnknownNameError
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.trained_run import load_trained_run
 from mtmoe.model.encoder_decoder import EncoderDecoder
+from mtmoe.model.parts import expert_layer_names
 from mtmoe.surgery.huggingface.checkpoint_import import MODEL_GIN, VOCABULARY_GIN
 from mtmoe.surgery.huggingface.config import (
     FAMILIES,
@@ -156,7 +157,7 @@ def _family(model: EncoderDecoder, model_type: str | None) -> Family:
       UnknownNameError: there is no such type.
       ConfigError: a sparse model is to be of a dense type, or the other way round.
     """
-    sparse = bool(model.switch_layer_names())
+    sparse = bool(expert_layer_names(model))
     if model_type is None:
         return FAMILIES["switch_transformers" if sparse else "t5"]
     if model_type not in FAMILIES:

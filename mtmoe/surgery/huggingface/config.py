@@ -10,10 +10,12 @@ from typing import Any
 from mtmoe.errors import CheckpointError, ConfigError, UnknownNameError
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.model.moe.capacity import Capacity
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.feedforward import SparseFeedForward
+from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.model.moe.routers.switch import SwitchRouter
 from mtmoe.model.normalization import RMSNorm
-from mtmoe.model.positions import Buckets
+from mtmoe.model.parts import expert_layer_names, stacks_of
+from mtmoe.model.positions.relative import Buckets
 from mtmoe.model.stack import Stack
 from mtmoe.ranges import Count, NonNegative, Rate, check_number
 
@@ -200,7 +202,7 @@ def config_of(model: EncoderDecoder, family: Family) -> dict[str, Any]:
         # mT5's logits are never tied in our sense; see `token_tables`.
         "tie_word_embeddings": model.tied_embeddings and family.model_type != "mt5",
     }
-    if model.switch_layer_names():
+    if expert_layer_names(model):
         config |= _switch_config(model)
     _check_expressible(model, config)
     return config
@@ -298,7 +300,9 @@ def _with_sparse_layers(
     for every in range(1, max(model.num_encoder_layers, model.num_decoder_layers) + 1):
         spaced = dataclasses.replace(model, expert_layer_every=every)
         if sparse == {
-            (stack.name, layer) for stack in spaced.stacks for layer in _sparse(stack)
+            (stack.name, layer)
+            for stack in stacks_of(spaced)
+            for layer in _sparse(stack)
         }:
             return spaced
     raise CheckpointError(
@@ -315,7 +319,7 @@ def _check_expressible(model: EncoderDecoder, config: Mapping[str, Any]) -> None
     """
     routers = [
         f"{stack.name}.block.{layer}.layer.0.mlp.router."
-        for stack in model.stacks
+        for stack in stacks_of(model)
         for layer in _sparse(stack)
     ]
     again = model_of(config, routers, model.tied_embeddings)
@@ -327,7 +331,7 @@ def _check_expressible(model: EncoderDecoder, config: Mapping[str, Any]) -> None
 def _as_read(model: EncoderDecoder) -> EncoderDecoder:
     """Returns the same model with defaults for all that says no more than they do."""
     changes: dict[str, Any] = {}
-    if not model.switch_layer_names():
+    if not expert_layer_names(model):
         changes = {
             field.name: field.default
             for field in dataclasses.fields(model)
@@ -352,7 +356,11 @@ def _compare(ours: Any, again: Any) -> None:
 
 
 def _sparse(stack: Stack) -> list[int]:
-    return [layer for layer in range(stack.num_layers) if stack.is_sparse(layer)]
+    return [
+        number
+        for number, entry in enumerate(stack.entries)
+        if any(isinstance(r.sublayer, SparseFeedForward) for r in entry.block)
+    ]
 
 
 def _switch_config(model: EncoderDecoder) -> dict[str, Any]:
@@ -371,7 +379,7 @@ def _switch_config(model: EncoderDecoder) -> dict[str, Any]:
         "router_aux_loss_coef": moe.router.balance_loss_weight,
         "router_z_loss_coef": moe.router.z_loss_weight,
     }
-    for stack in model.stacks:
+    for stack in stacks_of(model):
         sparse = _sparse(stack)
         config[f"num_sparse_{stack.name}_layers"] = len(sparse)
         config[f"{stack.name}_sparse_step"] = _sparse_step(stack, sparse)
@@ -384,11 +392,11 @@ def _sparse_step(stack: Stack, sparse: list[int]) -> int:
     Raises:
       ConfigError: there is none.
     """
-    for step in range(stack.num_layers + 1):
+    for step in range(len(stack.entries) + 1):
         # Their rule, word for word; 0 is no sparse layer at all.
         theirs = [
             layer
-            for layer in range(stack.num_layers)
+            for layer in range(len(stack.entries))
             if step > 0 and (layer % step == 1 or step == 1)
         ]
         if theirs == sparse:

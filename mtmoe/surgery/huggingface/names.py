@@ -9,15 +9,22 @@ of the table and never told from its shape: square matrices have none to tell by
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, MutableMapping
+import functools
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mtmoe.errors import CheckpointError
+from mtmoe.model.attention.cross_attention import CrossAttention
+from mtmoe.model.attention.self_attention import SelfAttention
 from mtmoe.model.encoder_decoder import EncoderDecoder
+from mtmoe.model.feedforward import DenseFeedForward, FeedForward
+from mtmoe.model.moe.feedforward import SparseFeedForward
+from mtmoe.model.parts import stacks_of
 from mtmoe.model.stack import Stack
+from mtmoe.model.sublayer import Sublayer
 
 Array = npt.NDArray[Any]
 
@@ -88,11 +95,28 @@ class Row:
         return tensor if self.matrix is None else tensor.T
 
 
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a sublayer is.
+
+    Attributes:
+      model: the model it belongs to.
+      ours: scope of its variables.
+      theirs: name of their layer, as `encoder.block.0.layer.1`.
+      feed_forward: their name of the module inside a feed-forward layer.
+    """
+
+    model: EncoderDecoder
+    ours: str
+    theirs: str
+    feed_forward: str
+
+
 def table(model: EncoderDecoder, feed_forward: str) -> tuple[Row, ...]:
     """Returns a row for every variable of `model`.
 
     Args:
-      model: whose variables.
+      model: whose variables; one that `config_of` finds a configuration for.
       feed_forward: their name of the module inside a feed-forward layer:
         `DenseReluDense` in T5 and mT5, `mlp` in Switch Transformers.
     """
@@ -100,7 +124,7 @@ def table(model: EncoderDecoder, feed_forward: str) -> tuple[Row, ...]:
     if not model.tied_embeddings:
         shape = (model.d_model, model.vocab_size)
         rows.append(Row("logits", shape, (LOGITS,), shape))
-    for stack in model.stacks:
+    for stack in stacks_of(model):
         rows.extend(_stack_rows(model, stack, feed_forward))
     return tuple(rows)
 
@@ -113,25 +137,17 @@ def _stack_rows(
         (model.relative_position_buckets, model.num_heads),
         (f"{stack.name}.block.0.layer.0.SelfAttention.relative_attention_bias.weight",),
     )
-    sublayers = [("self_attention", "SelfAttention")]
-    if stack.name == "decoder":
-        sublayers.append(("cross_attention", "EncDecAttention"))
-    for layer in range(stack.num_layers):
-        ours = f"{stack.name}/layer_{layer:03d}"
-        theirs = f"{stack.name}.block.{layer}.layer"
-        for number, (name, module) in enumerate(sublayers):
-            yield _norm_row(model, f"{ours}/{name}_norm", f"{theirs}.{number}")
-            yield from _attention_rows(
-                model, f"{ours}/{name}", f"{theirs}.{number}.{module}"
+    for number, entry in enumerate(stack.entries):
+        scope = f"{stack.name}/{entry.scope}"
+        for index, residual in enumerate(entry.block):
+            theirs = f"{stack.name}.block.{number}.layer.{index}"
+            yield Row(
+                f"{scope}/{residual.name}_norm/scale",
+                (model.d_model,),
+                (f"{theirs}.layer_norm.weight",),
             )
-        last = f"{theirs}.{len(sublayers)}"
-        yield _norm_row(model, f"{ours}/feed_forward_norm", last)
-        if stack.is_sparse(layer):
-            yield from _expert_rows(model, f"{ours}/moe", f"{last}.{feed_forward}")
-        else:
-            yield from _feed_forward_rows(
-                model, f"{ours}/feed_forward", [f"{last}.{feed_forward}"]
-            )
+            place = _Place(model, f"{scope}/{residual.own_scope}", theirs, feed_forward)
+            yield from _SUBLAYERS[type(residual.sublayer)](residual.sublayer, place)
     yield Row(
         f"{stack.name}/final_norm/scale",
         (model.d_model,),
@@ -139,50 +155,52 @@ def _stack_rows(
     )
 
 
-def _norm_row(model: EncoderDecoder, ours: str, theirs: str) -> Row:
-    return Row(f"{ours}/scale", (model.d_model,), (f"{theirs}.layer_norm.weight",))
-
-
-def _attention_rows(model: EncoderDecoder, ours: str, theirs: str) -> Iterator[Row]:
-    d_model, heads, d_kv = model.d_model, model.num_heads, model.d_kv
-    for name in ("q", "k", "v"):
-        yield Row(
-            f"{ours}/{name}",
-            (d_model, heads, d_kv),
-            (f"{theirs}.{name}.weight",),
-            (d_model, heads * d_kv),
-        )
-    yield Row(
-        f"{ours}/o",
-        (heads, d_kv, d_model),
-        (f"{theirs}.o.weight",),
-        (heads * d_kv, d_model),
+def _attention_rows(
+    module: str, sublayer: SelfAttention | CrossAttention, place: _Place
+) -> Iterator[Row]:
+    d_model, attention = place.model.d_model, sublayer.attention
+    heads, d_kv = attention.num_heads, attention.d_kv
+    shapes = dict.fromkeys(
+        ("q", "k", "v"), ((d_model, heads, d_kv), (d_model, heads * d_kv))
     )
+    shapes["o"] = ((heads, d_kv, d_model), (heads * d_kv, d_model))
+    for name, (shape, matrix) in shapes.items():
+        theirs = f"{place.theirs}.{module}.{name}.weight"
+        yield Row(f"{place.ours}/{name}", shape, (theirs,), matrix)
 
 
-def _expert_rows(model: EncoderDecoder, ours: str, theirs: str) -> Iterator[Row]:
-    assert model.moe is not None, "a sparse layer has experts"
-    experts = model.moe.num_experts
-    shape = (model.d_model, experts)
-    yield Row(f"{ours}/router", shape, (f"{theirs}.router.classifier.weight",), shape)
-    yield from _feed_forward_rows(
-        model,
-        f"{ours}/experts",
+def _dense_rows(sublayer: DenseFeedForward, place: _Place) -> Iterator[Row]:
+    theirs = f"{place.theirs}.{place.feed_forward}"
+    return _network_rows(sublayer.network, place.model.d_model, place.ours, [theirs])
+
+
+def _sparse_rows(sublayer: SparseFeedForward, place: _Place) -> Iterator[Row]:
+    d_model, layer = place.model.d_model, sublayer.experts
+    experts = layer.config.num_experts
+    theirs = f"{place.theirs}.{place.feed_forward}"
+    shape = (d_model, experts)
+    router = f"{theirs}.router.classifier.weight"
+    yield Row(f"{place.ours}/router", shape, (router,), shape)
+    yield from _network_rows(
+        layer.expert,
+        d_model,
+        f"{place.ours}/experts",
         [f"{theirs}.experts.expert_{expert}" for expert in range(experts)],
         leading=(experts,),
     )
 
 
-def _feed_forward_rows(
-    model: EncoderDecoder,
+def _network_rows(
+    network: FeedForward,
+    d_model: int,
     ours: str,
     theirs: list[str],
     leading: tuple[int, ...] = (),
 ) -> Iterator[Row]:
     """Rows of one network, or of one an expert; `leading` is [experts] then."""
-    into, out_of = (model.d_model, model.d_ff), (model.d_ff, model.d_model)
+    into, out_of = (d_model, network.d_ff), (network.d_ff, d_model)
     projections = [("wi", "wi", into), ("wo", "wo", out_of)]
-    if model.encoder.feed_forward.num_input_projections == 2:
+    if network.num_input_projections == 2:
         # The activation is theirs of wi_0 and ours of wi_gate.
         projections[:1] = [("wi_gate", "wi_0", into), ("wi", "wi_1", into)]
     for name, module, matrix in projections:
@@ -192,3 +210,11 @@ def _feed_forward_rows(
             tuple(f"{prefix}.{module}.weight" for prefix in theirs),
             matrix,
         )
+
+
+_SUBLAYERS: dict[type[Sublayer], Callable[[Any, _Place], Iterator[Row]]] = {
+    SelfAttention: functools.partial(_attention_rows, "SelfAttention"),
+    CrossAttention: functools.partial(_attention_rows, "EncDecAttention"),
+    DenseFeedForward: _dense_rows,
+    SparseFeedForward: _sparse_rows,
+}

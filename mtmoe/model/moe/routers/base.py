@@ -17,6 +17,7 @@ from mtmoe.mesh.initializers import Initializer, WholeInitializer, truncated_nor
 from mtmoe.model.moe.balanced_assignment import balanced_assignment
 from mtmoe.model.moe.routers.balanced import balanced_output
 from mtmoe.model.moe.routers.interface import (
+    Router,
     RouterInput,
     RouterOutput,
     softmax_scores,
@@ -31,7 +32,7 @@ Tolerance = Annotated[float, Range(1e-4, 1.0)]
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class BaseRouter:
+class BaseRouter(Router):
     """Balanced assignment of experts, weight sigmoid(h . w_a).
 
     BASE layers (Lewis et al. 2021), section 3. While training a group's tokens are
@@ -53,16 +54,6 @@ class BaseRouter:
     def __post_init__(self) -> None:
         """Checks the tolerance."""
         check_fields(self)
-
-    @property
-    def causal(self) -> bool:
-        """Outside training each token chooses for itself."""
-        return True
-
-    @property
-    def num_choices(self) -> int:
-        """One expert a token."""
-        return 1
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Deals the tokens out while training; lets them choose otherwise."""

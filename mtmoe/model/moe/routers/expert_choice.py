@@ -14,6 +14,7 @@ from mtmoe.mesh.groupwise import groupwise
 from mtmoe.mesh.slots import slots_of_chosen_tokens
 from mtmoe.model.moe.losses import router_z_loss
 from mtmoe.model.moe.routers.interface import (
+    Router,
     RouterInput,
     RouterOutput,
     choose_experts,
@@ -24,7 +25,7 @@ from mtmoe.ranges import NonNegative, Rate, check_fields
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class ExpertChoiceRouter:
+class ExpertChoiceRouter(Router):
     """S = softmax(X W) over the experts; expert e takes the tokens of top-k(S[:, e]).
 
     Zhou et al. 2022, section 3.2, without the bound on the experts of one token. k is
@@ -50,11 +51,6 @@ class ExpertChoiceRouter:
     def causal(self) -> bool:
         """Experts look at tokens yet to come."""
         return False
-
-    @property
-    def num_choices(self) -> int:
-        """One expert a token, at a capacity factor of 1."""
-        return 1
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Lets every expert fill its slots with the tokens that like it best."""

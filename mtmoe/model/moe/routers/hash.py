@@ -17,7 +17,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.random import name_key
 from mtmoe.mesh.slots import assign_slots
-from mtmoe.model.moe.routers.interface import RouterInput, RouterOutput
+from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
 from mtmoe.ranges import Count, Seed, check_fields
 
 ASSIGNMENTS = ("random", "balanced", "balanced_by_rank")
@@ -25,7 +25,7 @@ ASSIGNMENTS = ("random", "balanced", "balanced_by_rank")
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class HashRouter:
+class HashRouter(Router):
     """expert = table[token id], weight 1.
 
     Hash layers (Roller et al. 2021), section 3.1. Assignments of ids to experts:
@@ -64,16 +64,6 @@ class HashRouter:
                 f"{self.assignment!r}; without counts there is balanced_by_rank"
             )
 
-    @property
-    def causal(self) -> bool:
-        """A token's id is all that counts."""
-        return True
-
-    @property
-    def num_choices(self) -> int:
-        """One expert a token."""
-        return 1
-
     def table(self, num_experts: int, layer: str) -> NDArray[np.int32]:
         """Returns the expert of every id, the same on every machine.
 
@@ -87,6 +77,20 @@ class HashRouter:
         if self.assignment == "random":
             return random_table(self.vocab_size, num_experts, f"{self.seed} {layer}")
         return balanced_table(self.vocab_size, num_experts, self.frequencies_file)
+
+    @property
+    def num_matrices(self) -> int:
+        """None: nothing is learned."""
+        return 0
+
+    def check_vocabulary(self, vocab_size: int, model: str, field: str) -> None:
+        """Checks that every token id has an expert."""
+        if self.vocab_size < vocab_size:
+            raise ConfigError(
+                f"HashRouter.vocab_size of {model}.{field} is {self.vocab_size:,},"
+                f" it must be at least {model}.vocab_size, {vocab_size:,}: "
+                "every token id needs an expert"
+            )
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Sends every token to the expert of its id."""

@@ -85,7 +85,7 @@ class RouterOutput:
 
 
 class Router(Protocol):
-    """Decides which experts see which tokens.
+    """Decides which experts see which tokens; causal and of one matrix by default.
 
     Nothing that a router returns is divided by a number of tokens of more than one
     group, so sums over groups, microbatches and processors add up.
@@ -94,12 +94,27 @@ class Router(Protocol):
     @property
     def causal(self) -> bool:
         """False if a token's expert depends on later tokens of its own example."""
-        ...
+        return True
 
     @property
     def num_choices(self) -> int:
         """How many experts a token asks for; on average, where experts choose."""
-        ...
+        return 1
+
+    @property
+    def num_matrices(self) -> int:
+        """How many matrices [d_model, experts] it has."""
+        return 1
+
+    def check_vocabulary(self, vocab_size: int, model: str, field: str) -> None:
+        """Raises a ConfigError where a model has token ids that it does not know.
+
+        Args:
+          vocab_size: of the model.
+          model: the model's name.
+          field: of the model, which has the router.
+        """
+        return
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Assigns tokens to experts' slots."""

@@ -15,6 +15,7 @@ from mtmoe.mesh.slots import SlotAssignment, assign_slots
 from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
 from mtmoe.model.moe.routers.interface import (
     ExpertChoices,
+    Router,
     RouterInput,
     RouterOutput,
     choose_experts,
@@ -25,7 +26,7 @@ from mtmoe.ranges import Count, NonNegative, Rate, check_fields
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class NoTokenLeftBehindRouter:
+class NoTokenLeftBehindRouter(Router):
     """Switch routing, with `rounds` more tries for tokens whose expert is full.
 
     Fedus et al. 2022, appendix B. In every round the tokens that have no slot yet ask
@@ -50,16 +51,6 @@ class NoTokenLeftBehindRouter:
     def __post_init__(self) -> None:
         """Checks the ranges."""
         check_fields(self)
-
-    @property
-    def causal(self) -> bool:
-        """Each token chooses for itself; only full experts send it elsewhere."""
-        return True
-
-    @property
-    def num_choices(self) -> int:
-        """One expert a token."""
-        return 1
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Sends every token to the best of its experts that has room.

@@ -11,12 +11,12 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.random import name_key, slice_bits, uniform_from_bits
 from mtmoe.model.moe.routers.hash import unscored_output
-from mtmoe.model.moe.routers.interface import RouterInput, RouterOutput
+from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
 
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class RandomRouter:
+class RandomRouter(Router):
     """A uniform expert for every token, weight 1.
 
     THOR (Zuo et al. 2022, section 3) draws experts for a whole batch; here each token
@@ -27,14 +27,9 @@ class RandomRouter:
     """
 
     @property
-    def causal(self) -> bool:
-        """Other tokens do not count."""
-        return True
-
-    @property
-    def num_choices(self) -> int:
-        """One expert a token."""
-        return 1
+    def num_matrices(self) -> int:
+        """None: nothing is learned."""
+        return 0
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Sends every token somewhere."""

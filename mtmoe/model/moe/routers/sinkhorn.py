@@ -12,6 +12,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.routers.balanced import balanced_output
 from mtmoe.model.moe.routers.interface import (
+    Router,
     RouterInput,
     RouterOutput,
     score_experts,
@@ -23,7 +24,7 @@ GATES = ("softmax", "sigmoid")
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class SinkhornRouter:
+class SinkhornRouter(Router):
     """expert = argmax of the transport plan between tokens and experts.
 
     S-BASE (Clark et al. 2022, section 3.1), after BASE layers. While training, the plan
@@ -49,16 +50,6 @@ class SinkhornRouter:
         check_fields(self)
         if self.gate not in GATES:
             raise UnknownNameError("gate", self.gate, GATES, "SinkhornRouter.gate")
-
-    @property
-    def causal(self) -> bool:
-        """Outside training each token chooses for itself."""
-        return True
-
-    @property
-    def num_choices(self) -> int:
-        """One expert a token."""
-        return 1
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Sends every token to the expert with the largest share of its mass."""

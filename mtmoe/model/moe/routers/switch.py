@@ -9,6 +9,7 @@ import gin
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
 from mtmoe.model.moe.routers.interface import (
+    Router,
     RouterInput,
     RouterOutput,
     choose_experts,
@@ -20,7 +21,7 @@ from mtmoe.ranges import NonNegative, Rate, check_fields
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class SwitchRouter:
+class SwitchRouter(Router):
     """p = softmax(W x), expert = argmax p, gate = p[expert].
 
     Switch Transformer (Fedus et al. 2022), equations 1 and 2.
@@ -40,16 +41,6 @@ class SwitchRouter:
     def __post_init__(self) -> None:
         """Checks the ranges."""
         check_fields(self)
-
-    @property
-    def causal(self) -> bool:
-        """Each token chooses for itself."""
-        return True
-
-    @property
-    def num_choices(self) -> int:
-        """One expert a token."""
-        return 1
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Sends every token to the expert it likes best."""

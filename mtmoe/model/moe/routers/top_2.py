@@ -12,6 +12,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
 from mtmoe.model.moe.routers.interface import (
+    Router,
     RouterInput,
     RouterOutput,
     choose_experts,
@@ -27,7 +28,7 @@ _CHOICE = mtf.Dimension("choice", 2)
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class Top2Router:
+class Top2Router(Router):
     """p = softmax(W x); weights g_1, g_2 = the two largest of p, divided by their sum.
 
     GShard (Lepikhin et al. 2021), algorithm 1. All first choices are given slots before
@@ -67,11 +68,6 @@ class Top2Router:
                     POLICIES,
                     f"Top2Router.{name}",
                 )
-
-    @property
-    def causal(self) -> bool:
-        """Each token chooses for itself."""
-        return True
 
     @property
     def num_choices(self) -> int:

@@ -12,6 +12,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
 from mtmoe.model.moe.routers.interface import (
+    Router,
     RouterInput,
     RouterOutput,
     choose_experts,
@@ -26,7 +27,7 @@ from mtmoe.ranges import Count, NonNegative, Rate, check_fields
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class TopKRouter:
+class TopKRouter(Router):
     """p = softmax(W x), experts = the k largest of p, weights = their p.
 
     Shazeer et al. 2017, section 2.1; without noise, the top-n routing of ST-MoE (Zoph
@@ -56,14 +57,14 @@ class TopKRouter:
         check_fields(self)
 
     @property
-    def causal(self) -> bool:
-        """Each token chooses for itself."""
-        return True
-
-    @property
     def num_choices(self) -> int:
         """The k experts of a token."""
         return self.k
+
+    @property
+    def num_matrices(self) -> int:
+        """One, and one of the learned noise."""
+        return 2 if self.learned_noise else 1
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Sends every token to the k experts it likes best."""
