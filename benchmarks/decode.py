@@ -79,7 +79,7 @@ def our_model(args: argparse.Namespace) -> Callable[[], np.ndarray]:
     from mtmoe.model.decoding.generate import generation_builder
     from mtmoe.model.decoding.strategies import Greedy
     from mtmoe.model.encoder_decoder import EncoderDecoder
-    from mtmoe.model.moe.layer import MixtureOfExperts
+    from mtmoe.model.moe.mixture import MixtureOfExperts
 
     # The last token is the end mark, and its row of the logits is pushed far down.
     model = EncoderDecoder(

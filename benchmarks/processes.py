@@ -109,7 +109,7 @@ def measured(devices: int, width: int, steps: int) -> dict[str, Any]:
     from mtmoe.engine.program import MeshProgram
     from mtmoe.mesh.layout import Layout
     from mtmoe.model.encoder_decoder import EncoderDecoder
-    from mtmoe.model.moe.layer import MixtureOfExperts
+    from mtmoe.model.moe.mixture import MixtureOfExperts
     from mtmoe.train.optimizers.adafactor import Adafactor
     from mtmoe.train.step import step_features, train_step_builder
 

@@ -123,7 +123,7 @@ class Ours:
         from mtmoe.engine.program import MeshProgram
         from mtmoe.mesh.layout import Layout
         from mtmoe.model.encoder_decoder import EncoderDecoder
-        from mtmoe.model.moe.layer import MixtureOfExperts
+        from mtmoe.model.moe.mixture import MixtureOfExperts
         from mtmoe.train.optimizers.adafactor import Adafactor
         from mtmoe.train.step import step_features, train_step_builder
 

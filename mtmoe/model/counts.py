@@ -54,6 +54,7 @@ class ForwardFlops:
         computed and hidden.
       routers: router logits.
       logits: output vocabulary.
+      embedding: products that make the input of a stack; a table has none.
     """
 
     projections: int = 0
@@ -61,6 +62,7 @@ class ForwardFlops:
     attention: int = 0
     routers: int = 0
     logits: int = 0
+    embedding: int = 0
 
     @property
     def total(self) -> int:

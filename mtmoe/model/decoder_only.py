@@ -39,10 +39,12 @@ class DecoderOnly(T5Fields):
     def decoder(self) -> Stack:
         """Writes the tokens."""
         plan = StackPlan(
+            name="decoder",
             model=self,
             num_layers=self.num_layers,
             bidirectional=False,
             has_memory=False,
             moe=self.moe,
+            whole_prefix=self.bidirectional_prefix,
         )
-        return self.stack("decoder", plan, self.bidirectional_prefix)
+        return self.stack(plan)

@@ -11,7 +11,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import truncated_normal
 from mtmoe.mesh.lookup import embedding_lookup
-from mtmoe.model.counts import ParameterCount, Sizes
+from mtmoe.model.counts import Lengths, ParameterCount, Sizes
 from mtmoe.model.features import Tokens
 from mtmoe.ranges import Count, check_fields
 
@@ -28,8 +28,8 @@ class Embedding(Protocol):
         """Returns [batch, length, d_model], in the activation dtype."""
         ...
 
-    def sizes(self) -> Sizes:
-        """Counts its parameters."""
+    def sizes(self, lengths: Lengths) -> Sizes:
+        """Counts its parameters, and products for the places of all stacks."""
         ...
 
 
@@ -70,6 +70,6 @@ class TokenEmbedding:
         rows = embedding_lookup(self.table(context), ids, ids.shape + d_model)
         return mtf.cast(rows, context.activation_dtype)
 
-    def sizes(self) -> Sizes:
+    def sizes(self, lengths: Lengths) -> Sizes:
         """Counts the table."""
         return Sizes(ParameterCount(embedding=self.vocab_size * self.d_model))

@@ -39,22 +39,24 @@ class EncoderDecoder(T5Fields):
     def encoder(self) -> Stack:
         """Reads the inputs."""
         plan = StackPlan(
+            name="encoder",
             model=self,
             num_layers=self.num_encoder_layers,
             bidirectional=True,
             has_memory=False,
             moe=self.encoder_moe or self.moe,
         )
-        return self.stack("encoder", plan)
+        return self.stack(plan)
 
     @property
     def decoder(self) -> Stack:
         """Writes the targets."""
         plan = StackPlan(
+            name="decoder",
             model=self,
             num_layers=self.num_decoder_layers,
             bidirectional=False,
             has_memory=True,
             moe=self.decoder_moe or self.moe,
         )
-        return self.stack("decoder", plan)
+        return self.stack(plan)

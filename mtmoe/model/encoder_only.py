@@ -31,13 +31,14 @@ class EncoderOnly(T5Fields):
     def encoder(self) -> Stack:
         """Reads the inputs."""
         plan = StackPlan(
+            name="encoder",
             model=self,
             num_layers=self.num_layers,
             bidirectional=True,
             has_memory=False,
             moe=self.moe,
         )
-        return self.stack("encoder", plan)
+        return self.stack(plan)
 
     @property
     def decoder(self) -> None:

@@ -49,15 +49,18 @@ class FeedForward:
 
     def num_parameters(self, d_model: int) -> int:
         """Returns the parameters of one network, biases included."""
-        output = d_model if self.output is None else self.output.size
-        inputs = self.num_input_projections
-        biases = inputs * self.d_ff + output if self.use_bias else 0
-        return (inputs * d_model + output) * self.d_ff + biases
+        weights = self.flops(d_model) // 2
+        if not self.use_bias:
+            return weights
+        return weights + self.num_input_projections * self.d_ff + self._width(d_model)
 
     def flops(self, d_model: int) -> int:
         """Returns the operations on one token: two a weight of the matrices."""
-        weights = dataclasses.replace(self, use_bias=False)
-        return 2 * weights.num_parameters(d_model)
+        inputs = self.num_input_projections * d_model
+        return 2 * (inputs + self._width(d_model)) * self.d_ff
+
+    def _width(self, d_model: int) -> int:
+        return d_model if self.output is None else self.output.size
 
     def __call__(
         self,

@@ -7,7 +7,7 @@ the dtype of the activations.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import tensorflow as tf
@@ -28,13 +28,20 @@ class Normalization(Protocol):
         """Parameters for each element of the dimension."""
         ...
 
-    def __call__(self, context: GraphContext, x: mtf.Tensor, name: str) -> mtf.Tensor:
-        """Normalizes over `d_model`.
+    def __call__(
+        self,
+        context: GraphContext,
+        x: mtf.Tensor,
+        name: str,
+        expert_dims: Sequence[mtf.Dimension] = (),
+    ) -> mtf.Tensor:
+        """Normalizes over the last dimension.
 
         Args:
           context: graph being built.
           x: [..., d_model], which may not be split over `d_model`.
           name: scope of the variables.
+          expert_dims: leading dimensions of x whose values have variables of their own.
 
         Returns:
           A tensor of the shape and dtype of `x`.
@@ -63,10 +70,17 @@ class RMSNorm:
         """The scale."""
         return 1
 
-    def __call__(self, context: GraphContext, x: mtf.Tensor, name: str) -> mtf.Tensor:
-        """Normalizes over `d_model`; see `Normalization`."""
+    def __call__(
+        self,
+        context: GraphContext,
+        x: mtf.Tensor,
+        name: str,
+        expert_dims: Sequence[mtf.Dimension] = (),
+    ) -> mtf.Tensor:
+        """Normalizes; see `Normalization`."""
+        shape = [*expert_dims, x.shape.dims[-1]]
         with context.scope(name):
-            scale = context.variable("scale", x.shape.dims[-1:], ones)
+            scale = context.variable("scale", shape, ones)
         return _normalize(x, scale, None, self.epsilon)
 
 
@@ -91,11 +105,18 @@ class LayerNorm:
         """Scale and bias."""
         return 2
 
-    def __call__(self, context: GraphContext, x: mtf.Tensor, name: str) -> mtf.Tensor:
-        """Normalizes over `d_model`; see `Normalization`."""
+    def __call__(
+        self,
+        context: GraphContext,
+        x: mtf.Tensor,
+        name: str,
+        expert_dims: Sequence[mtf.Dimension] = (),
+    ) -> mtf.Tensor:
+        """Normalizes; see `Normalization`."""
+        shape = [*expert_dims, x.shape.dims[-1]]
         with context.scope(name):
-            scale = context.variable("scale", x.shape.dims[-1:], ones)
-            bias = context.variable("bias", x.shape.dims[-1:], zeros)
+            scale = context.variable("scale", shape, ones)
+            bias = context.variable("bias", shape, zeros)
         return _normalize(x, scale, bias, self.epsilon)
 
 
@@ -124,8 +145,14 @@ def _normalize(
     With n the normalized x, s = scale * dy and r = 1 / sqrt(mean square + epsilon):
     dx = r (s - n mean(n s)), from which the mean is taken away where there is a bias.
     """
-    d_model = x.shape.dims[-1]
     centered = bias is not None
+
+    def spread(values: tf.Tensor) -> tf.Tensor:
+        """float32, with an axis of 1 for each dimension of x that scales lack."""
+        for axis, dim in enumerate(x.shape.dims):
+            if dim not in scale.shape.dims:
+                values = tf.expand_dims(values, axis)
+        return tf.cast(values, tf.float32)
 
     def normalized(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         values = tf.cast(x, tf.float32)
@@ -139,9 +166,9 @@ def _normalize(
     def forward(
         x: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor | None = None
     ) -> tf.Tensor:
-        y = normalized(x)[0] * tf.cast(scale, tf.float32)
+        y = normalized(x)[0] * spread(scale)
         if bias is not None:
-            y += tf.cast(bias, tf.float32)
+            y += spread(bias)
         return tf.cast(y, x.dtype)
 
     def gradients(
@@ -149,7 +176,7 @@ def _normalize(
     ) -> tuple[tf.Tensor, tf.Tensor]:
         values, inverse = normalized(x)
         dy = tf.cast(dy, tf.float32)
-        scaled = dy * tf.cast(scale, tf.float32)
+        scaled = dy * spread(scale)
         inner = tf.reduce_mean(values * scaled, axis=-1, keepdims=True)
         dx = scaled - values * inner
         if centered:
@@ -166,9 +193,11 @@ def _normalize(
             grad_function=0,
             name="normalize_gradient",
         )
-        sums = [sum_to(d_scale, [d_model])]
-        if centered:
-            sums.append(sum_to(mtf.cast(dy, tf.float32), [d_model]))
+        terms = [d_scale, mtf.cast(dy, tf.float32)] if centered else [d_scale]
+        if scale.shape.ndims == 1:
+            sums = [sum_to(term, scale.shape) for term in terms]
+        else:
+            sums = [mtf.reduce_sum(term, output_shape=scale.shape) for term in terms]
         return [dx, *(mtf.cast(total, scale.dtype) for total in sums)]
 
     return mtf.slicewise(

@@ -49,7 +49,7 @@ def _sizes(model: Model, input_length: int, target_length: int) -> Sizes:
     d_model = model.embedding.d_model
     of_inputs = Lengths(d_model, input_length)
     of_targets = Lengths(d_model, target_length, input_length)
-    total = model.embedding.sizes()
+    total = model.embedding.sizes(Lengths(d_model, input_length + target_length))
     if model.encoder is not None:
         total += model.encoder.sizes(of_inputs)
     if model.decoder is not None:

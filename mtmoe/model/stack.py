@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.recompute import recompute
@@ -121,8 +122,16 @@ class Stack:
     dropout_rate: Rate = 0.0
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
+        """Checks the ranges, and that what shares variables is alike."""
         check_fields(self)
+        blocks: dict[str, Block] = {}
+        for entry in self.entries:
+            if blocks.setdefault(entry.scope, entry.block) != entry.block:
+                raise ConfigError(
+                    f"passes of the {self.name} share the parameters of {entry.scope}, "
+                    "but not what they compute; layers that share parameters must all "
+                    "have experts (expert_layer_every = 1) or none (0)"
+                )
 
     def expert_layers(self) -> Iterator[tuple[str, MixtureOfExpertsLayer]]:
         """Yields the layers of experts in the order they run, by name."""

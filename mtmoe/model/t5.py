@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from mtmoe.errors import ConfigError, UnknownNameError
@@ -12,7 +12,7 @@ from mtmoe.model.attention.cross_attention import CrossAttention
 from mtmoe.model.attention.multi_head import MultiHeadAttention
 from mtmoe.model.attention.self_attention import SelfAttention
 from mtmoe.model.attention.switch import SwitchAttention
-from mtmoe.model.embeddings import TokenEmbedding
+from mtmoe.model.embeddings import Embedding, TokenEmbedding
 from mtmoe.model.feedforward import DenseFeedForward, FeedForward
 from mtmoe.model.logits import Logits, TiedLogits, UntiedLogits
 from mtmoe.model.moe.feedforward import SparseFeedForward
@@ -32,18 +32,22 @@ class StackPlan:
     """What the blocks of one stack are made from.
 
     Attributes:
+      name: of the stack, "encoder" or "decoder".
       model: the fields that all stacks share.
       num_layers: number of layers.
       bidirectional: whether its tokens see those after them.
       has_memory: whether there is something to cross-attend to.
       moe: the experts of its feed-forward networks; None for none.
+      whole_prefix: see `Stack`.
     """
 
+    name: str
     model: T5Fields
     num_layers: int
     bidirectional: bool
     has_memory: bool
     moe: MixtureOfExperts | None
+    whole_prefix: bool = True
 
     @property
     def normalization(self) -> Normalization:
@@ -114,12 +118,27 @@ class StackPlan:
         )
 
 
-class Blocks(Protocol):
-    """An architecture: makes the blocks of a stack."""
+class Architecture(Protocol):
+    """Makes the stacks of a model."""
 
-    def __call__(self, plan: StackPlan) -> tuple[Entry, ...]:
-        """Returns the stack's entries, in the order they run."""
+    def __call__(self, plan: StackPlan) -> Stack:
+        """Makes one stack."""
         ...
+
+
+def t5_stack(plan: StackPlan) -> Stack:
+    """Returns a stack of `t5_blocks`, with the model's positions and a last norm."""
+    positions = plan.positions
+    return Stack(
+        name=plan.name,
+        entries=t5_blocks(plan),
+        bidirectional=plan.bidirectional,
+        whole_prefix=plan.whole_prefix,
+        relative=None if positions.per_layer else positions.relative,
+        absolute=positions.absolute,
+        norm=plan.normalization,
+        dropout_rate=plan.model.dropout_rate,
+    )
 
 
 def t5_blocks(plan: StackPlan) -> tuple[Entry, ...]:
@@ -193,8 +212,9 @@ class T5Fields:
         Switch paper takes 0.1.
       relative_position_buckets: buckets of the position bias.
       relative_position_max_distance: distance at which the last bucket begins.
-      blocks: the architecture of the stacks, made from these fields; `t5_blocks` if
-        None.
+      architecture: makes the stacks from these fields; `t5_stack` if None.
+      inputs: makes the embedding from these fields; a table of tokens if None.
+      outputs: makes the logits from these fields; see `tied_embeddings` if None.
     """
 
     vocab_size: Count
@@ -219,7 +239,9 @@ class T5Fields:
     initialization_scale: Positive = 0.1
     relative_position_buckets: Buckets = 32
     relative_position_max_distance: Count = 128
-    blocks: Blocks | None = None
+    architecture: Architecture | None = None
+    inputs: Callable[[T5Fields], Embedding] | None = None
+    outputs: Callable[[T5Fields], Logits] | None = None
 
     def __post_init__(self) -> None:
         """Checks ranges and names, and that the layers fit together."""
@@ -258,33 +280,28 @@ class T5Fields:
             config.router.check_vocabulary(self.vocab_size, name, field)
 
     @property
-    def embedding(self) -> TokenEmbedding:
-        """The token embedding, which the stacks share."""
+    def embedding(self) -> Embedding:
+        """Makes the input of the stacks, which share it."""
+        if self.inputs is not None:
+            return self.inputs(self)
         return TokenEmbedding(self.vocab_size, self.d_model)
 
     @property
     def logits(self) -> Logits:
-        """The logits, of the embedding's table or of a matrix of their own."""
-        if self.tied_embeddings:
-            return TiedLogits(self.embedding)
-        return UntiedLogits(self.vocab_size, self.initialization_scale)
+        """Scores the vocabulary."""
+        if self.outputs is not None:
+            return self.outputs(self)
+        if not self.tied_embeddings:
+            return UntiedLogits(self.vocab_size, self.initialization_scale)
+        if not isinstance(table := self.embedding, TokenEmbedding):
+            name = type(self).__name__
+            raise ConfigError(
+                f"{name}.tied_embeddings needs a table of tokens, which {name}.inputs "
+                "does not make; set it to False, or set "
+                f"{name}.outputs"
+            )
+        return TiedLogits(table)
 
-    def stack(self, name: str, plan: StackPlan, whole_prefix: bool = True) -> Stack:
-        """Makes a stack of the model's blocks.
-
-        Args:
-          name: scope of its variables.
-          plan: what its blocks are made from.
-          whole_prefix: see `Stack`.
-        """
-        positions = plan.positions
-        return Stack(
-            name=name,
-            entries=(self.blocks or t5_blocks)(plan),
-            bidirectional=plan.bidirectional,
-            whole_prefix=whole_prefix,
-            relative=None if positions.per_layer else positions.relative,
-            absolute=positions.absolute,
-            norm=plan.normalization,
-            dropout_rate=self.dropout_rate,
-        )
+    def stack(self, plan: StackPlan) -> Stack:
+        """Makes a stack of the model's architecture."""
+        return (self.architecture or t5_stack)(plan)

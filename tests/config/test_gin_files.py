@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mtmoe.config.load import gin_directory, load_config, resolved_bindings
+from mtmoe.model.parts import expert_layer_names
 from mtmoe.train.settings import configured_run
 
 ROOT = gin_directory()
@@ -20,7 +21,7 @@ def test_a_run_is_complete_and_survives_flattening(name: str) -> None:
     run = configured_run()
     assert run.checkpoint_every <= run.steps  # the folder has more than the last
     assert run.notices() == []
-    assert run.model.switch_layer_names()
+    assert expert_layer_names(run.model)
     assert resolved_bindings(config.text, "config.gin") == config.bindings
 
 

@@ -38,7 +38,7 @@ from mtmoe.model.moe.routers.random import RandomRouter
 from mtmoe.model.moe.routers.sinkhorn import SinkhornRouter
 from mtmoe.model.moe.routers.top_2 import Top2Router
 from mtmoe.model.moe.routers.top_k import TopKRouter
-from mtmoe.model.transformer import Transformer
+from mtmoe.model.parts import Model, takes_inputs
 from mtmoe.train.optimizers.adafactor import Adafactor
 from mtmoe.train.step import StepMemory, train_step_builder
 
@@ -90,7 +90,7 @@ class Run:
     """
 
     name: str
-    model: Transformer
+    model: Model
     packed: bool = False
     precision: str = "float32"
     memory: StepMemory = StepMemory()  # noqa: RUF009  (frozen)
@@ -99,7 +99,7 @@ class Run:
     beside: str = ""
 
 
-def model() -> Transformer:
+def model() -> Model:
     """Returns one layer of experts in encoder and decoder."""
     return tiny_model(
         num_encoder_layers=1,
@@ -110,7 +110,7 @@ def model() -> Transformer:
     )
 
 
-def decoder(router=None) -> Transformer:
+def decoder(router=None) -> Model:
     """Returns a decoder alone, with one layer of experts."""
     return tiny_decoder(
         dropout_rate=0.1,
@@ -174,7 +174,7 @@ def batch(run: Run, step: int) -> dict[str, np.ndarray]:
         if run.packed:
             half = np.arange(used.shape[1]) >= used.shape[1] // 2
             arrays[f"{name}_segments"] = used * (1 + half).astype(np.int32)
-    if not run.model.takes_inputs:
+    if not takes_inputs(run.model):
         return for_decoder(arrays)
     return arrays
 

@@ -18,7 +18,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.decoding.generate import generation_builder
 from mtmoe.model.decoding.strategies import Greedy
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.train.optimizers.adafactor import Adafactor
 from mtmoe.train.optimizers.adamw import AdamW
 from mtmoe.train.schedules import constant_learning_rate, inverse_square_root

@@ -20,7 +20,7 @@ from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lowered import LoweredProgram, ProgramOptions, lower
 from mtmoe.mesh.precision import named_precision
 from mtmoe.model.encoder_decoder import EncoderDecoder
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.train.optimizers.adafactor import Adafactor
 from mtmoe.train.step import step_features, train_step_builder
 

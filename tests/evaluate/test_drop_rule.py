@@ -17,7 +17,7 @@ from mtmoe.evaluate.step import (
 )
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.model.moe.capacity import Capacity
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.train.optimizers.adafactor import Adafactor
 from mtmoe.train.schedules import inverse_square_root
 from mtmoe.train.settings import TrainingRun

@@ -10,6 +10,7 @@ from oracles.model_runner import run, tiny_decoder, tiny_moe
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.model.features import Tokens
+from mtmoe.model.forward import score
 
 L = 8
 MODEL = tiny_decoder(
@@ -37,8 +38,8 @@ def build(model, packed=False):
         tokens = Tokens(ids, nonpadding, segments if packed else None)
         with_prefix = dataclasses.replace(tokens, prefix=prefix)
         return {
-            "language_model": model(context, None, tokens).logits,
-            "prefix": model(context, None, with_prefix).logits,
+            "language_model": score(context, model, None, tokens).logits,
+            "prefix": score(context, model, None, with_prefix).logits,
         }
 
     return outputs
@@ -117,7 +118,7 @@ def test_mistakes_are_refused():
         shape = mtf.Shape([mtf.Dimension("batch", 1), mtf.Dimension("length", L)])
         ids = context.import_tensor(features["ids"], shape)
         tokens = Tokens(ids, mtf.cast(ids, tf.float32))
-        return {"logits": MODEL(context, tokens, tokens).logits}
+        return {"logits": score(context, MODEL, tokens, tokens).logits}
 
     with pytest.raises(ValueError, match="no inputs"):
         run(with_inputs, {"ids": row["ids"]})

@@ -8,6 +8,8 @@ from oracles.model_runner import random_batch, run, segmented, tiny_model, tiny_
 from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.model.features import import_features, import_segmented_features
+from mtmoe.model.forward import score
+from mtmoe.model.parts import expert_layer_names
 
 # Both layers sparse: as small as a model with everything in it gets.
 SMALL = {"num_encoder_layers": 1, "num_decoder_layers": 1, "expert_layer_every": 1}
@@ -15,7 +17,9 @@ SMALL = {"num_encoder_layers": 1, "num_decoder_layers": 1, "expert_layer_every":
 
 def logits_of(model):
     def build(context, features):
-        return {"logits": model(context, *import_features(context, features)).logits}
+        return {
+            "logits": score(context, model, *import_features(context, features)).logits
+        }
 
     return build
 
@@ -75,7 +79,7 @@ def test_decoder_does_not_look_ahead():
 def segmented_logits_of(model, packed):
     def build(context, features):
         tokens = import_segmented_features(context, features, packed, 0)
-        output = model(context, *tokens)
+        output = score(context, model, *tokens)
         outputs = {"logits": output.logits}
         if output.routing:
             outputs["dropped"] = mtf.stack(
@@ -170,7 +174,7 @@ def test_statistics_name_the_switch_layers_in_order():
     names = []
 
     def build(context, features):
-        output = model(context, *import_features(context, features))
+        output = score(context, model, *import_features(context, features))
         names.extend(layer.name for layer in output.routing)
         return {
             "counts": mtf.stack([x.expert_counts for x in output.routing], "layers")
@@ -178,7 +182,7 @@ def test_statistics_name_the_switch_layers_in_order():
 
     batch = random_batch()
     counts = run(build, batch).outputs["counts"]
-    assert tuple(names) == model.switch_layer_names()
+    assert tuple(names) == expert_layer_names(model)
     assert names == ["encoder.1.moe", "encoder.3.moe", "decoder.1.moe"]
     inputs, targets = ((batch[k] != 0).sum(1) for k in ("inputs", "targets"))
     np.testing.assert_array_equal(counts.sum(-1), [inputs, inputs, targets])

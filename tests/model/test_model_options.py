@@ -16,7 +16,9 @@ from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.model.decoder_only import DecoderOnly
+from mtmoe.model.decoding.steps import decode_step, start_decoding
 from mtmoe.model.features import Tokens, import_features, shift_right
+from mtmoe.model.forward import score
 from mtmoe.model.moe.capacity import Capacity
 from mtmoe.model.shapes import build_graph
 
@@ -100,7 +102,7 @@ def run_randomized(build, arrays, program=None):
 def by_steps(context, model, inputs, targets):
     """Logits of the targets from `start_decoding` and `decode_step`."""
     length = targets.ids.shape.dims[1]
-    state = model.start_decoding(context, inputs, length.size)
+    state = start_decoding(context, model, inputs, length.size)
     ids, logits = shift_right(targets), []
     for place in range(length.size):
         token = Tokens(
@@ -108,7 +110,7 @@ def by_steps(context, model, inputs, targets):
             mtf.slice(targets.nonpadding, place, 1, "length"),
         )
         number = mtf.constant(context.mesh, place, mtf.Shape([]), tf.int32)
-        step_logits, state = model.decode_step(context, token, state, number)
+        step_logits, state = decode_step(context, model, token, state, number)
         logits.append(step_logits)
     return mtf.concat(logits, "length")
 
@@ -117,7 +119,7 @@ def encoder_decoder_build(model):
     def build(context, features):
         inputs, targets = import_features(context, features)
         return {
-            "whole": model(context, inputs, targets).logits,
+            "whole": score(context, model, inputs, targets).logits,
             "steps": by_steps(context, model, inputs, targets),
         }
 
@@ -171,7 +173,7 @@ def decoder_build(model, steps=True):
         rows = dataclasses.replace(
             rows, prefix=context.import_tensor(features["prefix"], rows.ids.shape)
         )
-        outputs = {"whole": model(context, None, rows).logits}
+        outputs = {"whole": score(context, model, None, rows).logits}
         if steps:
             outputs["steps"] = by_steps(context, model, prompts, targets)
         return outputs

@@ -6,10 +6,10 @@ from oracles.model_runner import run
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.model.features import Tokens
-from mtmoe.model.positions import (
+from mtmoe.model.positions.places import token_places
+from mtmoe.model.positions.relative import (
     RelativePositionBias,
     relative_position_bucket,
-    token_places,
 )
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from mtmoe.config.load import gin_directory, load_config
 from mtmoe.errors import ConfigError
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.mixture import MixtureOfExperts
+from mtmoe.model.parts import stacks_of
 from mtmoe.model.shapes import build_graph
 from mtmoe.model.sizes import activated_parameters, count_parameters, forward_flops
 
@@ -120,7 +121,7 @@ def test_formula_and_graph_count_the_published_parameters(name):
 
 
 def graph_layers(model):
-    return sum(stack.num_layers for stack in model.stacks)
+    return sum(len(stack.entries) for stack in stacks_of(model))
 
 
 def with_experts(model, num_experts):

@@ -3,7 +3,7 @@ import pytest
 from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.model.moe.capacity import Capacity
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.model.moe.routers.base import BaseRouter
 from mtmoe.model.moe.routers.hash import HashRouter
 from mtmoe.model.moe.routers.random import RandomRouter

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from oracles.routing_numpy import route
 
-from mtmoe.model.moe.layer import MixtureOfExperts
-from mtmoe.model.transformer import Transformer
+from mtmoe.model.moe.mixture import MixtureOfExperts
+from mtmoe.model.t5 import T5Fields
 
 Array = NDArray[np.float64]
 
@@ -27,7 +27,7 @@ Sees = Callable[[int], Sequence[int]]
 class NumpyModel:
     """Evaluates `model` with the variables of a program, capacity included."""
 
-    def __init__(self, model: Transformer, variables: Mapping[str, np.ndarray]):
+    def __init__(self, model: T5Fields, variables: Mapping[str, np.ndarray]):
         self.model = model
         self.v = {name: value.astype(np.float64) for name, value in variables.items()}
 

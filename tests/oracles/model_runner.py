@@ -16,7 +16,7 @@ from mtmoe.mesh.layout import Layout
 from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.model.moe.capacity import Capacity
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.model.moe.routers.switch import SwitchRouter
 
 Outputs = dict[str, mtf.Tensor]

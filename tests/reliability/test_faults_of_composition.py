@@ -8,6 +8,7 @@ from pathlib import Path
 import gin
 import pytest
 
+from mtmoe.model.parts import expert_layer_names
 from mtmoe.train.check import check_run
 
 COMPOSITIONS = {
@@ -73,7 +74,7 @@ def test_a_composition_passes(what: str, tried) -> None:
 
 def test_a_dense_baseline_is_dense_and_keeps_no_binding_of_experts() -> None:
     checked = check_run(["runs/quickstart.gin"], ["EncoderDecoder.moe=None"])
-    assert checked.run.model.switch_layer_names() == ()
+    assert expert_layer_names(checked.run.model) == ()
     assert not [key for key in checked.config.bindings if key.startswith("Mixture")]
     (notice,) = checked.notices
     assert "MixtureOfExperts (4)" in notice

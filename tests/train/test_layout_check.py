@@ -21,6 +21,7 @@ from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import LayoutError
 from mtmoe.mesh.build import named_features
 from mtmoe.mesh.layout import Layout
+from mtmoe.model.parts import takes_inputs
 from mtmoe.model.shapes import unlowered_graph
 from mtmoe.train.layout_check import DIMENSIONS, layout_problems
 from mtmoe.train.optimizers.adafactor import Adafactor
@@ -32,7 +33,7 @@ DENSE = tiny_model(num_encoder_layers=1, num_decoder_layers=1, expert_layer_ever
 
 def arrays_of(model):
     arrays = segmented(random_batch(batch=12))
-    return arrays if model.takes_inputs else for_decoder(arrays)
+    return arrays if takes_inputs(model) else for_decoder(arrays)
 
 
 def specs_of(model):

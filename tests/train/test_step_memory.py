@@ -20,6 +20,7 @@ from mtmoe.errors import ConfigError, LayoutError
 from mtmoe.mesh.build import named_features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.layout import Layout
+from mtmoe.model.parts import takes_inputs
 from mtmoe.model.shapes import unlowered_graph
 from mtmoe.train.step import StepMemory, train_step_builder
 
@@ -70,7 +71,7 @@ def batch(model):
             segments[empty::8] = 0
         segments[4::8, 3:] = 0
         arrays[f"{name}_language"] = np.where(segments > 0, number % 2, -1)
-    if model.takes_inputs:
+    if takes_inputs(model):
         return arrays
     rows = {  # the longer ones
         name.replace("inputs", "targets"): array

@@ -66,7 +66,13 @@ class MultiHeadAttention:
     def num_parameters(self, d_model: int) -> int:
         """Returns the parameters of q, k, v and o, biases included."""
         width = self.num_heads * self.d_kv
-        return 4 * d_model * width + (3 * width + d_model if self.use_bias else 0)
+        inputs = 3 * d_model * width + (3 * width if self.use_bias else 0)
+        return inputs + self.num_output_parameters(d_model)
+
+    def num_output_parameters(self, d_model: int) -> int:
+        """Returns those of `join_heads`."""
+        width = self.num_heads * self.d_kv
+        return d_model * width + (d_model if self.use_bias else 0)
 
     def projection(self, d_model: int) -> int:
         """Returns the operations of one of q, k, v and o on one token."""

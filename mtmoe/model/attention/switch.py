@@ -74,13 +74,12 @@ class SwitchAttention(SelfAttention):
 
     def sizes(self, lengths: Lengths) -> Sizes:
         """Counts the experts and, of plain attention, the output projection."""
-        d_model, attention = lengths.d_model, self.attention
-        projection = attention.projection(d_model)
-        output = projection // 2 + (d_model if attention.use_bias else 0)
+        output = self.attention.num_output_parameters(lengths.d_model)
+        flops = lengths.length * self.attention.projection(lengths.d_model)
         return (
             Sizes(
                 ParameterCount(attention=output),
-                flops=ForwardFlops(projections=lengths.length * projection),
+                flops=ForwardFlops(projections=flops),
             )
             + self._attending(lengths)
             + self.experts.sizes(lengths)

@@ -26,6 +26,7 @@ from mtmoe.model.decoding.strategies import (
     choose_tokens,
 )
 from mtmoe.model.features import Tokens, import_features
+from mtmoe.model.forward import score
 
 EOS, VOCAB, LENGTH, BATCH = 1, 8, 6, 4
 SEED = 5
@@ -69,7 +70,7 @@ def prefix_scorer(program, model):
 
     def build(context, features):
         inputs, targets = import_features(context, features)
-        return {"logits": ready(context, inputs, targets).logits}, []
+        return {"logits": score(context, ready, inputs, targets).logits}, []
 
     signature = {
         "inputs": tf.TensorSpec([1, 12], tf.int32),
@@ -320,7 +321,9 @@ def row_scorer(model, program, max_length=24):
             for name in ("ids", "used", "prefix")
         )
         return {
-            "logits": ready(context, None, Tokens(ids, used, prefix=prefix)).logits
+            "logits": score(
+                context, ready, None, Tokens(ids, used, prefix=prefix)
+            ).logits
         }, []
 
     signature = {

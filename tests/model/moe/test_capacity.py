@@ -8,13 +8,12 @@ from scipy.stats import binom
 from mtmoe.errors import ConfigError
 from mtmoe.model.moe.capacity import (
     Capacity,
-    capacity_notices,
     check_groups_within,
     examples_for_few_drops,
     examples_per_group,
     expected_drops,
 )
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.mixture import MixtureOfExperts, capacity_notices
 from mtmoe.model.moe.routers.top_2 import Top2Router
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.model.decoder_only import DecoderOnly
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.model.moe.routers.hash import HashRouter, balanced_table, random_table
 
 VOCAB, E = 5_000, 16

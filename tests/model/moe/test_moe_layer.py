@@ -21,7 +21,7 @@ from oracles.moe_layer import (
 
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.model.feedforward import FeedForward
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.model.moe.routers.switch import SwitchRouter
 
 

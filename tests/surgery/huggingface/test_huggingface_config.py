@@ -9,6 +9,7 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM
 from mtmoe.config.load import load_config
 from mtmoe.errors import CheckpointError, ConfigError, UnknownNameError
 from mtmoe.model.moe.routers.top_k import TopKRouter
+from mtmoe.model.parts import expert_layer_names
 from mtmoe.model.shapes import build_graph
 from mtmoe.surgery.huggingface.config import (
     FAMILIES,
@@ -66,7 +67,7 @@ def their_tensors(config):
 )
 def test_model_has_the_tensors_and_fields_of_its_config(model):
     """Our table names every tensor of theirs and every variable of ours, in shape."""
-    family = SWITCH if model.switch_layer_names() else T5
+    family = SWITCH if expert_layer_names(model) else T5
     config = config_of(model, family)
     rows = table(model, family.feed_forward)
     variables = build_graph(model).variables
@@ -80,7 +81,7 @@ def test_model_has_the_tensors_and_fields_of_its_config(model):
     assert all(wanted[name] == shape for name, shape in theirs.items())
 
     again = model_of(config, theirs, model.tied_embeddings)
-    assert again.switch_layer_names() == model.switch_layer_names()
+    assert expert_layer_names(again) == expert_layer_names(model)
     assert build_graph(again).variables == variables
     assert (again.activation, again.dropout_rate) == (
         model.activation,

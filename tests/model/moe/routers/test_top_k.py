@@ -11,7 +11,7 @@ from oracles.router_runner import RouterProgram, random_tokens
 
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.model.moe.capacity import Capacity
-from mtmoe.model.moe.layer import MixtureOfExperts
+from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.model.moe.routers.switch import SwitchRouter
 from mtmoe.model.moe.routers.top_2 import Top2Router
 from mtmoe.model.moe.routers.top_k import TopKRouter

@@ -1,0 +1,1 @@
+"""Architectures: each makes the blocks of a stack from the fields of a model."""
