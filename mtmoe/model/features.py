@@ -31,6 +31,8 @@ class Tokens:
         kind.
       loss_weights: float32 [batch, length], the weight of a token's cross-entropy, 0
         where it is not scored. None where that is `nonpadding`.
+      values: float32 [batch, length, channels], what places hold that are no tokens,
+        as patches of an image; None where all are.
     """
 
     ids: mtf.Tensor
@@ -39,6 +41,7 @@ class Tokens:
     languages: mtf.Tensor | None = None
     prefix: mtf.Tensor | None = None
     loss_weights: mtf.Tensor | None = None
+    values: mtf.Tensor | None = None
 
     @property
     def scored(self) -> mtf.Tensor:

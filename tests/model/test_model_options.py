@@ -8,16 +8,20 @@ import dataclasses
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from oracles.encoder_decoder_numpy import NumpyModel
-from oracles.model_runner import layout_program, random_batch, tiny_model, tiny_moe
+from oracles.model_runner import (
+    by_steps,
+    layout_program,
+    random_batch,
+    run_randomized,
+    tiny_model,
+    tiny_moe,
+)
 
-from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.model.decoder_only import DecoderOnly
-from mtmoe.model.decoding.steps import decode_step, start_decoding
-from mtmoe.model.features import Tokens, import_features, shift_right
+from mtmoe.model.features import import_features
 from mtmoe.model.forward import score
 from mtmoe.model.moe.capacity import Capacity
 from mtmoe.model.shapes import build_graph
@@ -80,39 +84,6 @@ LAYOUT = "batch:batch;experts:batch;heads:model;d_ff:model;vocab:model"
 def tiny_decoder(**fields):
     widths = {"vocab_size": 32, "d_model": 16, "d_ff": 32, "num_heads": 4, "d_kv": 8}
     return DecoderOnly(**(widths | {"initialization_scale": 1.0} | fields))
-
-
-def run_randomized(build, arrays, program=None):
-    """Outputs of a build function with random variables, and the variables."""
-    program = program or MeshProgram()
-    signature = {k: tf.TensorSpec(v.shape, v.dtype) for k, v in arrays.items()}
-    function = program.function(
-        lambda context, features: (build(context, features), []), signature, "test"
-    )
-    generator = np.random.default_rng(1)
-    variables = {
-        name: (value + 0.3 * generator.standard_normal(value.shape)).astype(np.float32)
-        for name, value in sorted(program.variables().items())
-    }
-    program.assign(variables)
-    outputs = function(0, **arrays)
-    return {k: np.asarray(v) for k, v in outputs.items()}, variables
-
-
-def by_steps(context, model, inputs, targets):
-    """Logits of the targets from `start_decoding` and `decode_step`."""
-    length = targets.ids.shape.dims[1]
-    state = start_decoding(context, model, inputs, length.size)
-    ids, logits = shift_right(targets), []
-    for place in range(length.size):
-        token = Tokens(
-            mtf.slice(ids, place, 1, "length"),
-            mtf.slice(targets.nonpadding, place, 1, "length"),
-        )
-        number = mtf.constant(context.mesh, place, mtf.Shape([]), tf.int32)
-        step_logits, state = decode_step(context, model, token, state, number)
-        logits.append(step_logits)
-    return mtf.concat(logits, "length")
 
 
 def encoder_decoder_build(model):

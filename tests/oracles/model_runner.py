@@ -14,10 +14,13 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.layout import Layout
 from mtmoe.model.decoder_only import DecoderOnly
+from mtmoe.model.decoding.steps import decode_step, start_decoding
 from mtmoe.model.encoder_decoder import EncoderDecoder
+from mtmoe.model.features import Tokens, shift_right
 from mtmoe.model.moe.capacity import Capacity
 from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.model.moe.routers.switch import SwitchRouter
+from mtmoe.model.parts import Model
 
 Outputs = dict[str, mtf.Tensor]
 Arrays = dict[str, np.ndarray]
@@ -61,6 +64,48 @@ def run(
         program.assign(variables)
     outputs = {name: np.asarray(value) for name, value in step(0, **arrays).items()}
     return Run(outputs, program.variables())
+
+
+def run_randomized(
+    build: Callable[[GraphContext, Features], Outputs],
+    arrays: Mapping[str, np.ndarray],
+    program: MeshProgram | None = None,
+) -> tuple[Arrays, Arrays]:
+    """Outputs of a build function with random variables, and the variables.
+
+    Biases and scales begin at 0 and 1, where a mistake would not show.
+    """
+    program = program or MeshProgram()
+    signature = {k: tf.TensorSpec(v.shape, v.dtype) for k, v in arrays.items()}
+    function = program.function(
+        lambda context, features: (build(context, features), []), signature, "test"
+    )
+    generator = np.random.default_rng(1)
+    variables = {
+        name: (value + 0.3 * generator.standard_normal(value.shape)).astype(np.float32)
+        for name, value in sorted(program.variables().items())
+    }
+    program.assign(variables)
+    outputs = function(0, **arrays)
+    return {k: np.asarray(v) for k, v in outputs.items()}, variables
+
+
+def by_steps(
+    context: GraphContext, model: Model, inputs: Tokens, targets: Tokens
+) -> mtf.Tensor:
+    """Logits of the targets from `start_decoding` and `decode_step`."""
+    length = targets.ids.shape.dims[1]
+    state = start_decoding(context, model, inputs, length.size)
+    ids, logits = shift_right(targets), []
+    for place in range(length.size):
+        token = Tokens(
+            mtf.slice(ids, place, 1, "length"),
+            mtf.slice(targets.nonpadding, place, 1, "length"),
+        )
+        number = mtf.constant(context.mesh, place, mtf.Shape([]), tf.int32)
+        step_logits, state = decode_step(context, model, token, state, number)
+        logits.append(step_logits)
+    return mtf.concat(logits, "length")
 
 
 def layout_program(mesh_shape: str = "", rules: str = "", seed: int = 0) -> MeshProgram:
