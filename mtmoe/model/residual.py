@@ -1,4 +1,4 @@
-"""A sublayer within the residual stream."""
+"""A sublayer within the residual stream, and passes through blocks of them."""
 
 from __future__ import annotations
 
@@ -118,3 +118,26 @@ class Residual:
         if self.output_norm is not None:
             x = self.output_norm(context, x, f"{self.name}_output_norm")
         return dataclasses.replace(output, y=x), rest
+
+
+Block = tuple[Residual, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One pass through a block of a stack.
+
+    Attributes:
+      block: what runs, in order.
+      scope: of its variables; entries of the same scope share them.
+      call: what tells the noise of entries that share variables apart; empty where
+        none do.
+    """
+
+    block: Block
+    scope: str
+    call: str = ""
+
+    def context(self, context: GraphContext) -> GraphContext:
+        """Returns the context in which its noise is its own."""
+        return dataclasses.replace(context, call=self.call) if self.call else context

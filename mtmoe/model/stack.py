@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -27,7 +27,8 @@ from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.normalization import Normalization, RMSNorm
 from mtmoe.model.positions.absolute import AbsolutePositions
 from mtmoe.model.positions.relative import RelativePositionBias
-from mtmoe.model.residual import Residual
+from mtmoe.model.residual import Block, Entry, Residual
+from mtmoe.model.stack_state import StackState
 from mtmoe.model.sublayer import (
     Memory,
     MemoryMask,
@@ -39,61 +40,6 @@ from mtmoe.model.sublayer import (
 from mtmoe.ranges import Rate, check_fields
 
 Routing = tuple[LayerRouting, ...]
-Block = tuple[Residual, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One pass through a block of a stack.
-
-    Attributes:
-      block: what runs, in order.
-      scope: of its variables; entries of the same scope share them.
-      call: what tells the noise of entries that share variables apart; empty where
-        none do.
-    """
-
-    block: Block
-    scope: str
-    call: str = ""
-
-    def context(self, context: GraphContext) -> GraphContext:
-        """Returns the context in which its noise is its own."""
-        return dataclasses.replace(context, call=self.call) if self.call else context
-
-
-@dataclasses.dataclass(frozen=True)
-class StackState:
-    """What a decoder knows of the places before the one it is at.
-
-    Attributes:
-      states: of every sublayer, by entry; places not written yet hold zeros.
-      visible: float32 [batch, memory_length], 1 at places that hold a token.
-      memory_mask: which places of the memory are seen; None without a memory.
-      num_before: places that were filled before the first step.
-    """
-
-    states: tuple[tuple[State, ...], ...]
-    visible: mtf.Tensor
-    memory_mask: MemoryMask | None = None
-    num_before: int = 0
-
-    def tensors(self) -> list[mtf.Tensor]:
-        """Returns what changes from step to step, as the state of a loop."""
-        states = [state for entry in self.states for state in entry]
-        return [self.visible, *(x for state in states for x in state.changing)]
-
-    def with_tensors(self, tensors: Sequence[mtf.Tensor]) -> StackState:
-        """Returns this state with other values of `tensors()`."""
-        visible, *changing = tensors
-        rest = iter(changing)
-
-        def changed(state: State) -> State:
-            new = tuple(next(rest) for _ in state.changing)
-            return dataclasses.replace(state, changing=new)
-
-        states = tuple(tuple(map(changed, entry)) for entry in self.states)
-        return dataclasses.replace(self, states=states, visible=visible)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,8 @@ from mtmoe.model.moe.mixture import MixtureOfExperts
 from mtmoe.model.normalization import Normalization, named_normalization
 from mtmoe.model.positions.named import Positions, named_positions
 from mtmoe.model.positions.relative import Buckets, RelativePositionBias
-from mtmoe.model.residual import Residual
-from mtmoe.model.stack import Entry, Stack
+from mtmoe.model.residual import Entry, Residual
+from mtmoe.model.stack import Stack
 from mtmoe.model.sublayer import Sublayer
 from mtmoe.ranges import Count, Natural, Positive, Rate, check_fields
 

@@ -24,9 +24,9 @@ from mtmoe.model.moe.feedforward import SparseFeedForward
 from mtmoe.model.moe.layer import MixtureOfExpertsLayer
 from mtmoe.model.normalization import LayerNorm
 from mtmoe.model.positions.relative import RelativePositionBias
-from mtmoe.model.residual import Residual
+from mtmoe.model.residual import Entry, Residual
 from mtmoe.model.shapes import unlowered_graph
-from mtmoe.model.stack import Entry, Stack
+from mtmoe.model.stack import Stack
 from mtmoe.model.sublayer import Memory, PositionWise, Sublayer
 
 B, L, N, M = 3, 5, 4, 16

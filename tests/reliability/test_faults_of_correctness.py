@@ -22,7 +22,7 @@ from mtmoe.errors import ConfigError
 from mtmoe.mesh.random import uniform_from_bits
 from mtmoe.model.shapes import build_graph
 from mtmoe.surgery.huggingface.checkpoint_export import export_checkpoint
-from mtmoe.surgery.huggingface.config import gin_text
+from mtmoe.surgery.huggingface.model_gin import gin_text
 from mtmoe.train.settings import configured_run
 
 KIND = "runs and checkpoints"

@@ -27,7 +27,8 @@ from mtmoe.data.sources.text import TextSource
 from mtmoe.data.task_card import TaskCard
 from mtmoe.errors import CheckpointError, ConfigError, RangeError
 from mtmoe.ranges import range_of
-from mtmoe.surgery.huggingface.config import gin_text, model_of
+from mtmoe.surgery.huggingface.config import model_of
+from mtmoe.surgery.huggingface.model_gin import gin_text
 from mtmoe.train.alarms import Alarms, RunFacts
 
 KIND = "numbers"

@@ -123,7 +123,7 @@ def test_the_end_token_of_an_exported_model(tried, model_file, tmp_path):
 
     from mtmoe.model.shapes import build_graph
     from mtmoe.surgery.huggingface.checkpoint_export import export_checkpoint
-    from mtmoe.surgery.huggingface.config import gin_text
+    from mtmoe.surgery.huggingface.model_gin import gin_text
 
     model = tiny_model(num_encoder_layers=1, num_decoder_layers=1, moe=None)
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"

@@ -30,8 +30,8 @@ from mtmoe.model.counts import ForwardFlops, Lengths, ParameterCount, Sizes
 from mtmoe.model.features import Tokens
 from mtmoe.model.logits import vocabulary_product
 from mtmoe.model.positions.absolute import SinusoidalPositions
-from mtmoe.model.residual import Residual
-from mtmoe.model.stack import Block, Entry, Stack
+from mtmoe.model.residual import Block, Entry, Residual
+from mtmoe.model.stack import Stack
 from mtmoe.model.sublayer import Output, PositionWise, Surroundings
 from mtmoe.model.t5 import StackPlan, T5Fields, t5_stack
 from mtmoe.ranges import Count, check_fields

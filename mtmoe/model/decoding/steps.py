@@ -12,7 +12,8 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.features import Tokens
 from mtmoe.model.parts import Model
-from mtmoe.model.stack import Stack, StackState
+from mtmoe.model.stack import Stack
+from mtmoe.model.stack_state import StackState
 from mtmoe.model.sublayer import Memory
 
 

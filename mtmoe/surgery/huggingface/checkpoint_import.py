@@ -11,13 +11,14 @@ from mtmoe.data.vocabularies import ExtraIds
 from mtmoe.errors import CheckpointError
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.ranges import check_number
-from mtmoe.surgery.huggingface.config import family_of, gin_text, model_of
+from mtmoe.surgery.huggingface.config import family_of, model_of
 from mtmoe.surgery.huggingface.files import (
     CONFIG,
     new_folder,
     read_json,
     read_tensors,
 )
+from mtmoe.surgery.huggingface.model_gin import gin_text
 from mtmoe.surgery.huggingface.names import table
 from mtmoe.surgery.huggingface.special_ids import check_generation_config, eos_id_of
 from mtmoe.surgery.huggingface.token_tables import read_token_tables

@@ -23,7 +23,7 @@ from mtmoe.model.shapes import build_graph
 from mtmoe.surgery.huggingface import checkpoint_export
 from mtmoe.surgery.huggingface.checkpoint_export import export_checkpoint
 from mtmoe.surgery.huggingface.checkpoint_import import import_checkpoint
-from mtmoe.surgery.huggingface.config import gin_text
+from mtmoe.surgery.huggingface.model_gin import gin_text
 
 DENSE = {"num_encoder_layers": 1, "num_decoder_layers": 1, "moe": None}
 

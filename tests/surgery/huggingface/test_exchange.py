@@ -14,7 +14,8 @@ from oracles.transformers_models import CASES, greedy, outputs
 from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
 from mtmoe.engine.program import MeshProgram
-from mtmoe.model.features import import_features, shift_right
+from mtmoe.model.features import import_features
+from mtmoe.model.forward import score
 from mtmoe.surgery.huggingface.checkpoint_export import export_checkpoint
 from mtmoe.surgery.huggingface.checkpoint_import import import_checkpoint
 
@@ -26,10 +27,10 @@ def our_step(model):
 
     def build(context, features):
         inputs, targets = import_features(context, features)
-        memory, _ = model.encode(context, inputs)
-        decoder = dataclasses.replace(targets, ids=shift_right(targets))
-        logits, _ = model.decode(context, memory, decoder)
-        return {"encoded": memory.values, "logits": logits}, []
+        x = model.embedding(context, inputs)
+        encoded, _ = model.encoder.call(context, x, inputs)
+        logits = score(context, model, inputs, targets).logits
+        return {"encoded": encoded, "logits": logits}, []
 
     program = MeshProgram()
     signature = {
