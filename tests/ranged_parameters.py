@@ -13,6 +13,8 @@ MODEL = {"vocab_size": 64, "d_model": 8, "d_ff": 16, "num_heads": 2, "d_kv": 4}
 STEP = {"step": tf.constant(0)}
 REQUIRED = {
     "DecoderOnly": MODEL | {"num_layers": 1},
+    "EncoderOnly": MODEL | {"num_layers": 1},
+    "PatchEmbedding": {"channels": 1},
     "EncoderDecoder": MODEL | {"num_encoder_layers": 1, "num_decoder_layers": 1},
     "HashRouter": {"vocab_size": 8},
     "MixtureOfExperts": {"num_experts": 4},

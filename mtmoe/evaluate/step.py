@@ -15,7 +15,7 @@ from mtmoe.mesh.lookup import label_cross_entropy
 from mtmoe.model.features import Tokens, import_features, import_segmented_features
 from mtmoe.model.forward import score
 from mtmoe.model.moe.mixture import PACKED_PRIORITY, ROW_PRIORITY, MixtureOfExperts
-from mtmoe.model.parts import Model, expert_layers, with_experts
+from mtmoe.model.parts import Model, Parts, expert_layers, parts_of, with_experts
 from mtmoe.train.settings import TrainingRun
 from mtmoe.train.step import step_features
 
@@ -91,7 +91,7 @@ def evaluation_step_builder(model: Model, packed: bool = False) -> Build:
     return build
 
 
-def with_drop_rule(model: Model, packed: bool) -> Model:
+def with_drop_rule(model: Model, packed: bool) -> Parts:
     """Returns a model whose full experts drop those tokens that they drop in training.
 
     Where `MixtureOfExperts.priority` is None, the rule follows from the rows: on packed
@@ -106,7 +106,7 @@ def with_drop_rule(model: Model, packed: bool) -> Model:
     def explicit(moe: MixtureOfExperts) -> MixtureOfExperts:
         return dataclasses.replace(moe, priority=moe.priority or PACKED_PRIORITY)
 
-    return with_experts(model, explicit) if packed else model
+    return with_experts(model, explicit) if packed else parts_of(model)
 
 
 def routing_facts(run: TrainingRun) -> dict[str, Any] | None:

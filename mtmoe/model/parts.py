@@ -59,6 +59,11 @@ class Parts:
     logits: Logits
 
 
+def parts_of(model: Model) -> Parts:
+    """Returns the parts of a model, by themselves."""
+    return Parts(model.encoder, model.decoder, model.embedding, model.logits)
+
+
 def takes_inputs(model: Model) -> bool:
     """Whether the model reads inputs beside the targets."""
     return model.encoder is not None
@@ -91,9 +96,8 @@ def with_experts(
     model: Model, change: Callable[[MixtureOfExperts], MixtureOfExperts]
 ) -> Parts:
     """Returns the model with other configurations of its layers of experts."""
-    parts = Parts(model.encoder, model.decoder, model.embedding, model.logits)
 
     def changed(layer: MixtureOfExpertsLayer) -> MixtureOfExpertsLayer:
         return dataclasses.replace(layer, config=change(layer.config))
 
-    return replace_all(parts, MixtureOfExpertsLayer, changed)
+    return replace_all(parts_of(model), MixtureOfExpertsLayer, changed)

@@ -196,6 +196,12 @@ class TrainingRun:
 
     def _check_features(self) -> None:
         """Checks which lengths there are; a decoder alone has one row for both."""
+        if self.model.decoder is None:
+            raise ConfigError(
+                f"train.model is {type(self.model).__name__}, which has no decoder: it "
+                "scores the target of each place at that place, and no objective makes "
+                "such targets yet"
+            )
         given, both = set(self.lengths), {"inputs", "targets"}
         if not takes_inputs(self.model) and given == both:
             joined = {"targets": sum(self.lengths.values())}

@@ -13,6 +13,7 @@ import pytest
 from mtmoe.checkpoint import store
 from mtmoe.cli.main import main
 from mtmoe.config.load import gin_directory
+from mtmoe.errors import ConfigError
 from mtmoe.train.check import check_run
 
 ROOT = gin_directory()
@@ -48,8 +49,9 @@ def _config() -> Iterator[None]:
 
 
 def _model_class(file: str) -> str:
-    decoders = ("artetxe", "decoder", "glam", "language_model")
-    return "DecoderOnly" if Path(file).name.startswith(decoders) else "EncoderDecoder"
+    name = Path(file).name
+    decoders = ("artetxe", "decoder", "glam", "language_model", "normformer")
+    return "DecoderOnly" if name.startswith(decoders) else "EncoderDecoder"
 
 
 def _models_with_runs() -> Iterator[tuple[str, str]]:
@@ -67,6 +69,16 @@ def test_every_model_goes_with_a_run_and_a_layout_of_all_dimensions(
     name = _model_class(model)
     checked = check_run([run, model], [*_SHALLOW[name], *ALL_DIMENSIONS])
     assert type(checked.run.model).__name__ == name
+
+
+def test_an_encoder_alone_is_not_trained_on_targets_of_their_own_length() -> None:
+    widths = {"vocab_size": 16_128, "d_model": 8, "d_ff": 8, "num_heads": 1, "d_kv": 8}
+    bindings = [
+        f"EncoderOnly.{k} = {v}" for k, v in (widths | {"num_layers": 1}).items()
+    ]
+    bindings += ["import mtmoe.model.encoder_only", "train.model = @EncoderOnly()"]
+    with pytest.raises(ConfigError, match="EncoderOnly, which has no decoder"):
+        check_run(["runs/quickstart.gin"], bindings)
 
 
 @pytest.mark.parametrize("optimizer", _files("optimizers"))

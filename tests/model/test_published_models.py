@@ -65,13 +65,6 @@ PUBLISHED = {
     "normformer_355m": (0.355e9, 0.005),
     "normformer_1_3b": (1313.5e6, 0.001),
     "normformer_2_7b": (2648.7e6, 0.001),
-    # Lan et al. 2020, table 1, of which 17, 18 and 60 M are rounded; without the
-    # pooler's d_model^2, which is no part of the encoder.
-    "albert_base": (12e6 - 768**2, 0.01),
-    "albert_large": (18e6 - 1024**2, 0.02),
-    "albert_xlarge": (60e6 - 2048**2, 0.01),
-    # 235 M is published; 12 layers of 201 M parameters and their embedding are fewer.
-    "albert_xxlarge": (222.6e6 - 4096**2, 0.015),
 }
 
 # GLaM's table counts these without the embedding, and so its activated parameters but
@@ -101,7 +94,6 @@ OTHERS = {
     "artetxe",
     "switch_tiny",
     "decoder_tiny",
-    "albert",
     "universal_base",
 }
 

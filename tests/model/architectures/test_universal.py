@@ -197,6 +197,40 @@ def test_factorized_embedding_and_logits_are_products_of_both_factors():
     assert graph.flops == forward_flops(model, 8, 0).total
 
 
+@pytest.mark.parametrize(
+    ("d_model", "heads", "num_layers", "published", "tolerance"),
+    [
+        (768, 12, 12, 12e6, 0.01),
+        (1024, 16, 24, 18e6, 0.02),
+        (2048, 16, 24, 60e6, 0.01),
+        # 235 M is published; one layer of 201 M and the embedding are fewer.
+        (4096, 64, 12, 222.6e6, 0.015),
+    ],
+)
+def test_published_parameters_of_albert(
+    d_model, heads, num_layers, published, tolerance
+):
+    """Lan et al. 2020, table 1, less BERT's pooler, which is no part of the encoder."""
+    model = EncoderOnly(
+        vocab_size=30_000,
+        d_model=d_model,
+        d_ff=4 * d_model,
+        num_heads=heads,
+        d_kv=d_model // heads,
+        num_layers=num_layers,
+        normalization="layer_norm",
+        positions="learned",
+        max_positions=512,
+        use_bias=True,
+        inputs=FactorizedEmbedding(128),
+        outputs=FactorizedLogits(),
+        architecture=SharedLayers(post_norm=True),
+    )
+    ours = count_parameters(model).total
+    assert ours == pytest.approx(published - d_model**2, rel=tolerance)
+    assert build_graph(model).num_parameters == ours
+
+
 def test_mistakes_are_refused():
     with pytest.raises(UnknownNameError, match="feed_forward"):
         SharedLayers("feedforward")
