@@ -9,11 +9,10 @@ import tensorflow as tf
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.groupwise import groupwise
-from mtmoe.model.moe.routers.interface import (
+from mtmoe.model.moe.routers.interface import RouterInput, RouterOutput
+from mtmoe.model.moe.routers.scores import (
     ExpertChoices,
     ExpertScores,
-    RouterInput,
-    RouterOutput,
     choose_experts,
     seat_choices,
 )

@@ -16,12 +16,8 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import Initializer, WholeInitializer, truncated_normal
 from mtmoe.model.moe.balanced_assignment import balanced_assignment
 from mtmoe.model.moe.routers.balanced import balanced_output
-from mtmoe.model.moe.routers.interface import (
-    Router,
-    RouterInput,
-    RouterOutput,
-    softmax_scores,
-)
+from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.model.moe.routers.scores import softmax_scores
 from mtmoe.ranges import Range, check_fields
 
 _GAIN = 0.1

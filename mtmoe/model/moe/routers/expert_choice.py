@@ -13,13 +13,8 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.groupwise import groupwise
 from mtmoe.mesh.slots import slots_of_chosen_tokens
 from mtmoe.model.moe.losses import router_z_loss
-from mtmoe.model.moe.routers.interface import (
-    Router,
-    RouterInput,
-    RouterOutput,
-    choose_experts,
-    score_experts,
-)
+from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.model.moe.routers.scores import choose_experts, score_experts
 from mtmoe.ranges import NonNegative, Rate, check_fields
 
 

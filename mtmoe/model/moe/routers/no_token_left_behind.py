@@ -13,14 +13,8 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.groupwise import groupwise
 from mtmoe.mesh.slots import SlotAssignment, assign_slots
 from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
-from mtmoe.model.moe.routers.interface import (
-    ExpertChoices,
-    Router,
-    RouterInput,
-    RouterOutput,
-    choose_experts,
-    score_experts,
-)
+from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.model.moe.routers.scores import ExpertChoices, choose_experts, score_experts
 from mtmoe.ranges import Count, NonNegative, Rate, check_fields
 
 

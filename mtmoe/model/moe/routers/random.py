@@ -10,8 +10,8 @@ import tensorflow as tf
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.random import name_key, slice_bits, uniform_from_bits
-from mtmoe.model.moe.routers.hash import unscored_output
 from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.model.moe.routers.unscored import unscored_output
 
 
 @gin.configurable

@@ -11,12 +11,8 @@ from mtmoe.errors import UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.routers.balanced import balanced_output
-from mtmoe.model.moe.routers.interface import (
-    Router,
-    RouterInput,
-    RouterOutput,
-    score_experts,
-)
+from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.model.moe.routers.scores import score_experts
 from mtmoe.ranges import Count, Positive, check_fields
 
 GATES = ("softmax", "sigmoid")

@@ -8,14 +8,8 @@ import gin
 
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
-from mtmoe.model.moe.routers.interface import (
-    Router,
-    RouterInput,
-    RouterOutput,
-    choose_experts,
-    score_experts,
-    seat_choices,
-)
+from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.model.moe.routers.scores import choose_experts, score_experts, seat_choices
 from mtmoe.ranges import NonNegative, Rate, check_fields
 
 

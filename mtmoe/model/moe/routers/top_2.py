@@ -11,10 +11,8 @@ from mtmoe.errors import UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
-from mtmoe.model.moe.routers.interface import (
-    Router,
-    RouterInput,
-    RouterOutput,
+from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.model.moe.routers.scores import (
     choose_experts,
     normalize_gates,
     score_experts,

@@ -11,10 +11,8 @@ import tensorflow as tf
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
-from mtmoe.model.moe.routers.interface import (
-    Router,
-    RouterInput,
-    RouterOutput,
+from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.model.moe.routers.scores import (
     choose_experts,
     expert_logits,
     normalize_gates,
