@@ -14,6 +14,7 @@ from mtmoe.model.normalization import Normalization, RMSNorm
 from mtmoe.model.sublayer import (
     Memory,
     Output,
+    Room,
     State,
     Sublayer,
     Surroundings,
@@ -74,7 +75,7 @@ class Residual:
         self,
         context: GraphContext,
         memory: Memory | None,
-        room: mtf.Shape,
+        room: Room,
         kept: Tensors | None,
     ) -> State:
         """Returns the sublayer's state before the first step."""

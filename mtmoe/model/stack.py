@@ -32,6 +32,7 @@ from mtmoe.model.stack_state import StackState
 from mtmoe.model.sublayer import (
     Memory,
     MemoryMask,
+    Room,
     State,
     Step,
     Surroundings,
@@ -150,8 +151,8 @@ class Stack:
           ConfigError: there are fewer learned positions than that.
         """
         self._check_length(max_length)
-        room = mtf.Shape([batch, mtf.Dimension("memory_length", max_length)])
-        nothing = mtf.zeros(context.mesh, room, tf.float32)
+        room = Room(batch, mtf.Dimension("memory_length", max_length))
+        nothing = mtf.zeros(context.mesh, mtf.Shape([batch, room.places]), tf.float32)
         states = self._states(context, memory, room, None)
         mask = None
         if memory is not None:
@@ -162,7 +163,12 @@ class Stack:
         return StackState(states, nothing, mask)
 
     def start_after(
-        self, context: GraphContext, x: mtf.Tensor, tokens: Tokens, max_length: int
+        self,
+        context: GraphContext,
+        x: mtf.Tensor,
+        tokens: Tokens,
+        num_before: int,
+        max_length: int,
     ) -> StackState:
         """Returns the state after a prompt, which is run over in one pass.
 
@@ -170,6 +176,8 @@ class Stack:
           context: graph being built.
           x: [batch, length, d_model], the embedded prompt.
           tokens: the prompt, one a row, with padding before it.
+          num_before: its places that come before the first step; steps begin with the
+            others again.
           max_length: places for tokens after the prompt's.
 
         Raises:
@@ -179,10 +187,10 @@ class Stack:
         places = mtf.Dimension("memory_length", length.size + max_length)
         self._check_length(places.size)
         _, _, kept = self._run(context, x, tokens, None, padding_is_seen=True)
-        states = self._states(context, None, mtf.Shape([batch, places]), kept)
+        states = self._states(context, None, Room(batch, places, num_before), kept)
         visible = mtf.rename_dimension(tokens.nonpadding, "length", "memory_length")
         visible = mtf.pad(visible, [0, max_length], "memory_length")
-        return StackState(states, visible, num_before=length.size)
+        return StackState(states, visible, num_before=num_before)
 
     def step(
         self,
@@ -296,7 +304,7 @@ class Stack:
         self,
         context: GraphContext,
         memory: Memory | None,
-        room: mtf.Shape,
+        room: Room,
         kept: list[tuple[Tensors, ...]] | None,
     ) -> tuple[tuple[State, ...], ...]:
         """The states of all sublayers before the first step, by entry."""

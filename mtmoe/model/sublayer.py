@@ -103,13 +103,27 @@ class Output:
     Attributes:
       y: [batch, length, d_model].
       routing: what its experts tell; empty without experts.
-      kept: of whole sequences, what steps after them need of their places, each with
-        a dimension `memory_length`.
+      kept: of whole sequences, what `start` makes the state after them of.
     """
 
     y: mtf.Tensor
     routing: tuple[LayerRouting, ...] = ()
     kept: Tensors = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """The places of sequences that are to be decoded.
+
+    Attributes:
+      batch: the sequences.
+      places: `memory_length`, those yet to be written included.
+      num_before: places that are filled before the first step.
+    """
+
+    batch: mtf.Dimension
+    places: mtf.Dimension
+    num_before: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +156,7 @@ class Sublayer(abc.ABC):
         self,
         context: GraphContext,
         memory: Memory | None,
-        room: mtf.Shape,
+        room: Room,
         kept: Tensors | None,
     ) -> State:
         """Returns the state before the first step.
@@ -150,8 +164,9 @@ class Sublayer(abc.ABC):
         Args:
           context: graph being built.
           memory: what to cross-attend to; None without one.
-          room: [batch, memory_length], all places of the sequences.
-          kept: what `call` kept of the places before; None if there are none.
+          room: the places of the sequences.
+          kept: what `call` kept of a prompt, of which the first `room.num_before`
+            places come before the first step; None without a prompt.
         """
 
     @abc.abstractmethod
@@ -172,7 +187,7 @@ class PositionWise(Sublayer):
         self,
         context: GraphContext,
         memory: Memory | None,
-        room: mtf.Shape,
+        room: Room,
         kept: Tensors | None,
     ) -> State:
         """Nothing."""

@@ -30,6 +30,7 @@ from mtmoe.model.stack import Stack
 from mtmoe.model.sublayer import Memory, PositionWise, Sublayer
 
 B, L, N, M = 3, 5, 4, 16
+PROMPT = 3
 ATTENTION = MultiHeadAttention(4, 8, use_bias=True, scale_logits=True)
 RELATIVE = RelativePositionBias(4, bidirectional=False)
 NETWORK = FeedForward(24, "geglu", use_bias=True)
@@ -117,11 +118,43 @@ def test_steps_are_whole_sequences(name, residual):
                 context, mtf.slice(x, place, 1, "length"), here, state, number
             )
             steps.append(y)
-        return {"whole": whole, "steps": mtf.concat(steps, "length")}
+        outputs = {"whole": whole, "steps": mtf.concat(steps, "length")}
+        if name != "CrossAttention":  # of a decoder with a memory nobody asks it
+            outputs |= after_a_prompt(context, x, tokens)
+        return outputs
+
+    def after_a_prompt(context, x, tokens):
+        """The first places in one pass, of which steps read the last again."""
+
+        def part(tensor, begin, size):
+            return mtf.slice(tensor, begin, size, "length")
+
+        def tokens_of(begin, size):
+            return Tokens(*(part(t, begin, size) for t in (tokens.ids, used)))
+
+        used = tokens.nonpadding
+        state = stack.start_after(
+            context, part(x, 0, PROMPT), tokens_of(0, PROMPT), PROMPT - 1, L - PROMPT
+        )
+        steps = []
+        for place in range(PROMPT - 1, L):
+            number = mtf.constant(
+                context.mesh, place - PROMPT + 1, mtf.Shape([]), tf.int32
+            )
+            y, state = stack.step(
+                context, part(x, place, 1), tokens_of(place, 1), state, number
+            )
+            steps.append(y)
+        return {"after": mtf.concat(steps, "length")}
 
     outputs, _ = run_randomized(build, arrays())
-    np.testing.assert_allclose(outputs["steps"], outputs["whole"], rtol=1e-4, atol=1e-4)
-    assert np.isfinite(outputs["whole"]).all()
+    whole = outputs["whole"]
+    assert np.isfinite(whole).all()
+    np.testing.assert_allclose(outputs["steps"], whole, rtol=1e-4, atol=1e-4)
+    if "after" in outputs:
+        np.testing.assert_allclose(
+            outputs["after"], whole[:, PROMPT - 1 :], rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("residual", RESIDUALS)

@@ -8,7 +8,15 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.attention.multi_head import KeyValues, MultiHeadAttention
 from mtmoe.model.counts import ForwardFlops, Lengths, ParameterCount, Sizes
-from mtmoe.model.sublayer import Memory, Output, State, Sublayer, Surroundings, Tensors
+from mtmoe.model.sublayer import (
+    Memory,
+    Output,
+    Room,
+    State,
+    Sublayer,
+    Surroundings,
+    Tensors,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +39,7 @@ class CrossAttention(Sublayer):
         self,
         context: GraphContext,
         memory: Memory | None,
-        room: mtf.Shape,
+        room: Room,
         kept: Tensors | None,
     ) -> State:
         """The memory's keys and values, made once."""

@@ -14,6 +14,7 @@ from mtmoe.model.positions.relative import RelativePositionBias
 from mtmoe.model.sublayer import (
     Memory,
     Output,
+    Room,
     State,
     Sublayer,
     Surroundings,
@@ -51,16 +52,15 @@ class SelfAttention(Sublayer):
         self,
         context: GraphContext,
         memory: Memory | None,
-        room: mtf.Shape,
+        room: Room,
         kept: Tensors | None,
     ) -> State:
         """Keys and values of all places, 0 at those to come."""
         del memory
-        batch, places = room.dims
-        if kept is not None:
-            return State(changing=tuple(with_room(x, places) for x in kept))
-        attention = self.attention
-        shape = mtf.Shape([batch, attention.heads, places, attention.head])
+        if kept is not None:  # steps write over what is not before them
+            return State(changing=tuple(with_room(x, room.places) for x in kept))
+        heads, d_kv = self.attention.heads, self.attention.head
+        shape = mtf.Shape([room.batch, heads, room.places, d_kv])
         empty = mtf.zeros(context.mesh, shape, context.activation_dtype)
         return State(changing=(empty, empty))
 

@@ -126,10 +126,8 @@ def _read_prompt(
         mtf.shift(ids, 1, longer, wrap=False), nonpadding, prefix=nonpadding
     )
     x = model.embedding(context, prompt)
-    state = decoder.start_after(context, x, prompt, max_length - 1)
-    return DecodingState(
-        dataclasses.replace(state, num_before=length.size), prompt_end=last
-    )
+    state = decoder.start_after(context, x, prompt, length.size, max_length - 1)
+    return DecodingState(state, prompt_end=last)
 
 
 def _padded_before(tokens: Tokens) -> Tokens:
