@@ -132,35 +132,25 @@ class Stack:
         return y, routing
 
     def start(
-        self,
-        context: GraphContext,
-        batch: mtf.Dimension,
-        max_length: int,
-        memory: Memory | None = None,
+        self, context: GraphContext, memory: Memory, max_length: int
     ) -> StackState:
         """Returns the state before the first step.
 
         Args:
           context: graph being built.
-          batch: how many sequences.
+          memory: what to cross-attend to; its keys and values are made here, once.
           max_length: places for tokens.
-          memory: what to cross-attend to, of the same batch; its keys and values are
-            made here, once.
 
         Raises:
           ConfigError: there are fewer learned positions than that.
         """
         self._check_length(max_length)
-        room = Room(batch, mtf.Dimension("memory_length", max_length))
+        batch, _, d_model = memory.values.shape.dims
+        room = Room(batch, mtf.Dimension("memory_length", max_length), d_model)
         nothing = mtf.zeros(context.mesh, mtf.Shape([batch, room.places]), tf.float32)
         states = self._states(context, memory, room, None)
-        mask = None
-        if memory is not None:
-            visible = mtf.rename_dimension(
-                memory.tokens.nonpadding, "length", "memory_length"
-            )
-            mask = _memory_mask(context, visible)
-        return StackState(states, nothing, mask)
+        seen = mtf.rename_dimension(memory.tokens.nonpadding, "length", "memory_length")
+        return StackState(states, nothing, _memory_mask(context, seen))
 
     def start_after(
         self,
@@ -183,11 +173,12 @@ class Stack:
         Raises:
           ConfigError: there are fewer learned positions than all of these.
         """
-        batch, length, _ = x.shape.dims
+        batch, length, d_model = x.shape.dims
         places = mtf.Dimension("memory_length", length.size + max_length)
         self._check_length(places.size)
         _, _, kept = self._run(context, x, tokens, None, padding_is_seen=True)
-        states = self._states(context, None, Room(batch, places, num_before), kept)
+        room = Room(batch, places, d_model, num_before)
+        states = self._states(context, None, room, kept)
         visible = mtf.rename_dimension(tokens.nonpadding, "length", "memory_length")
         visible = mtf.pad(visible, [0, max_length], "memory_length")
         return StackState(states, visible, num_before=num_before)

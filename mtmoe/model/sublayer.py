@@ -118,11 +118,13 @@ class Room:
     Attributes:
       batch: the sequences.
       places: `memory_length`, those yet to be written included.
+      d_model: the width of what stands there.
       num_before: places that are filled before the first step.
     """
 
     batch: mtf.Dimension
     places: mtf.Dimension
+    d_model: mtf.Dimension
     num_before: int = 0
 
 

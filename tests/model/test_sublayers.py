@@ -109,7 +109,7 @@ def test_steps_are_whole_sequences(name, residual):
         values = context.import_tensor(features["values"], seen.ids.shape + d_model)
         memory = Memory(values, seen)
         whole, _ = stack.call(context, x, tokens, memory)
-        state = stack.start(context, tokens.ids.shape.dims[0], L, memory)
+        state = stack.start(context, memory, L)
         steps = []
         for place in range(L):
             here = Tokens(

@@ -63,9 +63,7 @@ def start_decoding(
         return _read_prompt(context, model, inputs, max_length)
     x = model.embedding(context, inputs)
     values, _ = model.encoder.call(context, x, inputs)
-    batch = inputs.ids.shape.dims[0]
-    memory = Memory(values, inputs)
-    return DecodingState(decoder.start(context, batch, max_length, memory))
+    return DecodingState(decoder.start(context, Memory(values, inputs), max_length))
 
 
 def decode_step(
