@@ -46,7 +46,7 @@ _LIMITS = {"1": (5.0, 1.2), "101": (8.0, 1.5), "300": (10.0, 1.8)}  # seconds, G
 def register_mixture_of(count: int) -> str:
     """Registers a mixture of `count` embedded tasks and returns its name."""
     from mtmoe.data.mixing.mixtures import register_weighted_mixture
-    from mtmoe.data.registry import BUILT_IN_TASK_MODULES, register, tasks_of
+    from mtmoe.data.tasks.registry import BUILT_IN_TASK_MODULES, register, tasks_of
 
     register(BUILT_IN_TASK_MODULES)
     text = [task.name for task in tasks_of("embedded.span_corruption")]
@@ -65,7 +65,7 @@ def open_ours(
     mixture: str, lengths: dict[str, int], start_step: int, packed: bool = False
 ) -> Iterator[Any]:
     """Opens our batches, of packed rows or of one example each."""
-    from mtmoe.data.batches import Packing, TrainingBatches
+    from mtmoe.data.batches.training import Packing, TrainingBatches
 
     packing = Packing() if packed else None
     batches = TrainingBatches(
@@ -100,8 +100,8 @@ def measure(
     import t5.data.preprocessors  # noqa: F401  not while a clock runs
     import tensorflow as tf
 
-    import mtmoe.data.batches  # noqa: F401
-    from mtmoe.data.vocabularies import configured_vocabulary
+    import mtmoe.data.batches.training  # noqa: F401
+    from mtmoe.data.vocabulary.configured import configured_vocabulary
 
     del seqio
     mixture = register_mixture_of(count)

@@ -50,9 +50,9 @@ MODULE = '''
 import random
 import seqio
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_text_task
+from mtmoe.data.tasks.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
 
 SHARD_TOKENS, SHARDS = {shard_tokens}, {shards}
 
@@ -84,7 +84,7 @@ seqio.MixtureRegistry.add("generated", [(add(language), 1) for language in LANGU
 
 def make_cache(folder: Path, shards: int) -> int:
     """Caches the mixture, each split a shard that is linked; returns its tokens."""
-    from mtmoe.data.registry import tasks_of
+    from mtmoe.data.tasks.registry import tasks_of
     from mtmoe.data.token_cache.writer import finish_split, run_job, shard_jobs
 
     tokens = 0
@@ -114,7 +114,7 @@ def make_model(folder: Path) -> None:
     import tensorflow as tf
 
     from mtmoe.checkpoint import store
-    from mtmoe.data.vocabularies import (
+    from mtmoe.data.vocabulary.configured import (
         configured_vocabulary,
         vocabulary_fingerprint,
     )

@@ -25,11 +25,11 @@ def main() -> None:
     import t5.evaluation.metrics  # noqa: F401
 
     libraries_ready = time.perf_counter()
-    from mtmoe.data.registry import BUILT_IN_TASK_MODULES, register
+    from mtmoe.data.tasks.registry import BUILT_IN_TASK_MODULES, register
 
     register(BUILT_IN_TASK_MODULES)
     ready = time.perf_counter()
-    from mtmoe.data.catalogue import mixtures, select_tasks
+    from mtmoe.data.tasks.catalogue import mixtures, select_tasks
 
     print(f"Python {platform.python_version()}, TensorFlow {tf.__version__}")
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")

@@ -25,12 +25,12 @@ import tensorflow as tf
 from absl import app, flags
 
 from mtmoe.data import packing
+from mtmoe.data.batches.mixture_rows import MixtureRows
 from mtmoe.data.mixing.rates import task_rates
-from mtmoe.data.mixture_rows import MixtureRows
-from mtmoe.data.packed_period import PACKING_BLOCK
-from mtmoe.data.packed_schedule import PERIOD, PackedSchedule
-from mtmoe.data.registry import get_mixture_or_task, register, tasks_of
-from mtmoe.data.staged_schedule import StagedSchedule
+from mtmoe.data.schedule.packed import PERIOD, PackedSchedule
+from mtmoe.data.schedule.packed_period import PACKING_BLOCK
+from mtmoe.data.schedule.staged import StagedSchedule
+from mtmoe.data.tasks.registry import get_mixture_or_task, register, tasks_of
 from mtmoe.data.token_cache.bad_records import BadRecords
 
 _MIXTURE = flags.DEFINE_string("mixture", "embedded.supervised", "Mixture to pack.")

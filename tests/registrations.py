@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import seqio
 
-from mtmoe.data.registry import BUILT_IN_TASK_MODULES
+from mtmoe.data.tasks.registry import BUILT_IN_TASK_MODULES
 
 
 @contextlib.contextmanager

@@ -11,10 +11,10 @@ from mtmoe.data.mixing.stages import register_staged_mixture
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.prefix_lm import PrefixLM
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_task, register_text_task
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task, register_text_task
 
 _GIN = """
 register.task_modules = ["tiny_training"]

@@ -1,14 +1,11 @@
-r"""Writes the tokens of a mixture to disk, once, so that training starts at once.
+"""Writes the tokens of a mixture to disk, once, so that training starts at once.
 
     mtmoe cache --mixture=embedded.multitask
     mtmoe cache --mixture=embedded.multitask --split=train --output_dir=tokens
     mtmoe cache --mixture=embedded.multitask --verify
-    mtmoe cache --prescheduled --gin_file=runs/quickstart.gin --output_dir=batches \
-        --num_steps=200
 
 The first two write what is not there yet, and go on after any interruption; --verify
-reads every byte of it instead. --prescheduled writes finished batches of a run, which
-are read without Python. docs/cache.md has the details.
+reads every byte of it instead. docs/cache.md has the details.
 
 Exit status: 0 all is there; 1 something failed, or is not sound; 3 the mixture has
 tasks that cannot be cached, all others are there; 2 a mistake of yours.
@@ -25,7 +22,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from absl import flags
 
-from mtmoe.cli.cache_batches import verify_batches, write_batches
 from mtmoe.cli.cache_progress import CachingProgress
 from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.quiet import without_sentencepiece_notes
@@ -47,8 +43,6 @@ FLAGS = flags.FLAGS
 FAILED_STATUS = 1
 STREAMED_STATUS = 3
 _HEADINGS = ("task", "split", "examples", "tokens", "bytes", "seconds", "")
-_OF_PRESCHEDULED = ("first_step", "num_steps", "num_files")
-_OF_CACHING = ("mixture", "split", "runner", "beam_options", "num_workers")
 _ALONE_SECONDS = 20.0  # about what it takes a worker to start
 
 
@@ -65,14 +59,10 @@ def define_flags() -> None:
     define_number("num_workers", None, "local processes; all cores by default", Count)
     define_number("rows", 40, "rows of the table; 0 for all", Natural)
     flags.DEFINE_boolean("verify", False, "read all of what is there, write nothing")
-    flags.DEFINE_boolean("prescheduled", False, "write a run's finished batches")
-    define_number("first_step", None, "prescheduled: the first step; 0", Natural)
-    define_number("num_steps", None, "prescheduled: how many; the run's", Count)
-    define_number("num_files", None, "prescheduled: files of a step; 8, or less", Count)
 
 
 def run(argv: list[str]) -> int:
-    """Caches, verifies or prepares batches; returns the exit status.
+    """Caches or verifies; returns the exit status.
 
     Raises:
       MtmoeError: a flag, a name or a source cannot be used.
@@ -82,17 +72,10 @@ def run(argv: list[str]) -> int:
     _check_flags()
     import_tensorflow()
     with os.fdopen(os.dup(2), "w") as stderr, without_sentencepiece_notes():
-        if FLAGS.prescheduled:
-            return verify_batches() if FLAGS.verify else write_batches(stderr)
         return _cache(stderr)
 
 
 def _check_flags() -> None:
-    foreign = _OF_CACHING if FLAGS.prescheduled else _OF_PRESCHEDULED
-    for name in foreign:
-        if FLAGS[name].present:
-            needed = "without" if FLAGS.prescheduled else "with"
-            raise MtmoeError(f"--{name} can be used {needed} --prescheduled only")
     if FLAGS.beam_options and FLAGS.runner != "beam":
         raise MtmoeError("--beam_options can be used with --runner=beam only")
     if FLAGS.num_workers and FLAGS.runner != "local":
@@ -100,12 +83,10 @@ def _check_flags() -> None:
             "--num_workers can be used with --runner=local only; Beam's own options "
             "say how many it has"
         )
-    if FLAGS.prescheduled and not FLAGS.output_dir:
-        raise MtmoeError("--prescheduled needs --output_dir")
 
 
 def _cache(stderr: TextIO) -> int:
-    from mtmoe.data.registry import tasks_of
+    from mtmoe.data.tasks.registry import tasks_of
     from mtmoe.data.token_cache.store import default_root
 
     config = register_tasks()
@@ -125,7 +106,7 @@ def _cache(stderr: TextIO) -> int:
 
 
 def _check_some_can_be_cached(tasks: Sequence[seqio.Task]) -> None:
-    from mtmoe.data.task_form import STREAM, task_form
+    from mtmoe.data.tasks.form import STREAM, task_form
 
     forms = [(task, task_form(task)) for task in tasks]
     streams = [(task, form) for task, form in forms if form.kind == STREAM]
@@ -165,8 +146,8 @@ def _outcomes(
     plan: CachingPlan, root: str, config: Config | None, stderr: TextIO
 ) -> Iterator[JobOutcome]:
     """Runs the jobs of a plan, and shows how far that is."""
-    from mtmoe.data.token_cache.local_runner import run_locally
-    from mtmoe.data.token_cache.worker_setup import WorkerSetup
+    from mtmoe.data.token_cache.runners.local import run_locally
+    from mtmoe.data.token_cache.runners.worker_setup import WorkerSetup
 
     if not plan.jobs:
         return
@@ -181,7 +162,7 @@ def _outcomes(
 
     outcomes: Iterable[JobOutcome]
     if FLAGS.runner == "beam":
-        from mtmoe.data.token_cache.beam_runner import run_on_beam
+        from mtmoe.data.token_cache.runners.beam import run_on_beam
 
         beam_options = shlex.split(FLAGS.beam_options)
         outcomes = run_on_beam(plan.jobs, setup, root, beam_options)

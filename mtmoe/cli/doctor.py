@@ -23,7 +23,7 @@ from pathlib import Path
 
 import mtmoe
 from mtmoe import installation
-from mtmoe.data.cache import cache_directory
+from mtmoe.data.ground.cache import cache_directory
 from mtmoe.engine.cores import num_cores
 from mtmoe.engine.plugins import Plugin
 from mtmoe.errors import CorpusError, HardwareError
@@ -264,7 +264,7 @@ def describe_plugin(plugin: Plugin) -> Finding:
 
 def check_corpora() -> list[Finding]:
     """The packages whose text makes up the embedded corpus."""
-    from mtmoe.data.embedded.corpus import PACKAGES
+    from mtmoe.data.sources.embedded.corpus import PACKAGES
 
     findings = []
     for package in PACKAGES:

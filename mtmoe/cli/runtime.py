@@ -10,7 +10,7 @@ def prepare_runtime() -> None:
     """Sets up memory, imports TensorFlow, and keeps what will be compiled."""
     keep_freed_memory()  # before TensorFlow starts threads
     import_tensorflow()
-    from mtmoe.data.cache import cache_directory
+    from mtmoe.data.ground.cache import cache_directory
     from mtmoe.engine.cache import keep_compiled
 
     keep_compiled(cache_directory() / "compiled")

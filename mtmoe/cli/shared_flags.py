@@ -40,7 +40,7 @@ def register_tasks() -> Config | None:
       ConfigError: a gin file, a binding or a module cannot be used.
     """
     from mtmoe.config.load import load_config
-    from mtmoe.data.registry import BUILT_IN_TASK_MODULES, register
+    from mtmoe.data.tasks.registry import BUILT_IN_TASK_MODULES, register
 
     config = None
     if FLAGS.gin_file or FLAGS.gin_param:

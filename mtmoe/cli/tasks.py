@@ -35,8 +35,8 @@ from mtmoe.ranges import Count, Natural
 if TYPE_CHECKING:
     import seqio
 
-    from mtmoe.data.preview import PackedRow, PreviewExample
-    from mtmoe.data.verify import Verification
+    from mtmoe.data.batches.preview import PackedRow, PreviewExample
+    from mtmoe.data.tasks.verify import Verification
 
 FLAGS = flags.FLAGS
 ACTIONS = ("list", "show", "preview", "verify")
@@ -92,7 +92,7 @@ def run(argv: list[str]) -> int:
 
 
 def _list(names: list[str]) -> int:
-    from mtmoe.data.catalogue import TaskFilter, select_tasks
+    from mtmoe.data.tasks.catalogue import TaskFilter, select_tasks
 
     if len(names) > 1:
         raise MtmoeError("usage: mtmoe tasks list [BEGINNING_OF_NAME] [--family=F ...]")
@@ -115,7 +115,7 @@ def _list(names: list[str]) -> int:
 
 
 def _print_table(tasks: tuple[seqio.Task, ...]) -> None:
-    from mtmoe.data.catalogue import group_tasks, mixtures
+    from mtmoe.data.tasks.catalogue import group_tasks, mixtures
 
     groups = group_tasks(tasks)
     rows = [
@@ -140,8 +140,8 @@ def _print_table(tasks: tuple[seqio.Task, ...]) -> None:
 
 
 def _csv(tasks: tuple[seqio.Task, ...]) -> str:
-    from mtmoe.data.catalogue import registered_at
-    from mtmoe.data.task_card import TaskCard, task_card
+    from mtmoe.data.tasks.card import TaskCard, task_card
+    from mtmoe.data.tasks.catalogue import registered_at
 
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -158,8 +158,8 @@ def _csv(tasks: tuple[seqio.Task, ...]) -> str:
 def _show(name: str) -> int:
     import seqio
 
-    from mtmoe.data.catalogue import registered_at
-    from mtmoe.data.registry import get_mixture_or_task
+    from mtmoe.data.tasks.catalogue import registered_at
+    from mtmoe.data.tasks.registry import get_mixture_or_task
 
     provider = get_mixture_or_task(name)
     facts = (
@@ -176,8 +176,8 @@ def _show(name: str) -> int:
 
 
 def _task_facts(task: seqio.Task) -> dict[str, str]:
-    from mtmoe.data.catalogue import aliases_of, mixtures_with
-    from mtmoe.data.task_card import FAMILIES, task_card
+    from mtmoe.data.tasks.card import FAMILIES, task_card
+    from mtmoe.data.tasks.catalogue import aliases_of, mixtures_with
     from mtmoe.languages import row_language
 
     card = task_card(task)
@@ -216,8 +216,8 @@ def _mixture_facts(mixture: seqio.Mixture) -> dict[str, str]:
 
 
 def _preview(name: str) -> int:
-    from mtmoe.data.preview import preview_examples, preview_packed
-    from mtmoe.data.registry import get_mixture_or_task
+    from mtmoe.data.batches.preview import preview_examples, preview_packed
+    from mtmoe.data.tasks.registry import get_mixture_or_task
 
     lengths = _lengths()
     split = FLAGS.split or _first_split(get_mixture_or_task(name))
@@ -263,7 +263,7 @@ def _cut(pieces: tuple[str, ...]) -> str:
 
 def _verify(names: list[str]) -> int:
     """Checks tasks, one after the other; a task that fails stops no other."""
-    from mtmoe.data.registry import get_task
+    from mtmoe.data.tasks.registry import get_task
 
     failed = 0
     for task in [get_task(name) for name in names or _tasks_of_own_modules()]:
@@ -275,8 +275,8 @@ def _verify(names: list[str]) -> int:
 
 def _is_sound(task: seqio.Task, split: str) -> bool:
     """Checks a split and prints what came of it."""
-    from mtmoe.data.user_code import described
-    from mtmoe.data.verify import verify_task
+    from mtmoe.data.ground.user_code import described
+    from mtmoe.data.tasks.verify import verify_task
 
     told = time.monotonic()
 
@@ -300,7 +300,7 @@ def _is_sound(task: seqio.Task, split: str) -> bool:
 
 def _tasks_of_own_modules() -> list[str]:
     """Returns the tasks registered by the modules of `--task_module`."""
-    from mtmoe.data.catalogue import registered_at, select_tasks
+    from mtmoe.data.tasks.catalogue import registered_at, select_tasks
 
     if not FLAGS.task_module:
         raise MtmoeError("usage: mtmoe tasks verify NAME ... or --task_module=MODULE")

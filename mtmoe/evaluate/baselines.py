@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mtmoe.data.catalogue import canonical_language
+from mtmoe.data.evaluation.token_counts import training_counts
 from mtmoe.data.mixing.rates import mean_rates
-from mtmoe.data.registry import get_task
-from mtmoe.data.task_card import task_card
-from mtmoe.data.task_rows import Lengths
-from mtmoe.data.token_counts import training_counts
+from mtmoe.data.rows.cached import Lengths
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.catalogue import canonical_language
+from mtmoe.data.tasks.registry import get_task
 from mtmoe.evaluate.headline import headline_tasks
 from mtmoe.evaluate.unigram import UnigramBaselines, fit_unigrams
 from mtmoe.languages import SEVERAL_LANGUAGES

@@ -8,20 +8,20 @@ from typing import NamedTuple
 
 import seqio
 
-from mtmoe.data.catalogue import task_group
-from mtmoe.data.evaluation_examples import (
+from mtmoe.data.evaluation.examples import (
     EvaluationExamples,
     evaluation_examples,
     text_examples,
 )
-from mtmoe.data.evaluation_rows import RowBudget
+from mtmoe.data.evaluation.rows import RowBudget
 from mtmoe.data.objectives.language_model import LanguageModel
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registry import tasks_of
-from mtmoe.data.task_card import task_card
-from mtmoe.data.task_form import task_form
-from mtmoe.data.task_rows import Lengths
+from mtmoe.data.rows.cached import Lengths
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.catalogue import task_group
+from mtmoe.data.tasks.form import task_form
+from mtmoe.data.tasks.registry import tasks_of
 from mtmoe.errors import EmptySplitError
 from mtmoe.evaluate.gaps import LeftOut, gap_of, language_of, nothing_to_score
 from mtmoe.evaluate.text_folder import read_text_folder

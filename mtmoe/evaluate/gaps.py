@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 
 import seqio
 
-from mtmoe.data.reading import asking
-from mtmoe.data.registry import get_task, tasks_of
-from mtmoe.data.task_card import task_card
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.reading import asking
+from mtmoe.data.tasks.registry import get_task, tasks_of
 from mtmoe.errors import ConfigError, CorpusError, MtmoeError, UnknownNameError
 from mtmoe.languages import SEVERAL_LANGUAGES, Language, language
 

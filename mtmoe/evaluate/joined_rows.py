@@ -10,8 +10,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from mtmoe.data.evaluation_examples import EvaluationExamples
-from mtmoe.data.token_rows import padded_sizes
+from mtmoe.data.evaluation.examples import EvaluationExamples
+from mtmoe.data.ground.token_rows import padded_sizes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mtmoe.data.evaluation_examples import EvaluationExamples, concatenated
+from mtmoe.data.evaluation.examples import EvaluationExamples, concatenated
 from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import CheckpointError
 from mtmoe.evaluate.examples import TaskExamples

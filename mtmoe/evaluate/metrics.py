@@ -29,9 +29,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mtmoe.data.evaluation_examples import EvaluationExamples
-from mtmoe.data.text_bytes import TokenKinds
-from mtmoe.data.token_rows import padded_sizes
+from mtmoe.data.evaluation.examples import EvaluationExamples
+from mtmoe.data.evaluation.text_bytes import TokenKinds
+from mtmoe.data.ground.token_rows import padded_sizes
 from mtmoe.errors import CorpusError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Ratio, percentiles
 

@@ -20,12 +20,12 @@ import numpy as np
 import seqio
 from numpy.typing import NDArray
 
-from mtmoe.data.reading import examples_in_order
-from mtmoe.data.registry import get_task
+from mtmoe.data.ground.token_rows import padded_sizes
+from mtmoe.data.ground.user_code import metric_values, postprocessed
 from mtmoe.data.sources.pairs import PairSource
-from mtmoe.data.task_form import EXAMPLES, task_form
-from mtmoe.data.token_rows import padded_sizes
-from mtmoe.data.user_code import metric_values, postprocessed
+from mtmoe.data.tasks.form import EXAMPLES, task_form
+from mtmoe.data.tasks.reading import examples_in_order
+from mtmoe.data.tasks.registry import get_task
 from mtmoe.errors import CorpusError, MtmoeError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Resamples
 from mtmoe.evaluate.examples import TaskExamples

@@ -15,11 +15,16 @@ import seqio
 from numpy.typing import NDArray
 
 from mtmoe.checkpoint import store
-from mtmoe.data.infill import BLANK, decode_behind_text, fill_blanks, predicted_spans
-from mtmoe.data.prompts import ANSWER, BLANKS, Prompt, PromptEncoder
-from mtmoe.data.registry import get_task, tasks_of
-from mtmoe.data.task_rows import task_vocabulary
-from mtmoe.data.vocabularies import vocabulary_fingerprint
+from mtmoe.data.evaluation.infill import (
+    BLANK,
+    decode_behind_text,
+    fill_blanks,
+    predicted_spans,
+)
+from mtmoe.data.evaluation.prompts import ANSWER, BLANKS, Prompt, PromptEncoder
+from mtmoe.data.rows.cached import task_vocabulary
+from mtmoe.data.tasks.registry import get_task, tasks_of
+from mtmoe.data.vocabulary.configured import vocabulary_fingerprint
 from mtmoe.errors import ConfigError, CorpusError, MtmoeError
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.files import write_together

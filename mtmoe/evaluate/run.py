@@ -16,8 +16,8 @@ import gin
 
 from mtmoe.checkpoint import store
 from mtmoe.checkpoint.manifest import versions
-from mtmoe.data.registry import get_task
-from mtmoe.data.text_bytes import token_kinds
+from mtmoe.data.evaluation.text_bytes import token_kinds
+from mtmoe.data.tasks.registry import get_task
 from mtmoe.evaluate.baselines import TrainingBaselines, training_baselines
 from mtmoe.evaluate.bootstrap import Bootstrap
 from mtmoe.evaluate.checkpoints import chosen_steps

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtmoe.data.text_bytes import TokenKinds
+from mtmoe.data.evaluation.text_bytes import TokenKinds
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval
 from mtmoe.evaluate.examples import TaskExamples
 from mtmoe.evaluate.headline import headline_tasks

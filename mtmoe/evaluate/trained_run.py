@@ -19,9 +19,9 @@ from typing import Any
 import seqio
 
 from mtmoe.config.load import load_config
-from mtmoe.data.registry import register, tasks_of
-from mtmoe.data.task_rows import task_vocabulary
-from mtmoe.data.vocabularies import vocabulary_fingerprint
+from mtmoe.data.rows.cached import task_vocabulary
+from mtmoe.data.tasks.registry import register, tasks_of
+from mtmoe.data.vocabulary.configured import vocabulary_fingerprint
 from mtmoe.errors import CheckpointError, ConfigError
 from mtmoe.train.provenance import FOLDER, MODULE_FOLDERS, PROVENANCE_NAME
 from mtmoe.train.settings import TrainingRun

@@ -31,14 +31,14 @@ from mtmoe.config.total_steps import disagreements
 from mtmoe.data.mixing.mixtures import PolicyRate
 from mtmoe.data.mixing.stages import stages_of
 from mtmoe.data.objectives.objective import TokenObjective
-from mtmoe.data.registry import (
+from mtmoe.data.rows.cached import check_lengths, check_objective
+from mtmoe.data.tasks.form import check_split, task_form
+from mtmoe.data.tasks.registry import (
     get_mixture_or_task,
     register,
     task_modules_imported,
     tasks_of,
 )
-from mtmoe.data.task_form import check_split, task_form
-from mtmoe.data.task_rows import check_lengths, check_objective
 from mtmoe.errors import ConfigError
 from mtmoe.evaluate.gaps import evaluation_gaps
 from mtmoe.mesh.build import named_features

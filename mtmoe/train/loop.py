@@ -22,10 +22,10 @@ from mtmoe.checkpoint.pieces import Piece
 from mtmoe.checkpoint.restore import load_initial_values
 from mtmoe.checkpoint.saver import AsyncSaver
 from mtmoe.config.load import CONFIG_NAME
-from mtmoe.data.batch import Batch, DecoderBatch
-from mtmoe.data.batches import TrainingBatches
-from mtmoe.data.registry import get_task, register
-from mtmoe.data.task_rows import task_vocabulary
+from mtmoe.data.batches.batch import Batch, DecoderBatch
+from mtmoe.data.batches.training import TrainingBatches
+from mtmoe.data.rows.cached import task_vocabulary
+from mtmoe.data.tasks.registry import get_task, register
 from mtmoe.engine.processes import Processes, check_alike, current
 from mtmoe.engine.profile import FOLDER, Profile, ProfiledSteps
 from mtmoe.engine.program import MeshFunction, MeshProgram

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mtmoe.data.batch import Batch, DecoderBatch, padding_fraction
+from mtmoe.data.batches.batch import Batch, DecoderBatch, padding_fraction
 from mtmoe.engine.processes import Processes
 from mtmoe.errors import CheckpointError
 from mtmoe.train.summed_metrics import SUMMED, SummedMetrics

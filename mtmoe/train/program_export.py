@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtmoe import __version__
-from mtmoe.data.batches import TrainingBatches
-from mtmoe.data.registry import register
+from mtmoe.data.batches.training import TrainingBatches
+from mtmoe.data.tasks.registry import register
 from mtmoe.engine.portable import (
     Expectation,
     ProgramExportError,

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtmoe.checkpoint.manifest import versions
-from mtmoe.data.batches import TrainingBatches
-from mtmoe.data.embedded.corpus import load_corpus
-from mtmoe.data.registry import get_task, module_folders
-from mtmoe.data.task_rows import task_vocabulary
-from mtmoe.data.vocabularies import vocabulary_fingerprint
+from mtmoe.data.batches.training import TrainingBatches
+from mtmoe.data.rows.cached import task_vocabulary
+from mtmoe.data.sources.embedded.corpus import load_corpus
+from mtmoe.data.tasks.registry import get_task, module_folders
+from mtmoe.data.vocabulary.configured import vocabulary_fingerprint
 
 PROVENANCE_NAME = "provenance.json"
 FOLDER = "folder"

@@ -9,7 +9,7 @@ from typing import Annotated
 import gin
 
 from mtmoe.checkpoint.store import MINIMUM_KEPT
-from mtmoe.data.batches import Packing, TrainingBatches
+from mtmoe.data.batches.training import Packing, TrainingBatches
 from mtmoe.engine.options import Engine  # noqa: F401  (for gin)
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.mesh.build import Build

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mtmoe.config.in_force import Called, InForce
 from mtmoe.config.registry import find
-from mtmoe.data.vocabularies import (
+from mtmoe.data.vocabulary.configured import (
     configured_vocabulary,
     num_sentinels,
     vocabulary_behind,

@@ -16,19 +16,19 @@ from collections.abc import Iterator, Sequence
 
 from t5.evaluation import metrics as t5_metrics
 
-from mtmoe.data.embedded_tasks import chatterbot, commands, declaration, misspellings
-from mtmoe.data.embedded_tasks.declaration import comparable_paragraphs, excerpt
-from mtmoe.data.embedded_tasks.registration import (
+from mtmoe.data.metrics.classification import macro_f1
+from mtmoe.data.metrics.qa import exact_match
+from mtmoe.data.metrics.spans import format_spans, slot_f1
+from mtmoe.data.sources.pairs import TextExample
+from mtmoe.data.tasks.embedded import chatterbot, commands, declaration, misspellings
+from mtmoe.data.tasks.embedded.declaration import comparable_paragraphs, excerpt
+from mtmoe.data.tasks.embedded.registration import (
     EmbeddedKind,
     languages_except,
     languages_of,
     register_kinds,
 )
-from mtmoe.data.embedded_tasks.splits import held_out_guard, task_split
-from mtmoe.data.metrics.classification import macro_f1
-from mtmoe.data.metrics.qa import exact_match
-from mtmoe.data.metrics.spans import format_spans, slot_f1
-from mtmoe.data.sources.pairs import TextExample
+from mtmoe.data.tasks.embedded.splits import held_out_guard, task_split
 from mtmoe.languages import language
 
 UDHR_LANGUAGES = languages_except("fy sd")

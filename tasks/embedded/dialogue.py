@@ -6,14 +6,14 @@ embedded.home_assistant_response.<code>  what a home assistant answers to a comm
 
 from __future__ import annotations
 
-from mtmoe.data.embedded_tasks import chatterbot, commands, replies
-from mtmoe.data.embedded_tasks.registration import (
+from mtmoe.data.metrics.generation import chrf_plus_plus
+from mtmoe.data.metrics.qa import exact_match
+from mtmoe.data.tasks.embedded import chatterbot, commands, replies
+from mtmoe.data.tasks.embedded.registration import (
     EmbeddedKind,
     languages_of,
     register_kinds,
 )
-from mtmoe.data.metrics.generation import chrf_plus_plus
-from mtmoe.data.metrics.qa import exact_match
 
 REPLY_LANGUAGES = languages_of(
     "bn de en es fa fr hi id it iw ja ko mr nl pt ru sv tr uk yo zh"

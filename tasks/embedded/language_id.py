@@ -19,21 +19,21 @@ from collections.abc import Iterator
 
 from t5.evaluation import metrics as t5_metrics
 
-from mtmoe.data.embedded_tasks import (
+from mtmoe.data.metrics.classification import macro_f1, multi_label_macro_f1
+from mtmoe.data.sources.pairs import TextExample
+from mtmoe.data.tasks.embedded import (
     cldr_names,
     declaration,
     function_words,
     interface,
     language_facts,
 )
-from mtmoe.data.embedded_tasks.answers import label_set
-from mtmoe.data.embedded_tasks.registration import (
+from mtmoe.data.tasks.embedded.answers import label_set
+from mtmoe.data.tasks.embedded.registration import (
     EmbeddedKind,
     languages_except,
     register_kinds,
 )
-from mtmoe.data.metrics.classification import macro_f1, multi_label_macro_f1
-from mtmoe.data.sources.pairs import TextExample
 from mtmoe.languages import language
 
 UDHR_LANGUAGES = languages_except("fy sd")

@@ -14,20 +14,20 @@ import functools
 
 from t5.evaluation import metrics as t5_metrics
 
-from mtmoe.data.embedded_tasks import (
+from mtmoe.data.metrics.qa import exact_match
+from mtmoe.data.metrics.sequence import character_error_rate, phoneme_error_rate
+from mtmoe.data.tasks.embedded import (
     misspellings,
     orthography,
     pronunciation,
     word_forms,
 )
-from mtmoe.data.embedded_tasks.registration import (
+from mtmoe.data.tasks.embedded.registration import (
     EmbeddedKind,
     languages_except,
     languages_of,
     register_kinds,
 )
-from mtmoe.data.metrics.qa import exact_match
-from mtmoe.data.metrics.sequence import character_error_rate, phoneme_error_rate
 
 # The Swahili dictionary, five million generated forms, is left out; Thai text has no
 # spaces to find words by; uroman reads Japanese characters as Chinese.

@@ -14,23 +14,23 @@ import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
 
-from mtmoe.data.embedded_tasks import (
+from mtmoe.data.metrics.classification import multi_label_macro_f1
+from mtmoe.data.metrics.generation import chrf_plus_plus
+from mtmoe.data.metrics.qa import exact_match
+from mtmoe.data.sources.pairs import TextExample
+from mtmoe.data.tasks.embedded import (
     cldr_names,
     holiday_names,
     language_facts,
     subdivisions,
 )
-from mtmoe.data.embedded_tasks.answers import label_set
-from mtmoe.data.embedded_tasks.registration import (
+from mtmoe.data.tasks.embedded.answers import label_set
+from mtmoe.data.tasks.embedded.registration import (
     EmbeddedKind,
     languages_except,
     languages_of,
     register_kinds,
 )
-from mtmoe.data.metrics.classification import multi_label_macro_f1
-from mtmoe.data.metrics.generation import chrf_plus_plus
-from mtmoe.data.metrics.qa import exact_match
-from mtmoe.data.sources.pairs import TextExample
 from mtmoe.languages import language
 
 TERRITORY_LANGUAGES = languages_except("ceb en fil haw hmn ht ny sm st su")

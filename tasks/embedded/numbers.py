@@ -13,16 +13,16 @@ import functools
 
 from t5.evaluation import metrics as t5_metrics
 
-from mtmoe.data.embedded_tasks import cldr_formats, cldr_names, spelled_numbers
-from mtmoe.data.embedded_tasks.registration import (
+from mtmoe.data.metrics.classification import macro_f1
+from mtmoe.data.metrics.qa import exact_match
+from mtmoe.data.metrics.sequence import character_error_rate
+from mtmoe.data.tasks.embedded import cldr_formats, cldr_names, spelled_numbers
+from mtmoe.data.tasks.embedded.registration import (
     EmbeddedKind,
     languages_except,
     languages_of,
     register_kinds,
 )
-from mtmoe.data.metrics.classification import macro_f1
-from mtmoe.data.metrics.qa import exact_match
-from mtmoe.data.metrics.sequence import character_error_rate
 
 SPELLED_LANGUAGES = languages_of(
     "de eo es fa fi fr hu id it iw ja ko lt nl pl pt ru sk th tr"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from t5.evaluation import metrics as t5_metrics
 
-from mtmoe.data.embedded_tasks import declaration, paragraph_order, python_functions
-from mtmoe.data.embedded_tasks.registration import (
+from mtmoe.data.metrics.generation import chrf_plus_plus
+from mtmoe.data.tasks.embedded import declaration, paragraph_order, python_functions
+from mtmoe.data.tasks.embedded.registration import (
     EmbeddedKind,
     languages_except,
     register_kinds,
 )
-from mtmoe.data.metrics.generation import chrf_plus_plus
 
 UDHR_LANGUAGES = languages_except("fy sd")
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from mtmoe.data.embedded.corpus import load_corpus
 from mtmoe.data.mixing.mixtures import register_mixture
 from mtmoe.data.mixing.policies import Temperature
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_text_task
+from mtmoe.data.sources.embedded.corpus import load_corpus
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_text_task
 from mtmoe.languages import MC4_LANGUAGES
 
 MIXTURE = "embedded.span_corruption"

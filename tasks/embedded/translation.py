@@ -16,25 +16,25 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from mtmoe.data.embedded_tasks import (
+from mtmoe.data.metrics.generation import bleu, bleu_char, chrf_plus_plus
+from mtmoe.data.metrics.qa import exact_match
+from mtmoe.data.sources.pairs import TextExample
+from mtmoe.data.tasks.embedded import (
     commands,
     declaration,
     holiday_names,
     interface,
 )
-from mtmoe.data.embedded_tasks.declaration import (
+from mtmoe.data.tasks.embedded.declaration import (
     comparable_paragraphs,
     text_by_place,
 )
-from mtmoe.data.embedded_tasks.registration import (
+from mtmoe.data.tasks.embedded.registration import (
     EmbeddedKind,
     languages_except,
     languages_of,
     register_kinds,
 )
-from mtmoe.data.metrics.generation import bleu, bleu_char, chrf_plus_plus
-from mtmoe.data.metrics.qa import exact_match
-from mtmoe.data.sources.pairs import TextExample
 from mtmoe.languages import language
 
 KeyedRows = Iterator[tuple[str, TextExample]]

@@ -26,7 +26,7 @@ import seqio
 
 from mtmoe.data.mixing.mixtures import register_mixture, register_weighted_mixture
 from mtmoe.data.mixing.policies import ExamplesProportional
-from mtmoe.data.task_card import FAMILIES, task_card
+from mtmoe.data.tasks.card import FAMILIES, task_card
 from mtmoe.ranges import NonNegative, Positive, checked
 from mtmoe.tasks.exmix.rows import ROWS
 

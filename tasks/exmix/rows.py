@@ -15,8 +15,8 @@ from typing import Any
 
 import seqio
 
-from mtmoe.data.registration import register_task
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
 
 CERTAINTY = {
     "group": "its group is in ExMix and the group's total was reproduced",

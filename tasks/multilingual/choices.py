@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from t5.evaluation import metrics as t5_metrics
 
-from mtmoe.data.registration import register_task
 from mtmoe.data.sources.files import Record
 from mtmoe.data.sources.pairs import TextExample
 from mtmoe.data.sources.records import RecordSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
 from mtmoe.tasks.multilingual import choice_records
 from mtmoe.tasks.multilingual.choice_records import Choice
 from mtmoe.tasks.multilingual.suites import (

@@ -16,11 +16,11 @@ import tensorflow as tf
 from t5.evaluation import metrics as t5_metrics
 
 from mtmoe.data.metrics.classification import f1_of
-from mtmoe.data.registration import register_task
 from mtmoe.data.sources.files import Record
 from mtmoe.data.sources.pairs import TextExample
 from mtmoe.data.sources.records import RecordSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
 from mtmoe.tasks.multilingual.suites import (
     WHERE_CHECKED,
     Variant,

@@ -15,7 +15,7 @@ import tensorflow as tf
 from t5.data import postprocessors as t5_postprocessors
 
 from mtmoe.data.metrics.qa import answer_keys, answers_in, multiple_answers
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
 from mtmoe.tasks.multilingual.mt5_names import register_mt5_task
 
 MACHINE = "Translated by machine from English."

@@ -23,11 +23,11 @@ import seqio
 import tensorflow as tf
 
 from mtmoe.data.metrics.generation import chrf_plus_plus, spbleu
-from mtmoe.data.registration import register_task
 from mtmoe.data.sources.files import Record
 from mtmoe.data.sources.pairs import PairSource, TextExample
 from mtmoe.data.sources.records import RecordSource, data_directory
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
 from mtmoe.errors import CorpusError
 from mtmoe.languages import LANGUAGES
 from mtmoe.tasks.multilingual.suites import (

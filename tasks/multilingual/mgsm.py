@@ -12,11 +12,11 @@ import re
 from typing import Any
 
 from mtmoe.data.metrics.qa import exact_match
-from mtmoe.data.registration import register_task
 from mtmoe.data.sources.files import Record
 from mtmoe.data.sources.pairs import TextExample
 from mtmoe.data.sources.records import RecordSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
 from mtmoe.tasks.multilingual.suites import (
     WHERE_CHECKED,
     Variant,

@@ -39,8 +39,8 @@ import mtmoe.tasks.exmix.paraphrase
 import mtmoe.tasks.exmix.reading_comprehension
 import mtmoe.tasks.exmix.summarization  # noqa: F401
 from mtmoe.data.mixing.mixtures import register_weighted_mixture
-from mtmoe.data.registration import register_alias
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_alias
 from mtmoe.tasks.multilingual.mt5_names import register_mt5_task
 
 EXMIX = {

@@ -13,8 +13,8 @@ from typing import Any
 import seqio
 
 from mtmoe.data.mixing.mixtures import register_weighted_mixture
-from mtmoe.data.registration import register_alias, register_task
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_alias, register_task
 
 
 def register_mt5_task(

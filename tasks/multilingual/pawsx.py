@@ -25,7 +25,7 @@ from t5.data import preprocessors as t5_preprocessors
 from t5.evaluation import metrics as t5_metrics
 
 from mtmoe.data.sources.joined import JoinedSource, Part
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
 from mtmoe.tasks.multilingual.mt5_names import register_mt5_mixture, register_mt5_task
 
 LANGUAGES = tuple("de en es fr ja ko zh".split())

@@ -23,8 +23,8 @@ import tensorflow as tf
 
 from mtmoe.data.metrics.spans import Span, format_spans, span_f1
 from mtmoe.data.metrics.tags import tag_f1
-from mtmoe.data.registration import register_task
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
 from mtmoe.tasks.multilingual.suites import Variant, mc4_code, variants
 
 UPOS = (

@@ -22,8 +22,8 @@ from t5.data import preprocessors as t5_preprocessors
 from t5.evaluation import metrics as t5_metrics
 
 from mtmoe.data.metrics.generation import bleu, bleu_in, chrf_plus_plus
-from mtmoe.data.registration import register_task
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
 from mtmoe.languages import language
 from mtmoe.tasks.multilingual.choice_records import LETTERS, first_letter
 from mtmoe.tasks.multilingual.suites import Variant, variants

@@ -13,8 +13,8 @@ import seqio
 import tensorflow as tf
 
 from mtmoe.data.objectives.language_model import LanguageModel
-from mtmoe.data.registration import register_text_task
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_text_task
 from mtmoe.tasks.multilingual.suites import Variant, variants
 
 LANGUAGES = variants(

@@ -18,7 +18,7 @@ import seqio
 import tensorflow as tf
 
 from mtmoe.data.metrics.spans import DELIMITER, NO_SPANS, span_f1
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
 from mtmoe.languages import language
 from mtmoe.tasks.multilingual.mt5_names import register_mt5_mixture, register_mt5_task
 

@@ -21,7 +21,7 @@ import seqio
 import tensorflow as tf
 from t5.evaluation import metrics as t5_metrics
 
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
 from mtmoe.tasks.multilingual.mt5_names import register_mt5_mixture, register_mt5_task
 
 LANGUAGES = tuple("ar bg de el en es fr hi ru sw th tr ur vi zh".split())

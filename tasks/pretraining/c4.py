@@ -8,13 +8,13 @@ TensorFlow Datasets prepares it.
 
 from __future__ import annotations
 
-from mtmoe.data.mc4_statistics import ENGLISH_C4_PAGES
 from mtmoe.data.objectives.language_model import LanguageModel
 from mtmoe.data.objectives.prefix_lm import PrefixLM
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_text_task
+from mtmoe.data.sources.web.mc4_statistics import ENGLISH_C4_PAGES
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_text_task
 
 _SOURCE = WebTextSource("en", dataset="c4")
 

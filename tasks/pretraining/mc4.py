@@ -12,16 +12,16 @@ and characters published for mC4, not by what the folder holds.
 
 from __future__ import annotations
 
-from mtmoe.data.mc4_statistics import MC4_STATISTICS, Mc4Statistics
 from mtmoe.data.mixing.mixtures import register_mixture
 from mtmoe.data.mixing.policies import Temperature
 from mtmoe.data.objectives.language_model import LanguageModel
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.prefix_lm import PrefixLM
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_text_task
+from mtmoe.data.sources.web.mc4_statistics import MC4_STATISTICS, Mc4Statistics
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_text_task
 
 OBJECTIVES: dict[str, TokenObjective] = {
     "": SpanCorruption(),

@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import seqio
 
-from mtmoe.data.found_tasks import register_when_asked
 from mtmoe.data.mixing.mixtures import register_mixture
 from mtmoe.data.mixing.policies import Temperature
 from mtmoe.data.objectives.objective import TokenObjective
-from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.web.folder import (
     WebTextFolder,
     open_folder,
@@ -27,7 +25,9 @@ from mtmoe.data.sources.web.folder import (
     web_text_part,
 )
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.found import register_when_asked
+from mtmoe.data.tasks.registration import register_text_task
 from mtmoe.errors import CorpusError
 from mtmoe.tasks.pretraining.mc4 import OBJECTIVES
 

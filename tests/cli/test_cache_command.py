@@ -11,14 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from oracles.forked_commands import ForkedCommand
 
 from mtmoe.cli.cache_progress import CachingProgress
 from mtmoe.cli.main import main
-from mtmoe.data.batches import TrainingBatches
-from mtmoe.data.prescheduled import prescheduled_dataset, record_features
 
 PAGE = Path(__file__).parents[2] / "docs" / "cache.md"
 BYTES = "--gin_param=configured_vocabulary.factory=@byte_vocabulary"
@@ -29,9 +26,9 @@ import glob, os, time
 import seqio
 from mtmoe.data.mixing.mixtures import register_weighted_mixture
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_text_task
+from mtmoe.data.tasks.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
 
 PARENT = os.getppid()
 
@@ -152,10 +149,6 @@ def test_tasks_that_cannot_be_cached_show_in_the_status(here, capsys):
         (["extra"], "usage: mtmoe cache --mixture=NAME"),
         (["--mixture=kept.text", f"--task_module={TASKS}"], "did you mean kept.texts"),
         (command("kept.texts", "--split=trian")[1:], "did you mean train"),
-        (["--mixture=m", "--num_steps=3"], "--num_steps can be used with --presched"),
-        (["--prescheduled", "--runner=beam"], "--runner can be used without --presch"),
-        (["--prescheduled"], "--prescheduled needs --output_dir"),
-        (["--prescheduled", "--output_dir=o"], "needs the --gin_file of a run"),
         (["--mixture=m", "--beam_options=--x"], "with --runner=beam only"),
         (["--mixture=m", "--runner=beam", "--num_workers=2"], "--runner=local only"),
     ],
@@ -163,44 +156,6 @@ def test_tasks_that_cannot_be_cached_show_in_the_status(here, capsys):
 def test_mistakes(here, capsys, flags, message):
     assert main(["cache", *flags]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_finished_batches_of_a_run(here, capsys):
-    (here / "run.gin").write_text(
-        'include "runs/quickstart.gin"\n'
-        "configured_vocabulary.factory = @byte_vocabulary\n"
-        "train.mixture = 'kept.texts'\n"
-        "train.batch_size = 6\n"
-        "train.steps = 40\n"
-        f"register.task_modules = ['{TASKS}']\n"
-    )
-    arguments = ["cache", "--prescheduled", "--gin_file=run.gin", "--output_dir=out"]
-    assert main([*arguments, "--first_step=3", "--num_steps=5"]) == 0
-    output = capsys.readouterr().out
-    assert output.startswith("steps 3 to 7, 6 rows in 6 files each; ")
-    lengths = {"inputs": 128, "targets": 36}
-    batches = TrainingBatches("kept.texts", 6, lengths, 0)
-    for num_hosts in (1, 2):
-        rows = 6 // num_hosts
-        for host in range(num_hosts):
-            own = range(host * rows, (host + 1) * rows)
-            part = batches.of_rows(own)
-            dataset = prescheduled_dataset("out", 6, 4, host, num_hosts)
-            read = list(dataset.as_numpy_iterator())
-            assert len(read) == 4
-            for step, features in enumerate(read, start=4):
-                whole = record_features(batches.batch(step))
-                for name, values in record_features(part.batch(step)).items():
-                    np.testing.assert_array_equal(features[name], values)
-                    np.testing.assert_array_equal(
-                        features[name], whole[name][own.start : own.stop]
-                    )
-    verify = ["cache", "--prescheduled", "--verify", "--output_dir=out"]
-    assert main(verify) == 0
-    assert "out is sound: steps 3 to 7, 6 files" in capsys.readouterr().out
-    other = [*arguments, "--first_step=3", "--num_steps=5", "--gin_param=train.seed=1"]
-    assert main(other) == 2
-    assert "the folder holds batches with another origin" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):

@@ -175,7 +175,7 @@ def test_devices_that_do_not_answer_are_named_with_a_cure(monkeypatch):
 
 
 def test_missing_corpora(monkeypatch):
-    from mtmoe.data.embedded import corpus
+    from mtmoe.data.sources.embedded import corpus
 
     def damaged():
         raise CorpusError("package torn is damaged")

@@ -16,10 +16,10 @@ MODULE = """
 from mtmoe.data.mixing.mixtures import register_weighted_mixture
 from mtmoe.data.mixing.stages import register_staged_mixture
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_task, register_text_task
+from mtmoe.data.tasks.registration import register_task, register_text_task
 from mtmoe.data.sources.records import RecordSource
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
 
 names = [
     register_text_task(

@@ -14,7 +14,7 @@ import seqio
 
 from mtmoe.cli.main import main
 from mtmoe.data.mixing.rates import task_rates
-from mtmoe.data.registry import get_mixture_or_task
+from mtmoe.data.tasks.registry import get_mixture_or_task
 
 PAGE = Path(__file__).parents[2] / "docs" / "register_a_task.md"
 BYTES = "--gin_param=configured_vocabulary.factory=@byte_vocabulary"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mtmoe.config.load import load_config
-from mtmoe.data.batch import DecoderBatch
+from mtmoe.data.batches.batch import DecoderBatch
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.evaluate.run import EvaluationRequest, evaluate
 from mtmoe.report.write import write_report

@@ -10,7 +10,7 @@ from batch_contents import PAIRS
 from fake_tasks import add_supervised_task, add_text_task, random_documents
 from sample_sentences import SENTENCES
 
-from mtmoe.data.sentencepiece_vocabulary import SentencePieceVocabulary
+from mtmoe.data.vocabulary.sentence_pieces import SentencePieceVocabulary
 
 
 @pytest.fixture

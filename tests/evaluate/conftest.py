@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
-from mtmoe.data.registry import register, tasks_of
-from mtmoe.data.task_rows import task_vocabulary
-from mtmoe.data.vocabularies import vocabulary_fingerprint
+from mtmoe.data.rows.cached import task_vocabulary
+from mtmoe.data.tasks.registry import register, tasks_of
+from mtmoe.data.vocabulary.configured import vocabulary_fingerprint
 from mtmoe.engine.program import MeshProgram
 from mtmoe.evaluate.step import evaluation_step_builder
 from mtmoe.train.settings import TrainingRun

@@ -10,9 +10,9 @@ from mtmoe.data.metrics.classification import macro_f1
 from mtmoe.data.metrics.generation import chrf_plus_plus
 from mtmoe.data.metrics.qa import exact_match
 from mtmoe.data.mixing.mixtures import register_weighted_mixture
-from mtmoe.data.registration import register_task
 from mtmoe.data.sources.pairs import PairSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
 
 NAMES = [{"inputs": f"name {i}", "targets": f"jina {i}"} for i in range(5)]
 ANSWERS = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtmoe.data.batches import Packing
+from mtmoe.data.batches.training import Packing
 from mtmoe.engine.program import MeshProgram
 from mtmoe.evaluate.step import (
     evaluation_step_builder,

@@ -8,7 +8,7 @@ import tensorflow as tf
 from three_languages import documents
 
 from mtmoe.checkpoint import store
-from mtmoe.data.vocabularies import token_bytes
+from mtmoe.data.vocabulary.configured import token_bytes
 from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import (
     CheckpointError,

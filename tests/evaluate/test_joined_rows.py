@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtmoe.data.evaluation_examples import EvaluationExamples
+from mtmoe.data.evaluation.examples import EvaluationExamples
 from mtmoe.evaluate.joined_rows import join_rows
 
 EXAMPLES = EvaluationExamples(

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from mtmoe.data.evaluation_examples import EvaluationExamples
-from mtmoe.data.text_bytes import TokenKinds
+from mtmoe.data.evaluation.examples import EvaluationExamples
+from mtmoe.data.evaluation.text_bytes import TokenKinds
 from mtmoe.errors import CorpusError
 from mtmoe.evaluate.bootstrap import Bootstrap
 from mtmoe.evaluate.metric_names import METRICS, UNKNOWN_METRICS

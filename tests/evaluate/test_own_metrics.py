@@ -14,12 +14,12 @@ import pytest
 import seqio
 
 from mtmoe.config.load import load_config
-from mtmoe.data.evaluation_examples import EvaluationExamples
-from mtmoe.data.registration import register_task
-from mtmoe.data.registry import get_task, register
+from mtmoe.data.evaluation.examples import EvaluationExamples
 from mtmoe.data.sources.pairs import PairSource
-from mtmoe.data.task_card import TaskCard
-from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
+from mtmoe.data.tasks.registry import get_task, register
+from mtmoe.data.vocabulary.configured import configured_vocabulary
 from mtmoe.errors import CorpusError
 from mtmoe.evaluate import own_metrics as module
 from mtmoe.evaluate.bootstrap import Bootstrap

@@ -11,9 +11,9 @@ import three_and_tasks
 from three_and_tasks import NUM_EXAMPLES
 
 from mtmoe.config.load import load_config
-from mtmoe.data.registry import register
-from mtmoe.data.text_bytes import token_kinds
-from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.data.evaluation.text_bytes import token_kinds
+from mtmoe.data.tasks.registry import register
+from mtmoe.data.vocabulary.configured import configured_vocabulary
 from mtmoe.errors import ConfigError
 from mtmoe.evaluate.baselines import training_baselines
 from mtmoe.evaluate.examples import Sampling, mixture_examples
@@ -86,9 +86,9 @@ def test_the_headline_is_of_text_alone(tiny_model, tmp_path, configured):
 
 def test_text_without_a_language_has_no_row(configured):
     from mtmoe.data.objectives.span_corruption import SpanCorruption
-    from mtmoe.data.registration import register_text_task
     from mtmoe.data.sources.text import TextSource
-    from mtmoe.data.task_card import TaskCard
+    from mtmoe.data.tasks.card import TaskCard
+    from mtmoe.data.tasks.registration import register_text_task
 
     source = TextSource(lambda split: ["text"])
     register_text_task("three.none", source, SpanCorruption(), TaskCard("pretraining"))

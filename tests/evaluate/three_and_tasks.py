@@ -5,9 +5,9 @@ from __future__ import annotations
 import three_languages  # noqa: F401  (registers the mixture `three`)
 
 from mtmoe.data.mixing.mixtures import register_weighted_mixture
-from mtmoe.data.registration import register_task
 from mtmoe.data.sources.pairs import PairSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
 
 NUM_EXAMPLES = 30
 EXAMPLES = [

@@ -8,9 +8,9 @@ import numpy as np
 import seqio
 
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_text_task
 
 WORDS = {
     "de": "alle menschen sind frei und gleich an würde und rechten geboren".split(),

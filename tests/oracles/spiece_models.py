@@ -7,7 +7,7 @@ from typing import Any
 
 import sentencepiece
 
-from mtmoe.data.sentencepiece_training import (
+from mtmoe.data.vocabulary.fitting import (
     SentencePieceSettings,
     train_sentencepiece,
 )

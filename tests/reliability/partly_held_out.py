@@ -7,9 +7,9 @@ import random
 import seqio
 
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_text_task
 
 WORDS = "maji chakula mji watu nyumba barabara shule mwalimu mtoto kitabu".split()
 

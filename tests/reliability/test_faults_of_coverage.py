@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from untrained_run import write_untrained_run
 
 from mtmoe.cli.main import main
-from mtmoe.data.evaluation_examples import evaluation_examples
-from mtmoe.data.evaluation_rows import RowBudget
+from mtmoe.data.evaluation.examples import evaluation_examples
+from mtmoe.data.evaluation.rows import RowBudget
 from mtmoe.evaluate.files import finish_writing, write_together
 from mtmoe.evaluate.records import read_metric_rows
 from mtmoe.evaluate.trained_run import load_trained_run
@@ -102,9 +102,9 @@ def test_a_language_that_mc4_lacks_has_a_row(tmp_path, tried):
 
 
 MODULE = """
-from mtmoe.data.registration import register_task
+from mtmoe.data.tasks.registration import register_task
 from mtmoe.data.sources.records import RecordSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
 
 source = RecordSource(
     {"train": "mood.csv"}, lambda row: {"inputs": row["text"], "targets": row["mood"]}

@@ -16,8 +16,8 @@ from mtmoe.data.metrics.generation import (
     multilingual_rouge,
 )
 from mtmoe.data.metrics.qa import answers_in, multiple_answers
-from mtmoe.data.registry import get_task, register
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registry import get_task, register
 from mtmoe.errors import CorpusError, UnknownNameError
 from mtmoe.evaluate.text_folder import read_text_folder
 from mtmoe.languages import language, row_language

@@ -22,9 +22,9 @@ from mtmoe.config.load import load_config
 from mtmoe.data.mixing.mixtures import register_weighted_mixture
 from mtmoe.data.mixing.rates import task_rates
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_text_task
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_text_task
 from mtmoe.errors import CheckpointError, ConfigError, RangeError
 from mtmoe.ranges import range_of
 from mtmoe.surgery.huggingface.config import model_of

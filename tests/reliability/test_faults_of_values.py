@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mtmoe.cli.main import main
-from mtmoe.data.batches import TrainingBatches
-from mtmoe.data.evaluation_examples import evaluation_examples
-from mtmoe.data.reading import examples_in_order
-from mtmoe.data.registry import get_task
-from mtmoe.data.verify import verify_task
+from mtmoe.data.batches.training import TrainingBatches
+from mtmoe.data.evaluation.examples import evaluation_examples
+from mtmoe.data.tasks.reading import examples_in_order
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.errors import CorpusError, UserCodeError
 from mtmoe.evaluate.bootstrap import Bootstrap
 from mtmoe.evaluate.own_metrics import task_metrics
@@ -23,10 +23,10 @@ LENGTHS = {"inputs": 64, "targets": 32}
 MODULE = """
 import seqio
 from mtmoe.data.metrics.qa import exact_match
-from mtmoe.data.registration import register_task
+from mtmoe.data.tasks.registration import register_task
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.records import RecordSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
 
 def pair(record):
     return {"inputs": record["q"], "targets": record["a"]}

@@ -12,10 +12,10 @@ import registrations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtmoe.data.registration import register_task
-from mtmoe.data.registry import get_task
 from mtmoe.data.sources.records import RecordSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
+from mtmoe.data.tasks.registry import get_task
 from mtmoe.data.token_cache.writer import uncached_examples
 from mtmoe.errors import CorpusError
 

@@ -13,7 +13,7 @@ from oracles.spiece_models import t5_model
 
 from mtmoe.checkpoint import store
 from mtmoe.cli import main as command_line
-from mtmoe.data.vocabularies import sentencepiece_vocabulary
+from mtmoe.data.vocabulary.configured import sentencepiece_vocabulary
 from mtmoe.errors import ConfigError
 
 VOCABULARIES = 40  # generated models
@@ -131,7 +131,7 @@ def test_the_end_token_of_an_exported_model(tried, model_file, tmp_path):
     (ours / "model.gin").write_text(gin_text(model, "a model"))
     path = model_file(bos_id=1, eos_id=2, unk_id=3)
     (ours / "vocabulary.gin").write_text(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @sentencepiece_vocabulary\n"
         f"sentencepiece_vocabulary.path = {path!r}\n"
         "sentencepiece_vocabulary.extra_ids = 10\n"

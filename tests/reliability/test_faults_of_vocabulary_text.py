@@ -14,17 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.spiece_models import LINES, own_model, t5_model
 
-from mtmoe.data.evaluation_examples import evaluation_examples, text_examples
+from mtmoe.data.batches.preview import preview_examples
+from mtmoe.data.evaluation.examples import evaluation_examples, text_examples
+from mtmoe.data.evaluation.text_bytes import encode_with_bytes, is_lossless, token_kinds
 from mtmoe.data.objectives.language_model import LanguageModel
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.preview import preview_examples
-from mtmoe.data.registration import register_text_task
-from mtmoe.data.sentencepiece_vocabulary import SENTINEL
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.task_card import TaskCard
-from mtmoe.data.text_bytes import encode_with_bytes, is_lossless, token_kinds
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_text_task
 from mtmoe.data.token_cache.encoding import encode_texts
-from mtmoe.data.vocabularies import configured_vocabulary, sentencepiece_vocabulary
+from mtmoe.data.vocabulary.configured import (
+    configured_vocabulary,
+    sentencepiece_vocabulary,
+)
+from mtmoe.data.vocabulary.sentence_pieces import SENTINEL
 from mtmoe.evaluate.bootstrap import Bootstrap
 from mtmoe.evaluate.metrics import example_sums, score
 from mtmoe.evaluate.tabulate import unknown_shares

@@ -11,7 +11,10 @@ import tensorflow as tf
 
 from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
-from mtmoe.data.vocabularies import configured_vocabulary, vocabulary_fingerprint
+from mtmoe.data.vocabulary.configured import (
+    configured_vocabulary,
+    vocabulary_fingerprint,
+)
 from mtmoe.engine.program import MeshProgram
 from mtmoe.evaluate.step import evaluation_step_builder
 from mtmoe.train.settings import TrainingRun

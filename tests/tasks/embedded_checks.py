@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 import seqio
 
-from mtmoe.data.embedded.cleaning import comparable
-from mtmoe.data.embedded_tasks.registration import (
+from mtmoe.data.metrics.scale import perfect_score
+from mtmoe.data.sources.embedded.cleaning import comparable
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.embedded.registration import (
     FEWEST_TRAINING_ROWS,
     EmbeddedKind,
 )
-from mtmoe.data.embedded_tasks.rows import MOST_ROWS, EmbeddedRows
-from mtmoe.data.embedded_tasks.splits import SPLITS, held_out_guard, task_split
-from mtmoe.data.metrics.scale import perfect_score
-from mtmoe.data.task_card import task_card
+from mtmoe.data.tasks.embedded.rows import MOST_ROWS, EmbeddedRows
+from mtmoe.data.tasks.embedded.splits import SPLITS, held_out_guard, task_split
 from mtmoe.errors import CorpusError
 from mtmoe.languages import MC4_LANGUAGES
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import seqio
 
-from mtmoe.data.task_card import task_card
+from mtmoe.data.tasks.card import task_card
 
 
 def shape(value: Any) -> tuple[Any, frozenset[str]]:

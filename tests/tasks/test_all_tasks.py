@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import seqio
 
-from mtmoe.data.catalogue import registered_at, select_tasks
 from mtmoe.data.mixing.rates import flatten
 from mtmoe.data.mixing.stages import StagedMixture
-from mtmoe.data.registry import BUILT_IN_TASK_MODULES, register
-from mtmoe.data.task_card import FAMILIES, task_card
+from mtmoe.data.tasks.card import FAMILIES, task_card
+from mtmoe.data.tasks.catalogue import registered_at, select_tasks
+from mtmoe.data.tasks.registry import BUILT_IN_TASK_MODULES, register
 from mtmoe.tasks.embedded.multitask import KINDS
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ import seqio
 import mtmoe.tasks.embedded
 found = {}
 began = time.monotonic()
-from mtmoe.data.embedded import corpus
+from mtmoe.data.sources.embedded import corpus
 def refuse(*args, **kwargs):
     raise AssertionError("the corpus was read at import")
 corpus.load_corpus = refuse
@@ -37,7 +37,7 @@ found["span_corruption_seconds"] = time.monotonic() - began
 found["span_corruption_needs_t5"] = "t5" in sys.modules
 
 import tensorflow as tf
-import mtmoe.data.registration
+import mtmoe.data.tasks.registration
 opened = []
 def refused(name):
     def call(*arguments, **more):
@@ -51,8 +51,8 @@ needless = {"gcld3", "tensorflow_datasets.text.c4"}
 found["web_text_imports"] = sorted(needless & set(sys.modules))
 
 import t5.data, t5.evaluation.metrics, sacrebleu
-import mtmoe.data.embedded_tasks.registration
-import mtmoe.data.registry, mtmoe.languages
+import mtmoe.data.tasks.embedded.registration
+import mtmoe.data.tasks.registry, mtmoe.languages
 mtmoe.languages.spaces_words("swl")  # its tables of CLDR's
 CODE = (".py", ".pyc", ".so")
 def watch(event, arguments):
@@ -64,13 +64,13 @@ sys.addaudithook(watch)
 began = time.process_time()
 import mtmoe.tasks.exmix.mixtures
 found["exmix_seconds"] = time.process_time() - began
-mtmoe.data.registry.register(mtmoe.data.registry.BUILT_IN_TASK_MODULES)
+mtmoe.data.tasks.registry.register(mtmoe.data.tasks.registry.BUILT_IN_TASK_MODULES)
 names = {seqio.TaskRegistry.get(n).name for n in seqio.TaskRegistry.names()}
 found["count"] = len(names)
 found["opened"] = [name for name in opened if not name.isdigit()]
 print("FOUND", json.dumps(found))
 print("PAGE")
-runpy.run_module("mtmoe.data.task_table", run_name="__main__")
+runpy.run_module("mtmoe.data.tasks.table", run_name="__main__")
 """
 
 
@@ -171,7 +171,7 @@ def test_the_multitask_mixture_is_half_text(tasks):
 def test_the_page_of_tasks_is_what_is_registered(new_process):
     _, page = new_process
     assert (ROOT / "docs" / "tasks.md").read_text("utf-8") == page, (
-        "docs/tasks.md is out of date: python -m mtmoe.data.task_table > docs/tasks.md"
+        "docs/tasks.md is out of date: python -m mtmoe.data.tasks.table > docs/tasks.md"
     )
     assert page.startswith("# The registered tasks")
 

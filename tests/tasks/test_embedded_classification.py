@@ -8,10 +8,10 @@ import gin
 import pytest
 from embedded_checks import missing_languages, problems_of
 
-from mtmoe.data.embedded_tasks.splits import task_split
 from mtmoe.data.metrics.spans import parse_spans
-from mtmoe.data.registry import get_task
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.embedded.splits import task_split
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.tasks.embedded import classification, language_id, names, translation
 
 ROWS = {kind.name: kind.rows for kind in classification.KINDS}
@@ -98,7 +98,7 @@ SAMPLE = (
 )
 def test_tasks_run_through_seqio(sample, splits):
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
     for name in sample:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from embedded_checks import missing_languages, problems_of
 
-from mtmoe.data.embedded_tasks.function_words import words_by_split
+from mtmoe.data.tasks.embedded.function_words import words_by_split
 from mtmoe.tasks.embedded import language_id
 
 ROWS = {kind.name: kind.rows for kind in language_id.KINDS}

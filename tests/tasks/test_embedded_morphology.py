@@ -11,10 +11,10 @@ import gin
 import pytest
 from embedded_checks import problems_of
 
-from mtmoe.data.embedded.udhr import LANGUAGES_WITH_DECLARATION
-from mtmoe.data.embedded_tasks import orthography, word_forms
-from mtmoe.data.registry import get_task
-from mtmoe.data.verify import verify_task
+from mtmoe.data.sources.embedded.udhr import LANGUAGES_WITH_DECLARATION
+from mtmoe.data.tasks.embedded import orthography, word_forms
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.languages import MC4_LANGUAGES, language
 from mtmoe.tasks.embedded import morphology
 
@@ -188,7 +188,7 @@ def test_every_language_that_has_rows_is_listed():
 @pytest.mark.parametrize("name", ["pronounce.en", "restore_diacritics.yo"])
 def test_a_task_runs_through_seqio(name):
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
     found = verify_task(get_task(f"embedded.{name}"), "validation", num_examples=8)

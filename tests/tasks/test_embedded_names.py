@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from embedded_checks import missing_languages, problems_of
 
-from mtmoe.data.embedded_tasks.cldr_names import locale_name, plural_form
+from mtmoe.data.tasks.embedded.cldr_names import locale_name, plural_form
 from mtmoe.tasks.embedded import names
 
 ROWS = {kind.name: kind.rows for kind in names.KINDS}

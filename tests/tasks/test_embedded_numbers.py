@@ -8,10 +8,10 @@ import gin
 import pytest
 from embedded_checks import missing_languages, problems_of
 
-from mtmoe.data.embedded_tasks.cldr_formats import plain
-from mtmoe.data.embedded_tasks.splits import task_split
-from mtmoe.data.registry import get_task
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.embedded.cldr_formats import plain
+from mtmoe.data.tasks.embedded.splits import task_split
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.tasks.embedded import numbers
 
 KINDS = {kind.name: kind for kind in numbers.KINDS}
@@ -128,7 +128,7 @@ def test_every_language_that_has_rows_is_listed(kind):
 )
 def test_a_task_runs_through_seqio(name):
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
     found = verify_task(get_task(f"embedded.{name}"), "validation", num_examples=8)

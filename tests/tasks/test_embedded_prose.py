@@ -9,11 +9,11 @@ import gin
 import pytest
 from embedded_checks import missing_languages, problems_of
 
-from mtmoe.data.embedded_tasks import python_functions
-from mtmoe.data.embedded_tasks.declaration import paragraphs
-from mtmoe.data.embedded_tasks.splits import task_split
-from mtmoe.data.registry import get_task
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.embedded import python_functions
+from mtmoe.data.tasks.embedded.declaration import paragraphs
+from mtmoe.data.tasks.embedded.splits import task_split
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.tasks.embedded import prose
 
 KINDS = {kind.name: kind for kind in prose.KINDS}
@@ -95,7 +95,7 @@ def test_every_language_that_has_rows_is_listed():
 @pytest.mark.parametrize("name", ["next_paragraph.haw"])
 def test_a_task_runs_through_seqio(name):
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
     found = verify_task(get_task(f"embedded.{name}"), "validation", num_examples=8)

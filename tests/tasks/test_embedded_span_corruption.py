@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 import seqio
 
-from mtmoe.data.batches import TrainingBatches
-from mtmoe.data.evaluation_examples import evaluation_examples
+from mtmoe.data.batches.training import TrainingBatches
+from mtmoe.data.evaluation.examples import evaluation_examples
 from mtmoe.data.mixing.rates import task_rates
-from mtmoe.data.registry import get_mixture_or_task, get_task, register, task_language
-from mtmoe.data.task_form import TEXT, task_form
+from mtmoe.data.tasks.form import TEXT, task_form
+from mtmoe.data.tasks.registry import (
+    get_mixture_or_task,
+    get_task,
+    register,
+    task_language,
+)
 from mtmoe.languages import MC4_LANGUAGES
 
 MIXTURE = "embedded.span_corruption"
@@ -37,7 +42,7 @@ def fake_corpus(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "load_corpus", FakeCorpus)
     monkeypatch.setenv("MTMOE_CACHE", str(tmp_path))
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
 

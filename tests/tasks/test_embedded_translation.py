@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from embedded_checks import missing_languages, problems_of, task_of
 
-from mtmoe.data.embedded_tasks.splits import held_out_guard, task_split
+from mtmoe.data.tasks.embedded.splits import held_out_guard, task_split
 from mtmoe.tasks.embedded import translation
 
 SOME = ("sw", "yo", "zh", "ar", "iw")

@@ -13,8 +13,8 @@ import tensorflow_datasets as tfds
 from exmix_generation_records import FILE_RECORDS, RECORDS
 from tfds_mocking import Example, depends, made_up_text, mocked_tfds
 
-from mtmoe.data.registry import get_task
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.errors import CorpusError
 from mtmoe.tasks.exmix import coreference, dialogue, mathematics, tagging
 from mtmoe.tasks.exmix.rows import ROWS
@@ -62,7 +62,7 @@ def _gsm8k(example: Example, number: int, rng: random.Random) -> None:
 @pytest.fixture(autouse=True)
 def _bytes_configured():
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
 

@@ -9,8 +9,8 @@ import pytest
 import seqio
 
 from mtmoe.data.mixing.rates import task_rates
-from mtmoe.data.registry import get_mixture_or_task
-from mtmoe.data.task_card import FAMILIES, task_card
+from mtmoe.data.tasks.card import FAMILIES, task_card
+from mtmoe.data.tasks.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError
 from mtmoe.tasks.exmix import mixtures
 from mtmoe.tasks.exmix.rows import ASSUMED_TRAIN_EXAMPLES, CERTAINTY, COUNTED_BY, ROWS

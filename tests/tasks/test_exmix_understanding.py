@@ -16,10 +16,10 @@ import tensorflow_datasets as tfds
 from exmix_understanding_records import BAD_RECORDS, FILE_ROWS, HAND_WRITTEN
 from tfds_mocking import mocked_tfds, published_splits
 
-from mtmoe.data.registry import get_task
 from mtmoe.data.sources.joined import JoinedSource
-from mtmoe.data.task_card import task_card
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.errors import CorpusError
 from mtmoe.tasks.exmix.rows import ROWS
 
@@ -54,7 +54,7 @@ LENGTHS = {"inputs": 4 * 512, "targets": 4 * 114}
 @pytest.fixture(autouse=True)
 def _bytes_configured():
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
 

@@ -10,9 +10,9 @@ from t5.data import glue_utils
 from t5.data import preprocessors as t5_preprocessors
 from tfds_mocking import mocked_tfds
 
-from mtmoe.data.registry import get_mixture_or_task, get_task, register, tasks_of
-from mtmoe.data.task_card import task_card
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.registry import get_mixture_or_task, get_task, register, tasks_of
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.tasks.multilingual import mt5_english
 
 GLUE = "cola sst2 mrpc qqp stsb mnli mnli_matched mnli_mismatched qnli rte wnli ax"
@@ -35,7 +35,7 @@ OURS = (
 def _bytes_as_vocabulary():
     register(["mtmoe.tasks.multilingual.mt5_english"])
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
 

@@ -15,9 +15,9 @@ from tfds_mocking import (
     published_splits,
 )
 
-from mtmoe.data.registry import get_mixture_or_task, get_task, register, tasks_of
-from mtmoe.data.task_card import task_card
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.registry import get_mixture_or_task, get_task, register, tasks_of
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.languages import MC4_LANGUAGES
 from mtmoe.tasks.multilingual import (
     extractive_qa,
@@ -84,7 +84,7 @@ def _entities(example, number, rng):
 @pytest.fixture(autouse=True)
 def _bytes_as_vocabulary():
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
 

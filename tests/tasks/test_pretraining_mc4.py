@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import seqio
 
-from mtmoe.data.batches import TrainingBatches
-from mtmoe.data.evaluation_examples import evaluation_examples
-from mtmoe.data.mc4_statistics import MC4_STATISTICS
+from mtmoe.data.batches.training import TrainingBatches
+from mtmoe.data.evaluation.examples import evaluation_examples
 from mtmoe.data.mixing.mixtures import register_mixture
 from mtmoe.data.mixing.policies import Temperature
 from mtmoe.data.mixing.rates import task_rates
-from mtmoe.data.registry import get_mixture_or_task, get_task, register, tasks_of
+from mtmoe.data.sources.web.mc4_statistics import MC4_STATISTICS
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.task_card import task_card
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.registry import get_mixture_or_task, get_task, register, tasks_of
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.languages import LANGUAGES
 
 ENDINGS = ("", ".prefix_lm", ".lm")
@@ -32,7 +32,7 @@ def registered(tmp_path, monkeypatch):
     register(["mtmoe.tasks.pretraining.mc4", "mtmoe.tasks.pretraining.c4"])
     monkeypatch.setenv("MTMOE_CACHE", str(tmp_path / "cache"))
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import seqio
 
-from mtmoe.data.batches import TrainingBatches
-from mtmoe.data.catalogue import TaskFilter, registered_at, select_tasks
-from mtmoe.data.evaluation_examples import evaluation_examples
+from mtmoe.data.batches.training import TrainingBatches
+from mtmoe.data.evaluation.examples import evaluation_examples
 from mtmoe.data.mixing.mixtures import register_weighted_mixture
 from mtmoe.data.mixing.plan import mixture_plan
 from mtmoe.data.mixing.rates import task_rates
-from mtmoe.data.registry import get_mixture_or_task, get_task, register, tasks_of
-from mtmoe.data.task_card import task_card
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.catalogue import TaskFilter, registered_at, select_tasks
+from mtmoe.data.tasks.registry import get_mixture_or_task, get_task, register, tasks_of
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.errors import CorpusError, UnknownNameError
 
 LENGTHS = {"inputs": 64, "targets": 20}
@@ -29,7 +29,7 @@ def own(tmp_path, monkeypatch):
     monkeypatch.setenv("MTMOE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MTMOE_WEB_TEXT", raising=False)
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
     yield

@@ -7,9 +7,9 @@ import pytest
 import seqio
 from suite_files import renamed_everywhere, write_records
 
-from mtmoe.data.registry import get_task
-from mtmoe.data.task_card import task_card
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.errors import CorpusError
 from mtmoe.tasks.multilingual import classification, mgsm, summarization
 
@@ -52,7 +52,7 @@ AFRIXNLI = [
 @pytest.fixture(autouse=True)
 def _bytes_as_vocabulary(tmp_path, monkeypatch):
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
     monkeypatch.setenv("MTMOE_DATA", str(tmp_path))

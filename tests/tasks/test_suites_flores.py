@@ -8,9 +8,9 @@ import seqio
 from suite_files import write_records
 
 from mtmoe.data.metrics import generation
-from mtmoe.data.registry import get_task
-from mtmoe.data.task_card import task_card
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.errors import CorpusError
 from mtmoe.languages import MC4_LANGUAGES
 from mtmoe.tasks.multilingual import flores
@@ -26,7 +26,7 @@ SENTENCES = {
 @pytest.fixture(autouse=True)
 def _bytes_as_vocabulary(tmp_path, monkeypatch):
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
     monkeypatch.setenv("MTMOE_DATA", str(tmp_path))

@@ -11,9 +11,9 @@ import tensorflow_datasets as tfds
 from task_shapes import representatives, suite, work
 from tfds_mocking import builders_of, mocked_tfds, published_splits
 
-from mtmoe.data.registry import get_task
-from mtmoe.data.task_card import task_card
-from mtmoe.data.verify import verify_task
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.tasks.verify import verify_task
 from mtmoe.tasks.multilingual import tagging, translation
 
 for _module in ("classification", "summarization", "wiki40b"):
@@ -115,7 +115,7 @@ RECORDS = {
 @pytest.fixture(autouse=True)
 def _bytes_as_vocabulary():
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
 

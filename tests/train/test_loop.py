@@ -14,8 +14,8 @@ import tiny_training
 
 from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
-from mtmoe.data.batch import Batch
-from mtmoe.data.batches import TrainingBatches
+from mtmoe.data.batches.batch import Batch
+from mtmoe.data.batches.training import TrainingBatches
 from mtmoe.engine.program import MeshProgram, Slice
 from mtmoe.errors import (
     CheckpointError,

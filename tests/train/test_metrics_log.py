@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtmoe.data.batch import Batch
+from mtmoe.data.batches.batch import Batch
 from mtmoe.errors import CheckpointError
 from mtmoe.train.metrics import METRICS_NAME, MetricsLog, Window
 

@@ -1,1 +1,4 @@
-"""Metrics of supervised tasks: functions of (targets, predictions), one file a kind."""
+"""Scores of predictions, one function each.
+
+In: targets and predictions. Out: numbers by name. It must not know tasks.
+"""

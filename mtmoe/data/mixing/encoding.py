@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import seqio
 
-from mtmoe.data.embedded.corpus import load_corpus
+from mtmoe.data.sources.embedded.corpus import load_corpus
 from mtmoe.data.token_cache.encoding import document_tokens
-from mtmoe.data.vocabularies import (
+from mtmoe.data.vocabulary.configured import (
     configured_vocabulary,
     token_bytes,
     vocabulary_fingerprint,

@@ -16,8 +16,8 @@ import seqio
 from mtmoe.data.mixing.policies import MixingPolicy
 from mtmoe.data.mixing.sizes import task_size
 from mtmoe.data.mixing.stages import StagedMixture
-from mtmoe.data.registration import registration_place
-from mtmoe.data.registry import get_mixture_or_task
+from mtmoe.data.tasks.registration import registration_place
+from mtmoe.data.tasks.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError
 from mtmoe.ranges import NonNegative, check_number
 

@@ -12,9 +12,9 @@ from mtmoe.data.mixing.plan_rows import MixturePlan, PlanRow, PlanStage
 from mtmoe.data.mixing.rates import FlatMember, flatten
 from mtmoe.data.mixing.stages import Stage, stages_of
 from mtmoe.data.mixing.task_facts import TaskFacts, task_facts
-from mtmoe.data.registry import get_mixture_or_task, get_task
-from mtmoe.data.task_card import task_card
-from mtmoe.data.task_rows import Lengths, check_lengths
+from mtmoe.data.rows.cached import Lengths, check_lengths
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.registry import get_mixture_or_task, get_task
 from mtmoe.errors import ConfigError
 from mtmoe.languages import SEVERAL_LANGUAGES
 from mtmoe.ranges import Count, Positive, check_number

@@ -14,7 +14,7 @@ import seqio
 
 from mtmoe.data.mixing.mixtures import check_tasks_once, submixture_rate_error
 from mtmoe.data.mixing.stages import StagedMixture, staged_error, stages_of
-from mtmoe.data.registry import get_mixture_or_task
+from mtmoe.data.tasks.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError
 
 

@@ -9,8 +9,8 @@ from mtmoe.data.mixing.web_sizes import web_text_size
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.task_card import task_card
-from mtmoe.data.task_form import EXAMPLES, TEXT, task_form
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.form import EXAMPLES, TEXT, task_form
 from mtmoe.data.token_cache.reader import CachedSplit
 from mtmoe.data.token_cache.store import open_split
 from mtmoe.errors import ConfigError

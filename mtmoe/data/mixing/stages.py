@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import seqio
 
-from mtmoe.data.registration import registration_place
-from mtmoe.data.registry import get_mixture_or_task
+from mtmoe.data.tasks.registration import registration_place
+from mtmoe.data.tasks.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError
 from mtmoe.ranges import Natural, check_number
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import seqio
 import tensorflow as tf
 
+from mtmoe.data.ground.token_rows import cut_rows
 from mtmoe.data.mixing.encoding import (
     Encoding,
     bytes_per_token,
@@ -25,15 +26,14 @@ from mtmoe.data.mixing.encoding import (
 from mtmoe.data.mixing.sizes import tokens_at_hand
 from mtmoe.data.mixing.web_sizes import web_text_size
 from mtmoe.data.objectives.objective import TokenObjective
-from mtmoe.data.reading import examples_in_order
+from mtmoe.data.rows.cached import Lengths
 from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.sources.web.folder import web_text_directory
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.task_card import task_card
-from mtmoe.data.task_form import task_form
-from mtmoe.data.task_rows import Lengths
+from mtmoe.data.tasks.card import task_card
+from mtmoe.data.tasks.form import task_form
+from mtmoe.data.tasks.reading import examples_in_order
 from mtmoe.data.token_cache.reader import CachedSplit
-from mtmoe.data.token_rows import cut_rows
 from mtmoe.errors import ConfigError, CorpusError, UnknownNameError
 
 TYPICAL_TOKENS: Mapping[str, tuple[int, int]] = {

@@ -15,13 +15,13 @@ from dataclasses import astuple, dataclass
 
 import seqio
 
-from mtmoe.data.cache import cache_directory, write_atomically
+from mtmoe.data.ground.cache import cache_directory, write_atomically
 from mtmoe.data.sources.files import file_sizes
 from mtmoe.data.sources.so_far import ReadSoFar
 from mtmoe.data.sources.web.folder import WebTextFolder
 from mtmoe.data.sources.web.source import WebTextSource, split_files
 from mtmoe.data.token_cache.encoding import document_tokens
-from mtmoe.data.vocabularies import vocabulary_fingerprint
+from mtmoe.data.vocabulary.configured import vocabulary_fingerprint
 from mtmoe.errors import CorpusError
 
 COUNTED_FOLDER = 50_000_000

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from mtmoe.data.ground.token_rows import TokenRows
 from mtmoe.data.objectives.objective import (
     Int32Array,
     UInt64Array,
     check_raw_length,
     set_by_seqio,
 )
-from mtmoe.data.token_rows import TokenRows
 from mtmoe.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from mtmoe.data.token_rows import TokenRows
+from mtmoe.data.ground.token_rows import TokenRows
 from mtmoe.errors import ConfigError
 
 Int32Array = npt.NDArray[np.int32]

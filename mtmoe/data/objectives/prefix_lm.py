@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from mtmoe.data.keys import fold
+from mtmoe.data.ground.keys import fold
+from mtmoe.data.ground.token_rows import TokenRows
 from mtmoe.data.objectives.denoising import keep
 from mtmoe.data.objectives.objective import (
     Int32Array,
@@ -23,7 +24,6 @@ from mtmoe.data.objectives.objective import (
     set_by_seqio,
 )
 from mtmoe.data.objectives.segmentation import uniform
-from mtmoe.data.token_rows import TokenRows
 from mtmoe.errors import ConfigError
 from mtmoe.ranges import Range, check_fields
 

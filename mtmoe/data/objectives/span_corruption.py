@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from mtmoe.data.keys import fold
+from mtmoe.data.ground.keys import fold
+from mtmoe.data.ground.token_rows import TokenRows
 from mtmoe.data.objectives.denoising import spans_to_sentinels
 from mtmoe.data.objectives.objective import (
     Int32Array,
@@ -23,7 +24,6 @@ from mtmoe.data.objectives.objective import (
     set_by_seqio,
 )
 from mtmoe.data.objectives.segmentation import random_segments
-from mtmoe.data.token_rows import TokenRows
 from mtmoe.errors import ConfigError
 from mtmoe.ranges import Between, Range, check_fields
 

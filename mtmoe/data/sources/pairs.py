@@ -8,8 +8,8 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
+from mtmoe.data.ground.user_code import function_name
 from mtmoe.data.sources.values import ExampleCheck, LeftOut, MadeExampleError
-from mtmoe.data.user_code import function_name
 from mtmoe.errors import CorpusError
 
 TextExample = Mapping[str, str | Sequence[str]]

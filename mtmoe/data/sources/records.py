@@ -11,12 +11,12 @@ from typing import Any
 
 import gin
 
+from mtmoe.data.ground.user_code import described
 from mtmoe.data.sources.bad_record import BadRecord, refuse
 from mtmoe.data.sources.file_names import files_of_pattern
 from mtmoe.data.sources.files import Record, read_records
 from mtmoe.data.sources.pairs import PairSource, TextExample
 from mtmoe.data.sources.values import ExampleCheck, LeftOut
-from mtmoe.data.user_code import described
 from mtmoe.errors import EmptySplitError, MtmoeError
 
 MakeExamples = Callable[[Record], TextExample | Iterable[TextExample] | None]

@@ -9,8 +9,8 @@ from typing import Any
 import seqio
 import tensorflow as tf
 
+from mtmoe.data.ground.user_code import function_name
 from mtmoe.data.sources.values import LeftOut, MadeExampleError, text_problem
-from mtmoe.data.user_code import function_name
 from mtmoe.errors import CorpusError
 
 

@@ -1,1 +1,5 @@
-"""Tokens of tasks, made once and kept in files that are read at any place."""
+"""The tokens of a split on disk: written once, read at any place.
+
+In: a task and a split. Out: tokens by place and examples by number, checked; a name
+of the content without reading it. It must not know what becomes of the tokens.
+"""

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 
 import seqio
 
-from mtmoe.data.task_form import STREAM, task_form
-from mtmoe.data.token_cache.fingerprint import split_fingerprint
-from mtmoe.data.token_cache.integrity import verify_files
-from mtmoe.data.token_cache.manifest import (
+from mtmoe.data.tasks.form import STREAM, task_form
+from mtmoe.data.token_cache.files.integrity import verify_files
+from mtmoe.data.token_cache.files.manifest import (
     SplitManifest,
     load_manifest,
     split_directory,
 )
-from mtmoe.data.token_cache.storage import Location
+from mtmoe.data.token_cache.files.storage import Location
+from mtmoe.data.token_cache.fingerprints.split import split_fingerprint
 from mtmoe.data.token_cache.writer import (
     OnProgress,
     ShardJob,

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import seqio
 
-from mtmoe.data.sentencepiece_vocabulary import SentencePieceVocabulary
 from mtmoe.data.sources.values import text_problem
-from mtmoe.data.task_form import Step
-from mtmoe.data.vocabularies import num_sentinels, vocabulary_behind
+from mtmoe.data.tasks.form import Step
+from mtmoe.data.vocabulary.configured import num_sentinels, vocabulary_behind
+from mtmoe.data.vocabulary.sentence_pieces import SentencePieceVocabulary
 from mtmoe.errors import CorpusError
 
 Int32Array = npt.NDArray[np.int32]
@@ -99,7 +99,7 @@ def _encode_with_seqio(
             raise CorpusError(
                 f"a text spells a sentinel, such as <extra_id_0>: {text[:80]!r}. "
                 "seqio.SentencePieceVocabulary would make it one; the class of that "
-                "name in mtmoe.data.sentencepiece_vocabulary, and "
+                "name in mtmoe.data.vocabulary.sentence_pieces, and "
                 "configured_vocabulary(), keep it text"
             )
         yield tokens

@@ -13,12 +13,12 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mtmoe.data.ground.token_rows import TokenRows, stack_rows
 from mtmoe.data.token_cache.bad_records import BadRecords
-from mtmoe.data.token_cache.manifest import SplitManifest, load_manifest
-from mtmoe.data.token_cache.pages import PAGE_EXAMPLES, PAGE_TOKENS, TextPage
-from mtmoe.data.token_cache.shard_reader import LaidOutPage, ShardReader
-from mtmoe.data.token_cache.storage import Location
-from mtmoe.data.token_rows import TokenRows, stack_rows
+from mtmoe.data.token_cache.files.manifest import SplitManifest, load_manifest
+from mtmoe.data.token_cache.files.pages import PAGE_EXAMPLES, PAGE_TOKENS, TextPage
+from mtmoe.data.token_cache.files.shard_reader import LaidOutPage, ShardReader
+from mtmoe.data.token_cache.files.storage import Location
 from mtmoe.errors import DamagedRecordError
 
 Int32Array = npt.NDArray[np.int32]

@@ -18,37 +18,37 @@ import gin
 import seqio
 import tensorflow as tf
 
-from mtmoe.data.cache import cache_directory
-from mtmoe.data.reading import reading
-from mtmoe.data.sentencepiece_vocabulary import SentencePieceVocabulary
+from mtmoe.data.ground.cache import cache_directory
 from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.values import bad_example_quota
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.task_form import STREAM, check_split, task_form
+from mtmoe.data.tasks.form import STREAM, check_split, task_form
+from mtmoe.data.tasks.reading import reading
 from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.data.token_cache.encoding import plain_text_key
-from mtmoe.data.token_cache.fingerprint import (
-    Fingerprint,
-    explain,
-    split_fingerprint,
-)
-from mtmoe.data.token_cache.manifest import (
+from mtmoe.data.token_cache.files.manifest import (
     MANIFEST_NAME,
     SplitManifest,
     load_manifest,
     split_directory,
 )
+from mtmoe.data.token_cache.files.storage import Location, is_remote, join
+from mtmoe.data.token_cache.fingerprints.split import (
+    Fingerprint,
+    explain,
+    split_fingerprint,
+)
 from mtmoe.data.token_cache.reader import CachedSplit
-from mtmoe.data.token_cache.storage import Location, is_remote, join
 from mtmoe.data.token_cache.writer import (
     is_prepared,
     shard_jobs,
     write_shard,
     write_split_manifest,
 )
-from mtmoe.data.vocabularies import num_sentinels, vocabulary_behind
+from mtmoe.data.vocabulary.configured import num_sentinels, vocabulary_behind
+from mtmoe.data.vocabulary.sentence_pieces import SentencePieceVocabulary
 from mtmoe.errors import (
     CorpusError,
     ManifestError,

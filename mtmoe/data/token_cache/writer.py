@@ -20,41 +20,41 @@ import numpy.typing as npt
 import seqio
 
 import mtmoe
-from mtmoe.data.reading import (
+from mtmoe.data.sources.text import TextSource
+from mtmoe.data.sources.values import text_problem
+from mtmoe.data.tasks.form import TEXT, TaskForm, task_form
+from mtmoe.data.tasks.reading import (
     check_features,
     check_text,
     is_pairs,
     num_left_out,
     reading,
 )
-from mtmoe.data.registry import get_task
-from mtmoe.data.sources.text import TextSource
-from mtmoe.data.sources.values import text_problem
-from mtmoe.data.task_form import TEXT, TaskForm, task_form
+from mtmoe.data.tasks.registry import get_task
 from mtmoe.data.token_cache.encoding import (
     encode_texts,
     plain_text_key,
     without_padding,
 )
-from mtmoe.data.token_cache.fingerprint import Fingerprint, split_fingerprint
-from mtmoe.data.token_cache.manifest import (
+from mtmoe.data.token_cache.files.manifest import (
     ShardFacts,
     SplitManifest,
     split_directory,
     write_manifest,
 )
-from mtmoe.data.token_cache.shard_file import (
+from mtmoe.data.token_cache.files.shard_file import (
     ShardContent,
     write_example_shard,
     write_text_shard,
 )
-from mtmoe.data.token_cache.storage import (
+from mtmoe.data.token_cache.files.storage import (
     Location,
     file_size,
     join,
     read_file,
     write_file,
 )
+from mtmoe.data.token_cache.fingerprints.split import Fingerprint, split_fingerprint
 from mtmoe.errors import ConfigError, CorpusError, EmptySplitError, ManifestError
 
 Int32Array = npt.NDArray[np.int32]

@@ -11,7 +11,7 @@ import seqio
 
 from mtmoe.checkpoint import store
 from mtmoe.config.load import CONFIG_NAME, load_config
-from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.data.vocabulary.configured import configured_vocabulary
 from mtmoe.errors import CheckpointError, ConfigError, UnknownNameError
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.trained_run import load_trained_run

@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from mtmoe.checkpoint import store
-from mtmoe.data.sentencepiece_vocabulary import load_vocabulary
-from mtmoe.data.vocabularies import ExtraIds
+from mtmoe.data.vocabulary.configured import ExtraIds
+from mtmoe.data.vocabulary.sentence_pieces import load_vocabulary
 from mtmoe.errors import CheckpointError
 from mtmoe.model.encoder_decoder import EncoderDecoder
 from mtmoe.ranges import check_number
@@ -136,7 +136,7 @@ def _write_vocabulary(
     path = (output_dir / MODEL_FILE).resolve()
     (folder / VOCABULARY_GIN).write_text(
         "# The vocabulary of the imported checkpoint.\n"
-        "import mtmoe.data.vocabularies\n\n"
+        "import mtmoe.data.vocabulary.configured\n\n"
         "configured_vocabulary.factory = @sentencepiece_vocabulary\n"
         f"sentencepiece_vocabulary.path = {str(path)!r}\n"
         f"sentencepiece_vocabulary.extra_ids = {extra_ids}\n",

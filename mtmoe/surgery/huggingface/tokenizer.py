@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import seqio
 from sentencepiece import sentencepiece_model_pb2
 
-from mtmoe.data.vocabularies import vocabulary_behind
+from mtmoe.data.vocabulary.configured import vocabulary_behind
 from mtmoe.surgery.huggingface.files import write_json
 
 MODEL_FILE = "spiece.model"

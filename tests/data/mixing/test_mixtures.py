@@ -18,10 +18,10 @@ from mtmoe.data.mixing.mixtures import (
 from mtmoe.data.mixing.policies import ExamplesProportional, Temperature, UniMax
 from mtmoe.data.mixing.rates import flatten, mean_rates, task_rates
 from mtmoe.data.mixing.sizes import task_size
-from mtmoe.data.registration import register_alias, register_task
-from mtmoe.data.registry import get_mixture_or_task
 from mtmoe.data.sources.pairs import PairSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_alias, register_task
+from mtmoe.data.tasks.registry import get_mixture_or_task
 from mtmoe.errors import ConfigError, UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry")
@@ -85,7 +85,7 @@ def unmeasured():
 @pytest.mark.usefixtures("unmeasured")
 def test_tokens_of_stated_characters_follow_the_language(monkeypatch):
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
 

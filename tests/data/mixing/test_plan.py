@@ -10,7 +10,7 @@ import pytest
 import seqio
 from fake_tasks import add_text_task, random_documents
 
-from mtmoe.data.batches import TrainingBatches
+from mtmoe.data.batches.training import TrainingBatches
 from mtmoe.data.mixing import encoding
 from mtmoe.data.mixing.mixtures import register_mixture, register_weighted_mixture
 from mtmoe.data.mixing.plan import NO_LANGUAGE, mixture_plan
@@ -20,11 +20,11 @@ from mtmoe.data.mixing.stages import register_staged_mixture
 from mtmoe.data.mixing.task_facts import TYPICAL_TOKENS, task_facts
 from mtmoe.data.objectives.language_model import LanguageModel
 from mtmoe.data.objectives.span_corruption import SpanCorruption
-from mtmoe.data.registration import register_task, register_text_task
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.records import RecordSource
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.task_card import FAMILIES, TaskCard
+from mtmoe.data.tasks.card import FAMILIES, TaskCard
+from mtmoe.data.tasks.registration import register_task, register_text_task
 from mtmoe.errors import ConfigError, CorpusError, UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry")
@@ -45,7 +45,7 @@ class Corpus:
 def bytes_and_little_text(monkeypatch):
     """The byte vocabulary, and `Corpus` for the embedded corpus."""
     gin.parse_config(
-        "import mtmoe.data.vocabularies\n"
+        "import mtmoe.data.vocabulary.configured\n"
         "configured_vocabulary.factory = @byte_vocabulary"
     )
     monkeypatch.setattr("mtmoe.data.mixing.encoding.load_corpus", Corpus)

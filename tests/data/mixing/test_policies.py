@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mtmoe.data.mc4_statistics import MC4_STATISTICS
 from mtmoe.data.mixing.policies import ExamplesProportional, Temperature, UniMax
-from mtmoe.data.schedule import Schedule
+from mtmoe.data.schedule.fixed_rates import Schedule
+from mtmoe.data.sources.web.mc4_statistics import MC4_STATISTICS
 from mtmoe.errors import ConfigError
 
 PAGES = {code: row.train_pages for code, row in MC4_STATISTICS.items()}

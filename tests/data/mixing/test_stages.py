@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mtmoe.data.batches import TrainingBatches
+from mtmoe.data.batches.training import TrainingBatches
 from mtmoe.data.mixing.mixtures import register_mixture, register_weighted_mixture
 from mtmoe.data.mixing.policies import ExamplesProportional, Temperature, UniMax
 from mtmoe.data.mixing.rates import flatten, mean_rates, task_rates
 from mtmoe.data.mixing.stages import register_staged_mixture, stages_of
-from mtmoe.data.registry import get_mixture_or_task, tasks_of
-from mtmoe.data.schedule import BLOCK_SIZE, Schedule
-from mtmoe.data.staged_schedule import StagedSchedule
+from mtmoe.data.schedule.fixed_rates import BLOCK_SIZE, Schedule
+from mtmoe.data.schedule.staged import StagedSchedule
+from mtmoe.data.tasks.registry import get_mixture_or_task, tasks_of
 from mtmoe.errors import ConfigError, UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("own_cache", "clean_registry")

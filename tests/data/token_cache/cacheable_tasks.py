@@ -21,7 +21,7 @@ import seqio
 from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.data.vocabulary.configured import configured_vocabulary
 from mtmoe.errors import CorpusError
 
 GOOD = ("cacheable.lines", "cacheable.pairs", "cacheable.text")

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mtmoe.data.token_cache.manifest import (
+from mtmoe.data.token_cache.files.manifest import (
     ShardFacts,
     SplitManifest,
     load_manifest,
     split_directory,
     write_manifest,
 )
-from mtmoe.data.token_cache.shard_file import (
+from mtmoe.data.token_cache.files.shard_file import (
     ShardContent,
     read_index,
     write_example_shard,

@@ -8,7 +8,7 @@ import seqio
 from fake_tasks import features
 
 from mtmoe.data.sources.pairs import PairSource
-from mtmoe.data.token_cache.fingerprint import split_fingerprint
+from mtmoe.data.token_cache.fingerprints.split import split_fingerprint
 
 TOKENIZE = seqio.preprocessors.tokenize
 BYTES = seqio.ByteVocabulary(extra_ids=100)

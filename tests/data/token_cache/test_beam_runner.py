@@ -8,16 +8,16 @@ import pytest
 from cacheable_tasks import files_of, registered
 
 from mtmoe.data import registry
-from mtmoe.data.registry import tasks_of
-from mtmoe.data.token_cache.beam_runner import pipeline_options, run_on_beam
+from mtmoe.data.tasks.registry import tasks_of
 from mtmoe.data.token_cache.caching import (
     FAILED,
     WRITTEN,
     finish_splits,
     plan_caching,
 )
-from mtmoe.data.token_cache.local_runner import run_locally
-from mtmoe.data.token_cache.worker_setup import WorkerSetup
+from mtmoe.data.token_cache.runners.beam import pipeline_options, run_on_beam
+from mtmoe.data.token_cache.runners.local import run_locally
+from mtmoe.data.token_cache.runners.worker_setup import WorkerSetup
 from mtmoe.errors import MtmoeError, UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("own_cache", "bytes_configured")

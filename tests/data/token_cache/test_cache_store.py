@@ -26,14 +26,14 @@ from fake_tasks import (
 )
 from oracles.forked_commands import ForkedProcess
 
-from mtmoe.data.registration import register_task
-from mtmoe.data.registry import get_task
 from mtmoe.data.sources.joined import JoinedSource, Part
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.task_card import TaskCard
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
+from mtmoe.data.tasks.registry import get_task
 from mtmoe.data.token_cache import encoding, store
-from mtmoe.data.token_cache.manifest import MANIFEST_NAME
+from mtmoe.data.token_cache.files.manifest import MANIFEST_NAME
 from mtmoe.data.token_cache.store import open_split
 from mtmoe.data.token_cache.writer import finish_split, run_job, shard_jobs
 from mtmoe.errors import CorpusError, ManifestError, UnknownNameError

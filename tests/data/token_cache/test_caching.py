@@ -8,7 +8,7 @@ import pytest
 import seqio
 from cacheable_tasks import GOOD, files_of, registered
 
-from mtmoe.data.registry import tasks_of
+from mtmoe.data.tasks.registry import tasks_of
 from mtmoe.data.token_cache.caching import (
     FAILED,
     SOUND,
@@ -20,8 +20,8 @@ from mtmoe.data.token_cache.caching import (
     run_job_safely,
     verify_splits,
 )
-from mtmoe.data.token_cache.local_runner import _chunks, run_locally
-from mtmoe.data.token_cache.worker_setup import WorkerSetup
+from mtmoe.data.token_cache.runners.local import _chunks, run_locally
+from mtmoe.data.token_cache.runners.worker_setup import WorkerSetup
 from mtmoe.errors import UnknownNameError
 
 pytestmark = pytest.mark.usefixtures("own_cache", "bytes_configured", "tasks")

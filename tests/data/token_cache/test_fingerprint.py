@@ -29,7 +29,7 @@ from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.token_cache import module_code
-from mtmoe.data.token_cache.fingerprint import explain, split_fingerprint
+from mtmoe.data.token_cache.fingerprints.split import explain, split_fingerprint
 from mtmoe.errors import ConfigError, UnnamedContentError
 
 
@@ -196,7 +196,7 @@ def test_vocabulary_features_split_and_source_play_their_part():
 
 
 def test_a_configured_vocabulary_is_named_by_what_is_configured():
-    from mtmoe.data.vocabularies import configured_vocabulary
+    from mtmoe.data.vocabulary.configured import configured_vocabulary
 
     gin.parse_config("configured_vocabulary.factory = @byte_vocabulary")
     first = digest(vocabulary=configured_vocabulary())
@@ -252,7 +252,7 @@ def test_mtmoe_s_own_steps_are_named_by_their_modules(module):
     assert not any(name.startswith("mtmoe.data") for name in facts["code"])
     facts = split_fingerprint(task_of(translation.translated), "train").facts
     assert "mtmoe.tasks.multilingual.translation" in facts["code"]
-    text = "import mtmoe.data.keys\ndef step(dataset):\n    return dataset\n"
+    text = "import mtmoe.data.ground.keys\ndef step(dataset):\n    return dataset\n"
     facts = split_fingerprint(task_of(module(text).step), "train").facts
     assert set(facts["code"]) == {"seqio", "user_steps"}
 

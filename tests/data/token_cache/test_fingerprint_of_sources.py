@@ -16,7 +16,7 @@ from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.records import RecordSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.token_cache.fingerprint import split_fingerprint
+from mtmoe.data.token_cache.fingerprints.split import split_fingerprint
 from mtmoe.errors import CorpusError
 
 

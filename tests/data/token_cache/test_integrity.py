@@ -14,9 +14,9 @@ from cached_splits import (
     write_text_split,
 )
 
-from mtmoe.data.token_cache.integrity import verify_files
-from mtmoe.data.token_cache.manifest import MANIFEST_NAME
-from mtmoe.data.token_cache.shard_file import file_crc32
+from mtmoe.data.token_cache.files.integrity import verify_files
+from mtmoe.data.token_cache.files.manifest import MANIFEST_NAME
+from mtmoe.data.token_cache.files.shard_file import file_crc32
 
 
 @pytest.fixture

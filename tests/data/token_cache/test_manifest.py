@@ -14,7 +14,7 @@ from cached_splits import (
     write_text_split,
 )
 
-from mtmoe.data.token_cache.manifest import (
+from mtmoe.data.token_cache.files.manifest import (
     MANIFEST_NAME,
     ShardFacts,
     SplitManifest,
@@ -22,7 +22,10 @@ from mtmoe.data.token_cache.manifest import (
     split_directory,
     write_manifest,
 )
-from mtmoe.data.token_cache.shard_file import write_example_shard, write_text_shard
+from mtmoe.data.token_cache.files.shard_file import (
+    write_example_shard,
+    write_text_shard,
+)
 from mtmoe.errors import ManifestError
 
 

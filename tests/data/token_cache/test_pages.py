@@ -5,7 +5,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from mtmoe.data.token_cache.pages import (
+from mtmoe.data.token_cache.files.pages import (
     PAGE_EXAMPLES,
     PAGE_TOKENS,
     PageError,

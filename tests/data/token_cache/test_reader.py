@@ -17,7 +17,7 @@ from cached_splits import (
 )
 
 from mtmoe.data.token_cache.bad_records import BadRecords
-from mtmoe.data.token_cache.pages import PAGE_EXAMPLES, PAGE_TOKENS
+from mtmoe.data.token_cache.files.pages import PAGE_EXAMPLES, PAGE_TOKENS
 from mtmoe.data.token_cache.reader import CachedSplit, open_cached_split
 from mtmoe.errors import CorpusError, DamagedDataError, ManifestError
 

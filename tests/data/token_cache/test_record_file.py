@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from array_record.python import array_record_module
 
-from mtmoe.data.token_cache.record_file import (
+from mtmoe.data.token_cache.files.record_file import (
     RecordFile,
     find_records,
     write_records,
@@ -243,7 +243,7 @@ def test_more_files_than_file_descriptors(tmp_path):
     script = textwrap.dedent(
         f"""
         import resource
-        from mtmoe.data.token_cache.record_file import RecordFile, write_records
+        from mtmoe.data.token_cache.files.record_file import RecordFile, write_records
         resource.setrlimit(resource.RLIMIT_NOFILE, (60, {most}))
         path = {str(tmp_path / "file")!r}
         places = write_records(path, [b"content"])

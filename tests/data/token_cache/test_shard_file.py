@@ -8,8 +8,8 @@ import pytest
 from array_record.python import array_record_module
 from cached_splits import flip_byte, shard_content
 
-from mtmoe.data.token_cache.pages import decode_text_page
-from mtmoe.data.token_cache.shard_file import (
+from mtmoe.data.token_cache.files.pages import decode_text_page
+from mtmoe.data.token_cache.files.shard_file import (
     file_crc32,
     read_index,
     shard_names,

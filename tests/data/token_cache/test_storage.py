@@ -11,10 +11,9 @@ import tensorflow as tf
 from cached_splits import random_documents, write_example_split, write_text_split
 
 from mtmoe.data.token_cache.bad_records import BadRecords
-from mtmoe.data.token_cache.integrity import verify_files
-from mtmoe.data.token_cache.manifest import load_manifest
-from mtmoe.data.token_cache.reader import open_cached_split
-from mtmoe.data.token_cache.storage import (
+from mtmoe.data.token_cache.files.integrity import verify_files
+from mtmoe.data.token_cache.files.manifest import load_manifest
+from mtmoe.data.token_cache.files.storage import (
     file_size,
     is_remote,
     join,
@@ -24,6 +23,7 @@ from mtmoe.data.token_cache.storage import (
     read_range,
     write_file,
 )
+from mtmoe.data.token_cache.reader import open_cached_split
 from mtmoe.errors import CorpusError, DamagedDataError, ManifestError, MtmoeError
 
 

@@ -6,8 +6,8 @@ import gin
 import pytest
 
 from mtmoe.data import registry
-from mtmoe.data.token_cache.worker_setup import WorkerSetup
-from mtmoe.data.vocabularies import configured_vocabulary
+from mtmoe.data.token_cache.runners.worker_setup import WorkerSetup
+from mtmoe.data.vocabulary.configured import configured_vocabulary
 from mtmoe.errors import ConfigError
 
 CONFIG = """
@@ -27,7 +27,7 @@ def test_names_what_the_configuration_needs():
     gin.parse_config(CONFIG)
     setup = WorkerSetup.of_this_process()
     assert setup.task_modules == ("mtmoe.tasks.embedded.span_corruption",)
-    assert "mtmoe.data.vocabularies" in setup.configured_modules
+    assert "mtmoe.data.vocabulary.configured" in setup.configured_modules
     assert "mtmoe.train.settings" not in setup.configured_modules
     assert WorkerSetup.of_this_process("import json").gin_config == "import json"
 

@@ -16,13 +16,13 @@ import tensorflow_datasets as tfds
 from fake_tasks import TEXT_STEPS, add_supervised_task, add_text_task, features
 from sample_sentences import SENTENCES
 
-from mtmoe.data.registration import register_task
-from mtmoe.data.registry import get_task
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
 from mtmoe.data.sources.web.source import WebTextSource
-from mtmoe.data.task_card import TaskCard
-from mtmoe.data.token_cache.integrity import verify_files
+from mtmoe.data.tasks.card import TaskCard
+from mtmoe.data.tasks.registration import register_task
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.token_cache.files.integrity import verify_files
 from mtmoe.data.token_cache.reader import open_cached_split
 from mtmoe.data.token_cache.writer import finish_split, run_job, shard_jobs
 from mtmoe.errors import ConfigError, CorpusError, UnknownNameError

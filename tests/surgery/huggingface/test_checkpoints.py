@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 
 from mtmoe.checkpoint import store
 from mtmoe.config.load import load_config
-from mtmoe.data.vocabularies import configured_vocabulary, vocabulary_behind
+from mtmoe.data.vocabulary.configured import configured_vocabulary, vocabulary_behind
 from mtmoe.errors import CheckpointError, ConfigError, UnknownNameError
 from mtmoe.model.shapes import build_graph
 from mtmoe.surgery.huggingface import checkpoint_export

@@ -9,7 +9,7 @@ import seqio
 from oracles.spiece_models import LINES, own_model, t5_model
 from transformers import AutoTokenizer
 
-from mtmoe.data.vocabularies import sentencepiece_vocabulary
+from mtmoe.data.vocabulary.configured import sentencepiece_vocabulary
 from mtmoe.surgery.huggingface.tokenizer import extra_ids_of, write_tokenizer
 
 TEXTS = [

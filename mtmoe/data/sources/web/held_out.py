@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mtmoe.data.cache import cache_directory, write_atomically
+from mtmoe.data.ground.cache import cache_directory, write_atomically
 from mtmoe.data.sources.web.pages import HELD_OUT_ONE_IN, WebPage
 
 FEW_PAGES = 20_000

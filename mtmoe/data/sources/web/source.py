@@ -14,7 +14,6 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from mtmoe.data.cleaning.mc4_filter import LineOwners, Mc4Filter
 from mtmoe.data.sources.files import file_sizes, file_states
 from mtmoe.data.sources.so_far import ReadSoFar
 from mtmoe.data.sources.text import TextSource
@@ -27,6 +26,7 @@ from mtmoe.data.sources.web.folder import (
 )
 from mtmoe.data.sources.web.held_out import MC4_RULE, HeldOut, held_out
 from mtmoe.data.sources.web.layouts import PLAIN
+from mtmoe.data.sources.web.mc4_filter import LineOwners, Mc4Filter
 from mtmoe.data.sources.web.pages import WebPage
 from mtmoe.data.sources.web.problems import (
     BadDataQuota,

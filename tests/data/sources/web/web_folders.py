@@ -17,7 +17,7 @@ import pyarrow.parquet
 import tensorflow as tf
 import zstandard
 
-from mtmoe.data.embedded.corpus import load_corpus
+from mtmoe.data.sources.embedded.corpus import load_corpus
 from mtmoe.data.sources.web.held_out import rule_of
 from mtmoe.data.sources.web.pages import web_page
 

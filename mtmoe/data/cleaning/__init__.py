@@ -1,1 +1,0 @@
-"""Cleaning of raw web text, by the rules of published corpora."""

@@ -1,0 +1,237 @@
+"""Examples of held-out text: the same ones whenever and wherever they are made.
+
+Text is cut as in training: documents in order, joined, a row every `raw_length` tokens;
+the short last row is kept whatever its size, so every token is scored. Each row is
+masked several times with noise keyed by (seed, row, sample) alone, so the same text
+gives the same examples whether it comes from a task or from a file. Beside each target
+stand the bytes of the text that it stands for.
+
+Legend: N examples, L inputs length, T targets length; for a decoder alone both are T.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import seqio
+
+from mtmoe.data.evaluation.rows import (
+    Coverage,
+    HeldOutRows,
+    RowBudget,
+    chosen_rows,
+    held_out_rows,
+    rows_of_tokens,
+)
+from mtmoe.data.evaluation.target_bytes import finished_bytes, masked_bytes, raw_bytes
+from mtmoe.data.evaluation.text_bytes import encode_with_bytes
+from mtmoe.data.ground.keys import fold, name_key
+from mtmoe.data.ground.token_rows import TokenRows, cut_rows, join_rows
+from mtmoe.data.objectives.objective import TokenObjective
+from mtmoe.data.objectives.span_corruption import SpanCorruption
+from mtmoe.data.rows.cached import Lengths, check_lengths, text_recipe
+from mtmoe.data.rows.recipes import Examples, TextRecipe
+from mtmoe.data.tasks.registry import get_task
+from mtmoe.data.vocabulary.configured import configured_vocabulary
+from mtmoe.errors import EmptySplitError
+
+Int32Array = npt.NDArray[np.int32]
+
+_NOISE_KEY = name_key("evaluation.noise")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationExamples:
+    """Examples to score; 0 behind the last other token of a row is padding.
+
+    For a decoder alone inputs and targets of an example fit into T places together.
+
+    Attributes:
+      inputs: int32 [N, L].
+      targets: int32 [N, T].
+      target_bytes: int32 [N, T], UTF-8 bytes of the text that each target stands for;
+        0 for sentinels, ends and padding.
+      group: int32 [N], the number in its split, from 0, of the text row an example
+        masks, or of the example.
+      coverage: how much of the split they are made of; None of a part of them.
+    """
+
+    inputs: Int32Array
+    targets: Int32Array
+    target_bytes: Int32Array
+    group: Int32Array
+    coverage: Coverage | None = None
+
+    def rows(self, rows_M: npt.NDArray[np.int64]) -> EvaluationExamples:
+        """Returns some of the examples."""
+        inputs, targets, target_bytes, group = (
+            getattr(self, name)[rows_M] for name in _ARRAYS
+        )
+        return EvaluationExamples(inputs, targets, target_bytes, group)
+
+
+_ARRAYS = ("inputs", "targets", "target_bytes", "group")
+
+
+def concatenated(parts: Sequence[EvaluationExamples]) -> EvaluationExamples:
+    """Puts examples of the same lengths behind each other; groups stay as they are."""
+    inputs, targets, target_bytes, group = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
+    )
+    return EvaluationExamples(inputs, targets, target_bytes, group)
+
+
+def evaluation_examples(
+    task_name: str,
+    split: str,
+    lengths: Lengths,
+    num_noise_samples: int = 4,
+    seed: int = 0,
+    budget: RowBudget = RowBudget(),  # noqa: B008  (frozen)
+) -> EvaluationExamples:
+    """Makes the examples of a task's split.
+
+    Args:
+      task_name: a registered task. One without a token objective gives its own
+        examples once, each a group.
+      split: e.g. `validation`.
+      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
+      num_noise_samples: maskings of each row of text; one where nothing is random.
+      seed: keys the noise.
+      budget: how much of the split is read.
+
+    Raises:
+      UnknownNameError: no such task or split.
+      ConfigError: lengths or features that do not fit.
+      EmptySplitError: the split is empty.
+      CorpusError: a token is outside the vocabulary.
+      DamagedDataError: a record of the token cache is damaged: without it, these would
+        be other examples.
+    """
+    task = get_task(task_name)
+    lengths = check_lengths(lengths)
+    held_out = held_out_rows(task, split, lengths, budget)
+    text = _Text(
+        held_out,
+        raw_bytes(task, split, lengths, held_out),
+        task.output_features["targets"].vocabulary,
+    )
+    return _examples_of(text, lengths, num_noise_samples, seed)
+
+
+def text_examples(
+    texts: Sequence[str],
+    lengths: Lengths,
+    num_noise_samples: int = 4,
+    seed: int = 0,
+    objective: TokenObjective | None = None,
+    vocabulary: seqio.Vocabulary | None = None,
+    budget: RowBudget = RowBudget(),  # noqa: B008  (frozen)
+) -> EvaluationExamples:
+    """Makes examples of any texts, as `evaluation_examples` does of a task's.
+
+    Args:
+      texts: documents in order.
+      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
+      num_noise_samples: maskings of each row of text.
+      seed: keys the noise.
+      objective: `SpanCorruption()` as configured if None.
+      vocabulary: the configured one if None.
+      budget: how much of the text is used.
+
+    Raises:
+      ConfigError: lengths that do not fit the objective.
+      EmptySplitError: there is no text.
+    """
+    vocabulary = vocabulary or configured_vocabulary()
+    lengths = check_lengths(lengths)
+    recipe = text_recipe(objective or SpanCorruption(), vocabulary, lengths)
+    encoded = list(encode_with_bytes(texts, vocabulary))
+    tokens = join_rows(tokens for tokens, _ in encoded).tokens
+    if tokens.size == 0:
+        raise EmptySplitError("there is no text to evaluate: every document is empty")
+    held_out = rows_of_tokens(tokens, recipe, budget, name="text")
+    bytes_ = join_rows(bytes_ for _, bytes_ in encoded).tokens
+    all_bytes = cut_rows(bytes_, recipe.raw_length, min_tail=1)
+    text = _Text(held_out, chosen_rows(all_bytes, held_out.numbers), vocabulary)
+    return _examples_of(text, lengths, num_noise_samples, seed)
+
+
+class _Text(NamedTuple):
+    """Rows to make examples of, the bytes of their targets, and the vocabulary."""
+
+    rows: HeldOutRows
+    bytes: TokenRows
+    vocabulary: seqio.Vocabulary
+
+
+def _examples_of(
+    text: _Text, lengths: Lengths, num_noise_samples: int, seed: int
+) -> EvaluationExamples:
+    recipe, raw, numbers, coverage = text.rows
+    if isinstance(recipe, TextRecipe):
+        examples = _masked(text, recipe, lengths, num_noise_samples, seed)
+    else:
+        keys = np.zeros(len(numbers), np.uint64)  # nothing of examples is random
+        inputs, targets = raw.features
+        made, bytes_ = Examples(inputs, targets, raw.bad), text.bytes
+        if recipe is not None:
+            made, bytes_ = recipe.make(raw, keys), finished_bytes(recipe, bytes_, raw)
+        examples = _padded(made, bytes_, lengths, numbers)
+    return dataclasses.replace(examples, coverage=coverage)
+
+
+def _masked(
+    text: _Text,
+    recipe: TextRecipe,
+    lengths: Lengths,
+    num_noise_samples: int,
+    seed: int,
+) -> EvaluationExamples:
+    """Masks rows; a row's noise depends on its number, not on the other rows."""
+    raw, numbers = text.rows.raw, text.rows.numbers
+    samples = []
+    for sample in range(num_noise_samples):
+        keys = fold(_NOISE_KEY, seed, numbers, sample)
+        made = recipe.make(raw, keys)
+        bytes_ = masked_bytes(
+            text.vocabulary, recipe, raw, text.bytes, keys, made.targets
+        )
+        samples.append(_padded(made, bytes_, lengths, numbers))
+    if all(_same(sample, samples[0]) for sample in samples):  # nothing is random
+        return samples[0]
+    inputs, targets, target_bytes = (
+        np.stack([getattr(sample, name) for sample in samples], axis=1)
+        for name in ("inputs", "targets", "target_bytes")
+    )
+    return EvaluationExamples(
+        inputs.reshape(-1, inputs.shape[-1]),
+        targets.reshape(-1, targets.shape[-1]),
+        target_bytes.reshape(-1, target_bytes.shape[-1]),
+        np.repeat(numbers, num_noise_samples).astype(np.int32),
+    )
+
+
+def _same(left: EvaluationExamples, right: EvaluationExamples) -> bool:
+    return np.array_equal(left.inputs, right.inputs) and np.array_equal(
+        left.targets, right.targets
+    )
+
+
+def _padded(
+    examples: Examples,
+    target_bytes: TokenRows,
+    lengths: Lengths,
+    numbers: npt.NDArray[np.int64],
+) -> EvaluationExamples:
+    """Pads examples; each is a group of its own, called by its number."""
+    return EvaluationExamples(
+        examples.inputs.padded(lengths.get("inputs", lengths["targets"])),
+        examples.targets.padded(lengths["targets"]),
+        target_bytes.padded(lengths["targets"]),
+        numbers.astype(np.int32),
+    )

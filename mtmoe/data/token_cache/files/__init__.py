@@ -1,0 +1,1 @@
+"""The files of a cached split, byte by byte."""

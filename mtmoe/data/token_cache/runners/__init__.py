@@ -1,0 +1,1 @@
+"""Who writes shards: local processes or Apache Beam."""
