@@ -10,7 +10,7 @@ import seqio
 import tensorflow as tf
 from fake_tasks import add_supervised_task, add_text_task, random_documents
 
-from mtmoe.data import token_counts
+from mtmoe.data.evaluation import token_counts
 from mtmoe.data.evaluation.token_counts import training_counts
 from mtmoe.data.rows.cached import open_task_rows
 from mtmoe.data.tasks.registry import get_task

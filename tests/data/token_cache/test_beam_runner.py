@@ -7,7 +7,7 @@ import sys
 import pytest
 from cacheable_tasks import files_of, registered
 
-from mtmoe.data import registry
+from mtmoe.data.tasks import registry
 from mtmoe.data.tasks.registry import tasks_of
 from mtmoe.data.token_cache.caching import (
     FAILED,

@@ -28,7 +28,7 @@ from oracles.forked_commands import ForkedProcess
 from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
-from mtmoe.data.token_cache import module_code
+from mtmoe.data.token_cache.fingerprints import module_code
 from mtmoe.data.token_cache.fingerprints.split import explain, split_fingerprint
 from mtmoe.errors import ConfigError, UnnamedContentError
 

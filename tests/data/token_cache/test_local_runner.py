@@ -7,10 +7,10 @@ import pytest
 from cacheable_tasks import files_of, registered
 from oracles.forked_commands import ForkedContext
 
-from mtmoe.data import registry
+from mtmoe.data.tasks import registry
 from mtmoe.data.tasks.registry import tasks_of
-from mtmoe.data.token_cache import local_runner
 from mtmoe.data.token_cache.caching import FAILED, WRITTEN, finish_splits, plan_caching
+from mtmoe.data.token_cache.runners import local as local_runner
 from mtmoe.data.token_cache.runners.local import run_locally
 from mtmoe.data.token_cache.runners.worker_setup import WorkerSetup
 from mtmoe.errors import MtmoeError

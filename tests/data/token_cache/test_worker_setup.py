@@ -5,7 +5,7 @@ from __future__ import annotations
 import gin
 import pytest
 
-from mtmoe.data import registry
+from mtmoe.data.tasks import registry
 from mtmoe.data.token_cache.runners.worker_setup import WorkerSetup
 from mtmoe.data.vocabulary.configured import configured_vocabulary
 from mtmoe.errors import ConfigError

@@ -13,9 +13,10 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtmoe.data import sentencepiece_training, vocabularies
 from mtmoe.data.sources.embedded.corpus import EmbeddedCorpus, load_corpus
 from mtmoe.data.sources.embedded.documents import LanguageText
+from mtmoe.data.vocabulary import configured as vocabularies
+from mtmoe.data.vocabulary import fitting as sentencepiece_training
 from mtmoe.data.vocabulary.configured import (
     byte_vocabulary,
     configured_vocabulary,

@@ -12,8 +12,8 @@ import web_page_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtmoe.data.cleaning import language_id
-from mtmoe.data.cleaning import mc4_filter as mc4_filter_module
+from mtmoe.data.sources.web import language_id
+from mtmoe.data.sources.web import mc4_filter as mc4_filter_module
 from mtmoe.data.sources.web.mc4_filter import REASONS, Mc4Filter, clean_texts
 from mtmoe.data.sources.web.pages import WebPage, web_page
 from mtmoe.data.sources.web.source import WebTextSource
