@@ -77,11 +77,7 @@ class Inspection:
 
 
 def inspect_compiled(compiled: Any) -> Inspection:
-    """Reads the figures of a program that JAX has compiled.
-
-    Args:
-      compiled: what `lower(...).compile()` gives; `Executable.compiled`.
-    """
+    """Reads the figures of a compiled program (`Executable.compiled`)."""
     memory = compiled.memory_analysis()
     return Inspection(
         argument_bytes=int(memory.argument_size_in_bytes),
@@ -93,11 +89,7 @@ def inspect_compiled(compiled: Any) -> Inspection:
 
 
 def collectives_of(hlo: str) -> Iterator[Collective]:
-    """Yields the collectives of a program.
-
-    Args:
-      hlo: XLA's text of the compiled program.
-    """
+    """Yields the collectives of a compiled program's text."""
     for line in hlo.splitlines():
         match = _INSTRUCTION.search(line)
         if match is None:
@@ -107,9 +99,8 @@ def collectives_of(hlo: str) -> Iterator[Collective]:
         total = sum(_bytes(dtype) * size for dtype, size in arrays)
         dtypes = {dtype for dtype, _ in arrays}
         if match["start"]:  # a tuple of operands and results, and of what it waits on
-            dtypes = {d for d, size in arrays if not (d == "u32" and size == 1)}
-            waits = [size for d, size in arrays if d == "u32" and size == 1]
-            total -= 4 * len(waits)
+            dtypes = {dtype for dtype, size in arrays if (dtype, size) != ("u32", 1)}
+            total -= 4 * arrays.count(("u32", 1))
             if match["kind"] == "all-gather":
                 total = total * group // (group + 1)
             else:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import jax
 
-from mtmoe.engine.runner import Executable
-from mtmoe.engine.standalone.operation_times import (
+from mtmoe.engine.compile.runner import Executable
+from mtmoe.engine.export.standalone.operation_times import (
     instruction_of,
     instructions,
     operation_times,
@@ -50,10 +50,10 @@ class ProfiledSteps:
         return steps
 
     def check(self, done: int, steps: int) -> None:
-        """Checks that a run will come by these steps.
+        """Checks that a run will do these steps.
 
         Args:
-          done: steps of the run that are done.
+          done: steps already done.
           steps: steps of the whole run.
 
         Raises:
@@ -67,15 +67,10 @@ class ProfiledSteps:
 
 
 class Profile:
-    """Writes the trace; a context that ends it whatever happens."""
+    """Writes a trace; a context that ends it whatever happens."""
 
     def __init__(self, folder: Path, steps: ProfiledSteps | None):
-        """Prepares it.
-
-        Args:
-          folder: where traces are written to.
-          steps: which steps; None: none.
-        """
+        """Prepares traces of `steps`, if any, in `folder`."""
         self._folder, self._steps = folder, steps
         self._running = False
 
@@ -99,11 +94,11 @@ class Profile:
         return self._running and self._steps is not None and step == self._steps.last
 
     def end(self, outputs: Mapping[str, jax.Array], executable: Executable) -> str:
-        """Ends the trace, and names what is in it.
+        """Ends the trace, and names the operations in it.
 
         Args:
-          outputs: what the last step gave; waited for.
-          executable: what was run.
+          outputs: of the last step, which this waits for.
+          executable: the program that ran.
 
         Returns:
           Where the trace is, and the times by kind and by layer.
@@ -123,9 +118,9 @@ class Profile:
 
 
 def name_operations(folder: Path, program: str) -> None:
-    """Gives the operations of the newest trace the names that they have in the model.
+    """Names the operations of the newest trace as the model does, for Perfetto.
 
-    Perfetto shows them; TensorBoard has them from the program in its own file.
+    TensorBoard reads these names from the program in its own file.
 
     Args:
       folder: where `jax.profiler` wrote to.

@@ -13,11 +13,11 @@ import jax
 import numpy as np
 import tensorflow as tf
 
+from mtmoe.engine.compile.kept_programs import lowered_program
+from mtmoe.engine.compile.options import xla_options
+from mtmoe.engine.compile.runner import Executable, compile_program, sharding
 from mtmoe.engine.devices import device_mesh, sums_differ
-from mtmoe.engine.kept_programs import lowered_program
-from mtmoe.engine.options import xla_options
 from mtmoe.engine.rows import OwnRows, own_rows, whole_value, whole_with
-from mtmoe.engine.runner import Executable, compile_program, sharding
 from mtmoe.errors import CheckpointError
 from mtmoe.mesh.build import Build
 from mtmoe.mesh.context import InitialValue
@@ -32,7 +32,7 @@ Read = Callable[[str, Sequence[int], Sequence[int]], Array]
 
 
 class MeshFunction:
-    """One function of a mesh program; compiled when it is called first."""
+    """One function of a mesh program; compiled at its first call."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class MeshFunction:
     def own_rows(self) -> OwnRows | None:
         """The rows of a batch this process's devices hold; None: there is one process.
 
-        Needs features that all have the batch's rows first.
+        The first dimension of every feature must be the batch.
         """
         if jax.process_count() == 1:
             return None
@@ -85,12 +85,11 @@ class MeshFunction:
 
         Args:
           step: the step number, key of the noise and of the schedules.
-          **features: one array per entry of the signature, of exactly its shape; of
-            several processes each may give its own rows alone (`own_rows`).
+          **features: one array per entry of the signature, of its shape; one of several
+            processes may give only its own rows (`own_rows`).
 
         Returns:
-          The outputs by name, which accelerators may still compute; NumPy waits for
-          them.
+          The outputs by name, which accelerators may still be computing.
 
         Raises:
           ValueError: a feature is missing, unknown, or of another shape.
@@ -214,14 +213,14 @@ class MeshProgram:
     ) -> MeshFunction:
         """Builds and lowers a function; variables it names are the program's.
 
-        What an earlier process has made of the same function is taken over where
-        `mtmoe.engine.cache.keep_compiled` was called.
+        After `kept.cache.keep_compiled` it reads what an earlier process made of the
+        same function.
 
         Args:
           build: called once with a `GraphContext` and a handle of each feature; returns
-            the outputs by name and the assignments that are made.
+            the outputs by name and the assignments.
           signature: static shape and dtype of each feature.
-          name: what to call it.
+          name: for errors and profiles.
           training: whether dropout and jitter are on.
         """
         options = ProgramOptions(
@@ -253,10 +252,10 @@ class MeshProgram:
     def run(
         self, executable: Executable, step: int, features: list[jax.Array]
     ) -> list[jax.Array]:
-        """Runs a compiled function, and takes over what it makes of the variables.
+        """Runs a compiled function, and keeps the updated variables.
 
-        CPUs are not given the next call before this one is done: they would hold the
-        temporary memory of both, and copies of the variables that this one updates.
+        On CPUs it waits for the end: the next call would hold temporary memory of its
+        own, and copies of the variables that this one updates.
         """
         self.initialize()
         outputs, updated = executable(step, features, self._values)
@@ -266,7 +265,7 @@ class MeshProgram:
         return outputs
 
     def laid_out(self, argument: Argument, value: Any) -> jax.Array:
-        """Puts a feature on the devices, each its slice."""
+        """Puts a feature on the devices, to each its slice."""
         array = np.asarray(value, argument.dtype).reshape(argument.shape)
         return self._put(argument, lambda index: array[index])
 
@@ -279,7 +278,7 @@ class MeshProgram:
         return {name: whole_value(self._values[name]) for name in self._variables}
 
     def slices(self) -> list[Slice]:
-        """Copies what this process's devices hold of the variables.
+        """Copies this process's part of the variables.
 
         Over all processes each element of a variable is there once.
         """
@@ -291,7 +290,7 @@ class MeshProgram:
             if shard.replica_id == 0
         ]
         if self._is_on_accelerators:
-            for _, shard in held:  # the copies run side by side
+            for _, shard in held:  # the copies run in parallel
                 shard.data.copy_to_host_async()
 
         def copied(part: tuple[Argument, Any]) -> Slice:
@@ -299,15 +298,13 @@ class MeshProgram:
             begin = tuple(r.start for r in _ranges(shard.index, argument))
             return Slice(argument.name, argument.shape, begin, np.array(shard.data))
 
-        with ThreadPoolExecutor(os.cpu_count()) as threads:  # one alone fills no bus
+        with ThreadPoolExecutor(
+            os.cpu_count()
+        ) as threads:  # one thread does not fill the memory bus
             return list(threads.map(copied, held))
 
     def assign(self, values: Mapping[str, Array]) -> None:
-        """Sets every variable.
-
-        Args:
-          values: one array per variable, of its shape. Names the program does not
-            have are refused; pass just what it needs.
+        """Sets every variable to an array of its shape.
 
         Raises:
           CheckpointError: a name is missing or unknown, or a shape differs; nothing has
@@ -316,7 +313,7 @@ class MeshProgram:
 
         def read(name: str, begin: Sequence[int], size: Sequence[int]) -> Array:
             within = tuple(slice(b, b + s) for b, s in zip(begin, size, strict=True))
-            # A copy: what is donated must not be memory of the caller's.
+            # A copy: the caller's memory must not be donated.
             return np.array(values[name][within])
 
         self.fill({name: np.shape(value) for name, value in values.items()}, read)
@@ -325,13 +322,12 @@ class MeshProgram:
         """Sets every variable to what a function gives for this process's slices.
 
         Args:
-          shapes: of all variables that there are values of.
-          read: takes a variable's name, where a slice begins and its size; returns the
+          shapes: of all variables that `read` knows.
+          read: takes a variable's name, the start of a slice and its size; returns the
             slice, in memory of its own.
 
         Raises:
-          CheckpointError: a name is missing or unknown, or a shape differs; nothing has
-            been set then.
+          CheckpointError: as by `assign`.
         """
         missing = sorted(self._variables.keys() - shapes.keys())
         unknown = sorted(shapes.keys() - self._variables.keys())

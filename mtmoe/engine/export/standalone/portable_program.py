@@ -120,7 +120,7 @@ class PortableProgram:
         """Puts a batch on the devices.
 
         Args:
-          number: which of the batches, from 0; after the last they begin anew.
+          number: which of the batches, from 0; after the last comes the first again.
         """
         number %= self.content["num_batches"]
         return [

@@ -1,7 +1,6 @@
-"""What JAX needs beside jaxlib to reach TPUs and GPUs, and whether the versions fit.
+"""The packages besides jaxlib that JAX needs for TPUs and GPUs, and their versions.
 
-Which version belongs to which is read off the metadata of the jax that is installed.
-Nothing here imports JAX.
+Which versions fit is read from the metadata of the installed jax. Imports no JAX.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Compiles and runs a lowered program through JAX: the one file that knows its insides.
 
 JAX traces nothing of the model. A primitive stands for the whole program, and its
-lowering inlines our module; `jit` and `shard_map` around it bring what PJRT needs to
+lowering inlines our module; `jit` and `shard_map` around it supply what PJRT needs to
 run it on every device of a mesh: sharded arrays, donated buffers, asynchronous
-dispatch, a cache of what was compiled, several processes.
+dispatch, a cache of compiled programs, several processes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from jax.interpreters import mlir
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jax.stages import Compiled
 
-from mtmoe.engine.cache import mended
-from mtmoe.engine.kept_executables import kept_executable
+from mtmoe.engine.compile.kept_executables import kept_executable
+from mtmoe.engine.kept.cache import mended
 from mtmoe.mesh.garbage import without_garbage_collection
 from mtmoe.mesh.signature import Argument, Program, Signature
 
@@ -69,6 +69,7 @@ class Executable:
     def __init__(self, signature: Signature, mesh: Mesh, compiled: Any):
         """Keeps what `compile_program` made."""
         self.signature, self.mesh, self.compiled = signature, mesh, compiled
+        self._donated, self._kept = _groups(signature)
 
     def __call__(
         self,
@@ -82,20 +83,17 @@ class Executable:
           step: the step number.
           features: one array a feature, laid out as the signature says.
           variables: by name. Those that the program updates are donated: their arrays
-            cannot be used any more.
+            cannot be used afterwards.
 
         Returns:
           The outputs in order, and the new values of the updated variables.
         """
-        donated = [variables[name] for name in self.signature.updated]
-        updated = set(self.signature.updated)
-        kept = [
-            variables[argument.name]
-            for argument in self.signature.variables
-            if argument.name not in updated
-        ]
         outputs, values = self.compiled(
-            np.int32(step), processor_numbers(self.mesh), list(features), donated, kept
+            np.int32(step),
+            processor_numbers(self.mesh),
+            list(features),
+            [variables[argument.name] for argument in self._donated],
+            [variables[argument.name] for argument in self._kept],
         )
         return outputs, dict(zip(self.signature.updated, values, strict=True))
 
@@ -103,7 +101,7 @@ class Executable:
 def compile_program(
     program: Program, mesh: Mesh, options: Mapping[str, Any] | None = None
 ) -> Executable:
-    """Compiles a program for the devices of a mesh, which need not be there.
+    """Compiles a program for the devices of a mesh, which need not exist here.
 
     Args:
       program: what to compile.
@@ -116,7 +114,7 @@ def compile_program(
 
 
 def compile_here(program: Program, mesh: Mesh, options: Mapping[str, Any]) -> Compiled:
-    """Compiles a program in this process, whatever is kept of it."""
+    """Compiles a program in this process, without looking for a kept executable."""
     arguments = _abstract_arguments(program.signature, mesh)
     lowered = _jitted(program, mesh).lower(*arguments)
     compiled: Compiled = lowered.compile(compiler_options=dict(options))
@@ -125,9 +123,7 @@ def compile_here(program: Program, mesh: Mesh, options: Mapping[str, Any]) -> Co
 
 def _jitted(program: Program, mesh: Mesh) -> Any:
     signature = program.signature
-    updated = [a for a in signature.variables if a.name in set(signature.updated)]
-    updated.sort(key=lambda a: signature.updated.index(a.name))
-    kept = [a for a in signature.variables if a.name not in set(signature.updated)]
+    updated, kept = _groups(signature)
     order = {a.name: i for i, a in enumerate([*updated, *kept])}
     module = _Module(
         program.stablehlo,
@@ -169,8 +165,7 @@ def _abstract_arguments(signature: Signature, mesh: Mesh) -> tuple[Any, ...]:
             argument.shape, np.dtype(argument.dtype), sharding=sharding(argument, mesh)
         )
 
-    by_name = {a.name: a for a in signature.variables}
-    updated = [by_name.pop(name) for name in signature.updated]
+    updated, kept = _groups(signature)
     every = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
     return (
         jax.ShapeDtypeStruct(
@@ -179,8 +174,14 @@ def _abstract_arguments(signature: Signature, mesh: Mesh) -> tuple[Any, ...]:
         jax.ShapeDtypeStruct((mesh.size,), np.int32, sharding=every),
         [abstract(a) for a in signature.features],
         [abstract(a) for a in updated],
-        [abstract(a) for a in by_name.values()],
+        [abstract(a) for a in kept],
     )
+
+
+def _groups(signature: Signature) -> tuple[list[Argument], list[Argument]]:
+    """Returns the variables that are updated, in the results' order, and the others."""
+    others = {argument.name: argument for argument in signature.variables}
+    return [others.pop(name) for name in signature.updated], list(others.values())
 
 
 @functools.lru_cache(maxsize=8)
@@ -192,12 +193,12 @@ def processor_numbers(mesh: Mesh) -> jax.Array:
 
 
 def partition_spec(argument: Argument) -> PartitionSpec:
-    """Says in JAX's words how an argument is split."""
+    """Returns how an argument is split, as JAX writes it."""
     return PartitionSpec(*argument.split)
 
 
 def sharding(argument: Argument, mesh: Mesh) -> NamedSharding:
-    """Says in JAX's words how an argument lies on the devices of a mesh."""
+    """Returns how an argument lies on the devices of a mesh, as JAX writes it."""
     return NamedSharding(mesh, partition_spec(argument))
 
 
