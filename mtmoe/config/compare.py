@@ -1,4 +1,4 @@
-"""Whether a model folder's run is the one that is asked for."""
+"""Whether a model folder's run has the config that is about to be run."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from jax.errors import JaxRuntimeError
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mtmoe.engine.hardware.generations import generation_of
-from mtmoe.errors import ConfigError, UnknownNameError, nearest_names
+from mtmoe.errors import ConfigError, UnknownNameError, did_you_mean
 
 Value = bool | int | float | str
 
@@ -239,6 +239,5 @@ def _complaint(name: str, value: Value, where: str, is_unknown: bool) -> str:
             f"Engine.xla_options: {name} is {value!r}, and {where} takes no such value "
             "for it; switches are True or False"
         )
-    near = nearest_names(name, [option.name for option in TABLE])
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(name, [option.name for option in TABLE], count=1)
     return f"Engine.xla_options: {where} has no option {name!r}{hint}"
