@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,17 +17,14 @@ from mtmoe.engine.compile.options import xla_options
 from mtmoe.engine.compile.runner import Executable, compile_program, sharding
 from mtmoe.engine.devices import device_mesh, sums_differ
 from mtmoe.engine.rows import OwnRows, own_rows, whole_value, whole_with
+from mtmoe.engine.slices import Array, Parts, Read, Slice, Variable, place
 from mtmoe.errors import CheckpointError
 from mtmoe.mesh.build import Build
-from mtmoe.mesh.context import InitialValue
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lowered import LoweredProgram, ProgramOptions
 from mtmoe.mesh.memory import return_freed_memory
 from mtmoe.mesh.precision import named_precision
 from mtmoe.mesh.signature import Argument
-
-Array = np.ndarray[Any, np.dtype[Any]]
-Read = Callable[[str, Sequence[int], Sequence[int]], Array]
 
 
 class MeshFunction:
@@ -122,56 +118,6 @@ class MeshFunction:
         return dict(zip(names, outputs, strict=True))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Variable:
-    """A variable's place on the mesh and its first value."""
-
-    argument: Argument
-    initial: InitialValue
-    trainable: bool
-
-
-class Slice(NamedTuple):
-    """What a processor holds of a variable.
-
-    Attributes:
-      name: the variable.
-      shape: of the whole variable.
-      begin: where the slice begins, an index for each dimension.
-      values: the slice.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    begin: tuple[int, ...]
-    values: Array
-
-
-def _ranges(index: tuple[slice, ...], argument: Argument) -> list[range]:
-    """The places that JAX's index of a slice stands for, in each dimension."""
-    return [
-        range(*part.indices(size))
-        for part, size in zip(index, argument.shape, strict=True)
-    ]
-
-
-class _Parts:
-    """Gives JAX the slices of an array, each read once for all devices that hold it."""
-
-    def __init__(self, argument: Argument, read: Read):
-        self._argument, self._read = argument, read
-        self._known: dict[tuple[tuple[int, int], ...], Array] = {}
-
-    def __call__(self, index: tuple[slice, ...]) -> Array:
-        ranges = _ranges(index, self._argument)
-        key = tuple((r.start, len(r)) for r in ranges)
-        if key not in self._known:
-            begin, size = [r.start for r in ranges], [len(r) for r in ranges]
-            part = self._read(self._argument.name, begin, size)
-            self._known[key] = np.asarray(part, self._argument.dtype)
-        return self._known[key]
-
-
 class MeshProgram:
     """Variables on a mesh, and the functions that compute with them."""
 
@@ -197,7 +143,7 @@ class MeshProgram:
         self.seed = seed
         self.precision = named_precision(precision)
         self.mesh = device_mesh(self.layout)
-        self._variables: dict[str, _Variable] = {}
+        self._variables: dict[str, Variable] = {}
         self._values: dict[str, jax.Array] = {}
 
     @property
@@ -235,14 +181,9 @@ class MeshProgram:
         program = lowered_program(build, signature, name, options)
         trainable = set(program.signature.trainable)
         for argument in program.signature.variables:
-            self._variables.setdefault(
-                argument.name,
-                _Variable(
-                    argument,
-                    program.initial_values[argument.name],
-                    argument.name in trainable,
-                ),
-            )
+            name, initial = argument.name, program.initial_values[argument.name]
+            variable = Variable(argument, initial, name in trainable)
+            self._variables.setdefault(name, variable)
         return MeshFunction(self, program, signature)
 
     def wait(self) -> None:
@@ -295,7 +236,7 @@ class MeshProgram:
 
         def copied(part: tuple[Argument, Any]) -> Slice:
             argument, shard = part
-            begin = tuple(r.start for r in _ranges(shard.index, argument))
+            begin, _ = place(shard.index, argument)
             return Slice(argument.name, argument.shape, begin, np.array(shard.data))
 
         with ThreadPoolExecutor(
@@ -345,7 +286,7 @@ class MeshProgram:
                 )
         for name, variable in self._variables.items():
             argument = variable.argument
-            self._values[name] = self._put(argument, _Parts(argument, read))
+            self._values[name] = self._put(argument, Parts(argument, read))
 
     def variable_names(self) -> tuple[str, ...]:
         """Returns the names of all variables, in the order of creation."""
@@ -367,20 +308,9 @@ class MeshProgram:
         for name, variable in self._variables.items():
             if name in self._values:
                 continue
-            argument, initial = variable.argument, variable.initial
+            argument = variable.argument
 
-            def draw(
-                name: str,
-                begin: Sequence[int],
-                size: Sequence[int],
-                argument: Argument = argument,
-                initial: InitialValue = initial,
-            ) -> Array:
-                return initial.initializer.part(
-                    argument.shape, initial.key, begin, size
-                )
-
-            self._values[name] = self._put(argument, _Parts(argument, draw))
+            self._values[name] = self._put(argument, Parts(argument, variable.draw))
 
     def _put(self, argument: Argument, part: Any) -> jax.Array:
         return jax.make_array_from_callback(

@@ -15,7 +15,7 @@ import pathlib
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -202,6 +202,21 @@ class _Slots:
 _MEMBER = type(_Slots.a)  # type: ignore[attr-defined]
 
 
+# Classes whose objects are understood without their attributes; the first match counts.
+_KNOWN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (np.dtype, lambda value: (value.str, value.descr)),
+    (tf.DType, lambda value: value.name),
+    (tf.TensorShape, repr),
+    (tf.TensorSpec, lambda value: (repr(value.shape), value.dtype.name, value.name)),
+    (mtf.Dimension, lambda value: (value.name, value.size)),
+    (mtf.Shape, lambda value: [(d.name, d.size) for d in value.dims]),
+    (pathlib.PurePath, str),
+    (re.Pattern, lambda value: (value.pattern, value.flags)),
+    (range, repr),
+    (slice, repr),
+)
+
+
 def _known(value: Any) -> Any:
     """Describes known values of classes not written in Python; None for any other."""
     if isinstance(value, np.ndarray | np.generic):
@@ -209,29 +224,14 @@ def _known(value: Any) -> Any:
         if array.dtype == object:
             return None
         return ("array", array.dtype.str, array.shape, array.tobytes())
-    if isinstance(value, np.dtype):
-        return ("dtype", value.str, value.descr)
-    if isinstance(value, tf.DType):
-        return ("tf.DType", value.name)
-    if isinstance(value, tf.TensorShape):
-        return ("tf.TensorShape", repr(value))
-    if isinstance(value, tf.TensorSpec):
-        return ("tf.TensorSpec", repr(value.shape), value.dtype.name, value.name)
-    if isinstance(value, mtf.Dimension):
-        return ("Dimension", value.name, value.size)
-    if isinstance(value, mtf.Shape):
-        return ("Shape", *((d.name, d.size) for d in value.dims))
+    kind = type(value)
     if isinstance(value, enum.Enum):
-        kind = type(value)
         return ("enum", kind.__module__, kind.__qualname__, value.name)
-    if isinstance(value, pathlib.PurePath):
-        return ("path", str(value))
-    if isinstance(value, re.Pattern):
-        return ("pattern", value.pattern, value.flags)
-    if type(value) in (range, slice):
-        return repr(value)
-    if type(value).__module__ == "dataclasses":  # a mark, such as MISSING
-        return ("dataclasses", type(value).__qualname__)
+    if kind.__module__ == "dataclasses":  # a mark, such as MISSING
+        return ("dataclasses", kind.__qualname__)
+    for known, content in _KNOWN:
+        if isinstance(value, known):
+            return (known.__name__, content(value))
     return None
 
 
