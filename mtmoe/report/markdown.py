@@ -31,6 +31,10 @@ from mtmoe.report.wording import (
 )
 
 _SPECIAL = "\\`*_{}[]<>#|"
+_LANGUAGE_HEADINGS = (
+    *("language", "code", "script", "family", "bits per byte", "95 % interval"),
+    *("own unigram", "mixture unigram", "accuracy", "share", "epochs"),
+)
 
 
 def markdown_page(
@@ -54,19 +58,7 @@ def markdown_page(
     )
     lines += ["", "## Languages", ""]
     lines += _table(
-        (
-            "language",
-            "code",
-            "script",
-            "family",
-            "bits per byte",
-            "95 % interval",
-            "own unigram",
-            "mixture unigram",
-            "accuracy",
-            "share",
-            "epochs",
-        ),
+        _LANGUAGE_HEADINGS,
         [_language(result) for result in sorted(results, key=lambda r: r.name)],
         "llllrrrrrrr",
     )
@@ -139,7 +131,7 @@ def _language(result: LanguageResult) -> tuple[str, ...]:
         number_or_dash(result.mixture_unigram_bits_per_byte, 3),
         percent(result.accuracy, 1),
         percent(result.share, 2),
-        "–" if result.epochs is None else f"{result.epochs:.1f}",
+        number_or_dash(result.epochs, 1),
     )
 
 

@@ -26,8 +26,7 @@ def write_report(model_dir: Path, output_dir: Path, evaluation: str = "") -> Pat
       The path of report.html.
 
     Raises:
-      CheckpointError: a file of the model folder is missing or damaged; the message
-        names the command that makes it.
+      CheckpointError: as by `read_model_folder`.
     """
     folder = read_model_folder(model_dir, evaluation)
     all_results = language_results(folder)
