@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 
 from mtmoe.engine.compile.runner import Executable
-from mtmoe.engine.export.standalone.operation_times import (
+from mtmoe.engine.standalone.operation_times import (
     instruction_of,
     instructions,
     operation_times,

@@ -14,10 +14,11 @@ import tensorflow as tf
 
 from mtmoe.engine.compile.kept_programs import lowered_program
 from mtmoe.engine.compile.options import xla_options
-from mtmoe.engine.compile.runner import Executable, compile_program, sharding
+from mtmoe.engine.compile.runner import Executable, compile_program
 from mtmoe.engine.devices import device_mesh, sums_differ
 from mtmoe.engine.rows import OwnRows, own_rows, whole_value, whole_with
 from mtmoe.engine.slices import Array, Parts, Read, Slice, Variable, place
+from mtmoe.engine.standalone.mesh_call import sharding
 from mtmoe.errors import CheckpointError
 from mtmoe.mesh.build import Build
 from mtmoe.mesh.layout import Layout

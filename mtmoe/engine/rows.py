@@ -11,7 +11,7 @@ import numpy.typing as npt
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from mtmoe.engine.compile.runner import sharding
+from mtmoe.engine.standalone.mesh_call import sharding
 from mtmoe.mesh.signature import Argument
 
 Int64Array = npt.NDArray[np.int64]

@@ -113,9 +113,9 @@ def _no_evaluation(model_dir: Path, evaluation: str, command: str) -> str:
     if there:
         of_mixture = "" if evaluation else " of its training mixture"
         return (
-            f"{model_dir} has {what}{of_mixture}; it has {', '.join(there)}: report one "
-            f"of them with, for instance, --evaluation={there[0]}, or make the other "
-            f"with: {command}"
+            f"{model_dir} has {what}{of_mixture}; it has {', '.join(there)}: report "
+            f"one of them with, for instance, --evaluation={there[0]}, or make the "
+            f"other with: {command}"
         )
     return f"{model_dir} has no finished evaluation; make one with: {command}"
 

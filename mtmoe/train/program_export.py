@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mtmoe import __version__
 from mtmoe.data.batches import TrainingBatches
 from mtmoe.data.registry import register
-from mtmoe.engine.export.portable import (
+from mtmoe.engine.export import (
     Expectation,
     ProgramExportError,
     check_is_new,

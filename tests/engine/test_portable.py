@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtmoe.engine.export import standalone
-from mtmoe.engine.export.portable import (
+from mtmoe.engine import standalone
+from mtmoe.engine.export import (
     LARGEST_ARRAYS,
     Expectation,
     ProgramExportError,
     described,
     write_program,
 )
-from mtmoe.engine.export.standalone import operation_times
-from mtmoe.engine.export.standalone.initial_values import draw
 from mtmoe.engine.program import MeshProgram
+from mtmoe.engine.standalone import operation_times
+from mtmoe.engine.standalone.initial_values import draw
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import InitialValue
 from mtmoe.mesh.initializers import Constant, TruncatedNormal, WholeInitializer

@@ -1,66 +1,20 @@
-"""Compiles and runs a lowered program through JAX: the one file that knows its insides.
-
-JAX traces nothing of the model. A primitive stands for the whole program, and its
-lowering inlines our module; `jit` and `shard_map` around it supply what PJRT needs to
-run it on every device of a mesh: sharded arrays, donated buffers, asynchronous
-dispatch, a cache of compiled programs, several processes.
-"""
+"""Compiles a lowered program for the devices of a mesh, and runs it."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import Primitive
-from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import func
-from jax.interpreters import mlir
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jax.stages import Compiled
 
 from mtmoe.engine.compile.kept_executables import kept_executable
 from mtmoe.engine.kept.cache import mended
+from mtmoe.engine.standalone.mesh_call import groups, lower, processor_numbers
 from mtmoe.mesh.garbage import without_garbage_collection
-from mtmoe.mesh.signature import Argument, Program, Signature
-
-_program = Primitive("mesh_program")
-_program.multiple_results = True
-
-
-@dataclasses.dataclass(frozen=True)
-class _Module:
-    """A program as a parameter of the primitive; equal only to itself."""
-
-    stablehlo: bytes = dataclasses.field(repr=False)
-    results: tuple[tuple[tuple[int, ...], str], ...]
-
-
-@_program.def_abstract_eval
-def _abstract(*arguments: Any, module: _Module) -> list[Any]:
-    del arguments
-    return [
-        jax.core.ShapedArray(shape, np.dtype(dtype)) for shape, dtype in module.results
-    ]
-
-
-def _inline(context: Any, *arguments: Any, module: _Module) -> list[Any]:
-    """Merges the program's module into the one being lowered, and calls it."""
-    target = context.module_context
-    with target.context:
-        source = ir.Module.parse(module.stablehlo)
-    name = mlir.merge_mlir_modules(
-        target.module, "mesh_program", source, dst_symtab=target.symbol_table
-    )
-    symbol = target.symbol_table[name]
-    call = func.CallOp(symbol.type.results, ir.FlatSymbolRefAttr.get(name), arguments)
-    return list(call.results)
-
-
-mlir.register_lowering(_program, _inline)
+from mtmoe.mesh.signature import Program, Signature
 
 
 class Executable:
@@ -69,7 +23,7 @@ class Executable:
     def __init__(self, signature: Signature, mesh: Mesh, compiled: Any):
         """Keeps what `compile_program` made."""
         self.signature, self.mesh, self.compiled = signature, mesh, compiled
-        self._donated, self._kept = _groups(signature)
+        self._donated, self._kept = groups(signature)
 
     def __call__(
         self,
@@ -115,96 +69,6 @@ def compile_program(
 
 def compile_here(program: Program, mesh: Mesh, options: Mapping[str, Any]) -> Compiled:
     """Compiles a program in this process, without looking for a kept executable."""
-    arguments = _abstract_arguments(program.signature, mesh)
-    lowered = _jitted(program, mesh).lower(*arguments)
+    lowered = lower(program.stablehlo, program.signature, mesh)
     compiled: Compiled = lowered.compile(compiler_options=dict(options))
     return compiled
-
-
-def _jitted(program: Program, mesh: Mesh) -> Any:
-    signature = program.signature
-    updated, kept = _groups(signature)
-    order = {a.name: i for i, a in enumerate([*updated, *kept])}
-    module = _Module(
-        program.stablehlo,
-        tuple((a.shape, a.dtype) for a in signature.outputs)
-        + tuple((slice_shape(a, mesh), a.dtype) for a in updated),
-    )
-
-    def call(step, processor, features, donated, constant):  # type: ignore[no-untyped-def]
-        given = [*donated, *constant]
-        variables = [given[order[a.name]] for a in signature.variables]
-        results = _program.bind(
-            step, processor.reshape(()), *features, *variables, module=module
-        )
-        return results[: len(signature.outputs)], results[len(signature.outputs) :]
-
-    call.__name__ = signature.name
-    whole = PartitionSpec()
-    specs = [[partition_spec(a) for a in group] for group in (updated, kept)]
-    return jax.jit(
-        jax.shard_map(
-            call,
-            mesh=mesh,
-            in_specs=(
-                whole,
-                PartitionSpec(mesh.axis_names),
-                [partition_spec(a) for a in signature.features],
-                *specs,
-            ),
-            out_specs=([whole] * len(signature.outputs), specs[0]),
-            check_vma=False,
-        ),
-        donate_argnums=(3,),
-    )
-
-
-def _abstract_arguments(signature: Signature, mesh: Mesh) -> tuple[Any, ...]:
-    def abstract(argument: Argument) -> Any:
-        return jax.ShapeDtypeStruct(
-            argument.shape, np.dtype(argument.dtype), sharding=sharding(argument, mesh)
-        )
-
-    updated, kept = _groups(signature)
-    every = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
-    return (
-        jax.ShapeDtypeStruct(
-            (), np.int32, sharding=NamedSharding(mesh, PartitionSpec())
-        ),
-        jax.ShapeDtypeStruct((mesh.size,), np.int32, sharding=every),
-        [abstract(a) for a in signature.features],
-        [abstract(a) for a in updated],
-        [abstract(a) for a in kept],
-    )
-
-
-def _groups(signature: Signature) -> tuple[list[Argument], list[Argument]]:
-    """Returns the variables that are updated, in the results' order, and the others."""
-    others = {argument.name: argument for argument in signature.variables}
-    return [others.pop(name) for name in signature.updated], list(others.values())
-
-
-@functools.lru_cache(maxsize=8)
-def processor_numbers(mesh: Mesh) -> jax.Array:
-    """Returns an array that gives each device its processor's number."""
-    numbers = np.arange(mesh.size, dtype=np.int32)
-    every = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
-    return jax.make_array_from_callback((mesh.size,), every, lambda i: numbers[i])
-
-
-def partition_spec(argument: Argument) -> PartitionSpec:
-    """Returns how an argument is split, as JAX writes it."""
-    return PartitionSpec(*argument.split)
-
-
-def sharding(argument: Argument, mesh: Mesh) -> NamedSharding:
-    """Returns how an argument lies on the devices of a mesh, as JAX writes it."""
-    return NamedSharding(mesh, partition_spec(argument))
-
-
-def slice_shape(argument: Argument, mesh: Mesh) -> tuple[int, ...]:
-    """Returns the shape of a processor's slice of an argument."""
-    return tuple(
-        size if axis is None else size // mesh.shape[axis]
-        for size, axis in zip(argument.shape, argument.split, strict=True)
-    )

@@ -2,7 +2,7 @@
 
 The StableHLO is a portable artifact, which later versions of XLA promise to read for
 five years. The signature and the recipe for the variables are JSON. The scripts that
-run it are copied from `export.standalone`.
+run it are copied from `engine.standalone`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import mlir
 
+from mtmoe.engine import standalone
 from mtmoe.engine.compile.options import TABLE
-from mtmoe.engine.export import standalone
 from mtmoe.engine.hardware.generations import GENERATIONS
 from mtmoe.errors import MtmoeError
 from mtmoe.mesh.context import InitialValue
