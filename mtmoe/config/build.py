@@ -38,11 +38,7 @@ class Builder:
         }
 
     def build(self, root: str) -> Any:
-        """Returns what a configurable makes; None if it cannot be made.
-
-        Args:
-          root: its name.
-        """
+        """Returns what the configurable of a name makes; None if it cannot be made."""
         called = Called((), find(root).selector)
         return self._call(called) if self._is_ready(called) else None
 

@@ -29,12 +29,7 @@ from mtmoe.ranges import range_errors
 
 @dataclasses.dataclass
 class Problems:
-    """Mistakes, and the statements that they are in.
-
-    Attributes:
-      messages: one a mistake.
-      faulty: statements whose value is not to be used.
-    """
+    """One message for each mistake, and the statements whose value must not be used."""
 
     messages: list[str] = dataclasses.field(default_factory=list)
     faulty: list[Binding] = dataclasses.field(default_factory=list)
@@ -48,10 +43,10 @@ class Problems:
 
 
 def problems(statements: Sequence[Binding], roots: Iterable[str] = ()) -> Problems:
-    """Returns the mistakes, in the order of the statements.
+    """Returns the mistakes in statements, where later ones override earlier ones.
 
     Args:
-      statements: all of them, in order; later ones override earlier ones.
+      statements: all of them, in order.
       roots: configurables the command calls by itself; their parameters without a
         default must be bound, as those of any `@name()`.
     """

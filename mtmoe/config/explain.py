@@ -14,12 +14,7 @@ _SECTION = re.compile(r"^\s*(Args|Attributes):\s*$")
 
 
 def explanation(statements: Sequence[Binding], idle: Collection[Key] = ()) -> str:
-    """Returns the bindings in force, by configurable, and the macros, in words.
-
-    Args:
-      statements: of a config, in order.
-      idle: the bindings that have no effect.
-    """
+    """Returns the bindings in force and the macros in words, and which are `idle`."""
     force = InForce(statements)
     blocks = [_macro(name, force) for name in force.macros]
     keys = sorted(force.bindings, key=lambda key: (key.selector.lower(), key))

@@ -14,13 +14,7 @@ Scope = tuple[str, ...]
 
 
 class Key(NamedTuple):
-    """What a binding sets.
-
-    Attributes:
-      scope: "encoder" of `encoder/Layer.size`, often empty.
-      selector: the shortest unique name of the configurable.
-      parameter: its parameter.
-    """
+    """What a binding sets: a parameter of a configurable with its shortest name."""
 
     scope: str
     selector: str
@@ -38,12 +32,7 @@ class Key(NamedTuple):
 
 
 class Called(NamedTuple):
-    """A configurable that is called, and in which scope.
-
-    Attributes:
-      scope: the scope it is called in.
-      selector: the shortest unique name of the configurable.
-    """
+    """A configurable that is called in a scope, by its shortest unique name."""
 
     scope: Scope
     selector: str
@@ -131,11 +120,7 @@ class InForce:
             yield Called(called.scope, default.selector), None, False
 
     def reach(self, roots: Iterable[Called]) -> dict[Called, Key | None]:
-        """Returns everything that calls lead to, and the key that first refers to it.
-
-        Args:
-          roots: what is called from outside.
-        """
+        """Returns all that calls lead to, and the key that first refers to it."""
         found: dict[Called, Key | None] = dict.fromkeys(roots)
         waiting = list(found)
         while waiting:

@@ -189,11 +189,7 @@ def read_config(
 def resolved_bindings(text: str, origin: str) -> dict[str, str]:
     """Returns what a flat config binds, macros replaced by their values.
 
-    Parameters retired since it was written are left out.
-
-    Args:
-      text: a config as in `Config.text`.
-      origin: its file, for errors.
+    Parameters retired since it was written are left out; `origin` is for errors.
     """
     statements = without_retired(read_text(text, origin))
     bindings = [s for s in statements if isinstance(s, Binding)]

@@ -100,12 +100,7 @@ Statement = Binding | Import
 
 
 class StatementReader:
-    """Reads files and parameters one after the other, despite mistakes.
-
-    Attributes:
-      statements: what was read, in order.
-      problems: what could not be read, a message each.
-    """
+    """Reads files and parameters in order; keeps the statements and the mistakes."""
 
     def __init__(self, directories: Sequence[Path]):
         """Takes the folders to search for files, mtmoe's own last."""
@@ -118,8 +113,7 @@ class StatementReader:
 
         Args:
           name: a path, absolute or relative to one of the folders.
-          own: whether its statements are the user's own; None: unless the file is one
-            of mtmoe's.
+          own: whether its statements are the user's; None: unless the file is mtmoe's.
         """
         self._read(name, own, (), ())
 

@@ -71,14 +71,7 @@ def write_program(
     expectation: Expectation,
     facts: Mapping[str, Any],
 ) -> None:
-    """Writes a program and all that its first steps need.
-
-    Args:
-      folder: must not exist.
-      program: what to write.
-      batches: the features of each step, by name.
-      expectation: the losses of the steps.
-      facts: more entries of `program.json`.
+    """Writes a program, `facts` about it, and all that its first steps need.
 
     Raises:
       ProgramExportError: the folder exists, or a variable's initial value can neither
@@ -117,11 +110,7 @@ def write_program(
 
 
 def portable_artifact(module: bytes) -> tuple[bytes, str]:
-    """Returns a StableHLO module as a portable artifact, and the version it is of.
-
-    Args:
-      module: MLIR bytecode or text.
-    """
+    """Returns StableHLO, bytecode or text, as a portable artifact, and its version."""
     with mlir.make_ir_context():
         parsed = ir.Module.parse(module)
         try:

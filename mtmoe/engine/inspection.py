@@ -30,8 +30,7 @@ class Collective:
 
     Attributes:
       kind: XLA's name, "all-to-all".
-      dtype: of what is sent; several, joined by "+", where arrays of several dtypes
-        travel together.
+      dtype: of what is sent; "bf16+f32" where arrays of several travel together.
       num_bytes: of the result on one device.
       group: devices that exchange with one another; 0 where the program does not say.
       asynchronous: whether computation can go on meanwhile.
@@ -46,14 +45,12 @@ class Collective:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A compiled program in figures; all of one device.
+    """What a compiled program needs of one device, and its collectives in order.
 
     Attributes:
-      argument_bytes: variables, features and the rest that goes in.
-      temporary_bytes: what is kept in between, at most.
-      output_bytes: results that do not lie where an argument lay.
+      temporary_bytes: largest intermediate memory.
+      output_bytes: results that do not reuse an argument's memory.
       flops: floating-point operations of a run.
-      collectives: in the order of the program.
     """
 
     argument_bytes: int

@@ -50,14 +50,10 @@ class ProfiledSteps:
         return steps
 
     def check(self, done: int, steps: int) -> None:
-        """Checks that a run will do these steps.
-
-        Args:
-          done: steps already done.
-          steps: steps of the whole run.
+        """Checks that a run of so many `steps`, of which some are `done`, does these.
 
         Raises:
-          ConfigError: it will not.
+          ConfigError: it does not.
         """
         if self.first <= done or self.last > steps:
             raise ConfigError(
@@ -94,11 +90,7 @@ class Profile:
         return self._running and self._steps is not None and step == self._steps.last
 
     def end(self, outputs: Mapping[str, jax.Array], executable: Executable) -> str:
-        """Ends the trace, and names the operations in it.
-
-        Args:
-          outputs: of the last step, which this waits for.
-          executable: the program that ran.
+        """Ends the trace after the last step's outputs, and names the operations in it.
 
         Returns:
           Where the trace is, and the times by kind and by layer.
@@ -118,9 +110,9 @@ class Profile:
 
 
 def name_operations(folder: Path, program: str) -> None:
-    """Names the operations of the newest trace as the model does, for Perfetto.
+    """Names the operations of the newest trace in a folder as the model does.
 
-    TensorBoard reads these names from the program in its own file.
+    This is for Perfetto; TensorBoard reads the names from a file of its own.
 
     Args:
       folder: where `jax.profiler` wrote to.

@@ -31,15 +31,10 @@ class OwnRows(NamedTuple):
 
 
 def own_rows(features: Iterable[Argument], batch_size: int, mesh: Mesh) -> OwnRows:
-    """Finds the rows of this process.
+    """Finds this process's rows of a batch, of the features as the program takes them.
 
     A feature may lie on the devices in another shape than in the batch, such as
     [parts, rows of a part, length], with its elements in the batch's order.
-
-    Args:
-      features: the features as the program takes them, each with the batch's rows.
-      batch_size: rows of the batch.
-      mesh: the devices of all processes.
     """
     here = jax.process_index()
     held = [np.zeros(batch_size, bool) for _ in range(jax.process_count())]

@@ -31,14 +31,7 @@ class Variable:
 
 
 class Slice(NamedTuple):
-    """What a processor holds of a variable.
-
-    Attributes:
-      name: the variable.
-      shape: of the whole variable.
-      begin: where the slice begins, an index for each dimension.
-      values: the slice.
-    """
+    """A processor's values of a variable, which begin at `begin` in each dimension."""
 
     name: str
     shape: tuple[int, ...]

@@ -23,6 +23,9 @@ from mtmoe.evaluate.records import (
     read_expert_rows,
     read_metric_rows,
 )
+from mtmoe.report.wording import compact
+
+SOURCE_HEADINGS = ("source", "version", "languages", "characters", "SHA-256")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +50,19 @@ class ModelFolder:
     training: tuple[Mapping[str, Any], ...]
     provenance: Mapping[str, Any]
     config: str
+
+    def sources(self) -> list[tuple[str, ...]]:
+        """Returns the text sources of the training, under `SOURCE_HEADINGS`."""
+        return [
+            (
+                source["name"],
+                source["version"],
+                str(source["languages"]),
+                compact(source["characters"]),
+                source["sha256"],
+            )
+            for source in self.provenance["sources"]
+        ]
 
 
 def read_model_folder(model_dir: Path, evaluation: str = "") -> ModelFolder:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtmoe.report.folder import ModelFolder
+from mtmoe.report.folder import SOURCE_HEADINGS, ModelFolder
 from mtmoe.report.results import LanguageResult
 from mtmoe.report.supervised import HEADINGS, TITLES, SupervisedGroup, cells
 from mtmoe.report.training_languages import (
@@ -22,7 +22,6 @@ from mtmoe.report.training_languages import (
 from mtmoe.report.wording import (
     DEFINITIONS,
     cards,
-    compact,
     context_line,
     number_or_dash,
     percent,
@@ -79,20 +78,7 @@ def markdown_page(
         for name, version in sorted(folder.provenance["versions"].items())
     ]
     lines += [""]
-    lines += _table(
-        ("source", "version", "languages", "characters", "SHA-256"),
-        [
-            (
-                source["name"],
-                source["version"],
-                str(source["languages"]),
-                compact(source["characters"]),
-                source["sha256"],
-            )
-            for source in folder.provenance["sources"]
-        ],
-        "llrrl",
-    )
+    lines += _table(SOURCE_HEADINGS, folder.sources(), "llrrl")
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtmoe.report import heatmap, html, plots
-from mtmoe.report.folder import ModelFolder
+from mtmoe.report.folder import SOURCE_HEADINGS, ModelFolder
 from mtmoe.report.language_table import options, table_head, table_rows
 from mtmoe.report.results import LanguageResult
 from mtmoe.report.supervised import SupervisedGroup, supervised_section
@@ -21,7 +21,6 @@ from mtmoe.report.wording import (
     DEFINITIONS,
     Card,
     cards,
-    compact,
     context_line,
     script_name,
     verdict,
@@ -167,16 +166,10 @@ def _provenance(folder: ModelFolder) -> str:
         ((name, _plain(value)) for name, value in facts.items()), is_code=True
     )
     sources = html.table(
-        ("source", "version", "languages", "characters", "SHA-256"),
+        SOURCE_HEADINGS,
         [
-            (
-                escape(source["name"]),
-                escape(source["version"]),
-                escape(source["languages"]),
-                escape(compact(source["characters"])),
-                f"<code>{escape(source['sha256'])}</code>",
-            )
-            for source in provenance["sources"]
+            (*map(escape, facts), f"<code>{escape(sha256)}</code>")
+            for *facts, sha256 in folder.sources()
         ],
         numeric=(2, 3),
     )

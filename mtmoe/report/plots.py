@@ -19,14 +19,7 @@ _PANEL_WIDTH, _PANEL_HEIGHT = 400.0, 230.0
 def curve_panel(
     title: str, steps: Sequence[float], values: Sequence[float], from_zero: bool = False
 ) -> str:
-    """Returns a panel with axes for one quantity over training steps.
-
-    Args:
-      title: stands above the panel.
-      steps: where it was logged.
-      values: its values there, finite.
-      from_zero: whether the vertical axis starts at 0.
-    """
+    """Returns a titled panel with axes for finite values over training steps."""
     low = 0.0 if from_zero else min(values)
     high = max(values)
     if high <= low:

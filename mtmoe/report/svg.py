@@ -28,14 +28,7 @@ def number(value: float) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """A linear map from data to pixels.
-
-    Attributes:
-      low: data value at `start`.
-      high: data value at `end`.
-      start: pixel of `low`.
-      end: pixel of `high`; smaller than `start` on a vertical axis.
-    """
+    """A linear map from data, `low` to `high`, to pixels, `start` to `end`."""
 
     low: float
     high: float

@@ -20,13 +20,10 @@ def write_report(model_dir: Path, output_dir: Path, evaluation: str = "") -> Pat
     Args:
       model_dir: a trained and evaluated model folder.
       output_dir: made when absent; files of an earlier report are replaced.
-      evaluation: which of a step's evaluations; see `read_model_folder`.
+      evaluation: as for `read_model_folder`, whose errors this raises too.
 
     Returns:
       The path of report.html.
-
-    Raises:
-      CheckpointError: as by `read_model_folder`.
     """
     folder = read_model_folder(model_dir, evaluation)
     all_results = language_results(folder)

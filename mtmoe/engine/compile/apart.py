@@ -88,16 +88,10 @@ atexit.register(dismiss)
 def compile_apart(
     program: Program, mesh: Mesh, options: Mapping[str, Any], path: Path
 ) -> str:
-    """Compiles a program in the other process, which writes the executable to `path`.
-
-    Args:
-      program: what to compile.
-      mesh: CPUs of this process.
-      options: XLA's.
-      path: the file to write.
+    """Compiles a program for this process's CPUs in the other process.
 
     Returns:
-      How the process ended, with the reason if it wrote nothing.
+      How it ended, with the reason if it has not written the executable to `path`.
     """
     global _waiting
     request = Request(

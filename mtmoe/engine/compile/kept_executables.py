@@ -35,14 +35,7 @@ def kept_executable(
     options: Mapping[str, Any],
     compile_here: Callable[[Program, Mesh, Mapping[str, Any]], Compiled],
 ) -> Compiled:
-    """Compiles a program, or reads what an earlier process in its place compiled.
-
-    Args:
-      program: what to compile.
-      mesh: the devices.
-      options: XLA's.
-      compile_here: compiles it in this process.
-    """
+    """Compiles a program, or reads what an earlier process in its place compiled."""
     platform = mesh.devices.flat[0].platform
     is_apart = apart.is_wanted(program.signature, platform)
     is_overlooked = platform == "cpu" and jax.process_index() > 0  # by JAX

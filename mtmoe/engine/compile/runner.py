@@ -55,13 +55,7 @@ class Executable:
 def compile_program(
     program: Program, mesh: Mesh, options: Mapping[str, Any] | None = None
 ) -> Executable:
-    """Compiles a program for the devices of a mesh, which need not exist here.
-
-    Args:
-      program: what to compile.
-      mesh: the devices, axes named as in the program's signature.
-      options: XLA's, by name.
-    """
+    """Compiles a program for the devices of a mesh, which need not exist here."""
     with without_garbage_collection(), mended(f"jit_{program.signature.name}"):
         compiled = kept_executable(program, mesh, dict(options or {}), compile_here)
     return Executable(program.signature, mesh, compiled)

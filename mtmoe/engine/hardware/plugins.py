@@ -29,8 +29,7 @@ class Plugin:
     """A package that brings devices to JAX.
 
     Attributes:
-      name: of the distribution.
-      version: that is installed; empty if none is.
+      version: the installed one; empty if there is none.
       wanted: versions that go with the installed jax; empty if jax names none.
       install: the command that installs the right one.
     """

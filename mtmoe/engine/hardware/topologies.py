@@ -35,13 +35,7 @@ _EXAMPLES = "such as v5e:2x2, v5e-32, v4-128, v5p:2x2x1, v6e:2x2, tpu7x:2x2x1"
 
 @dataclass(frozen=True)
 class Topology:
-    """A slice of TPUs, or several of one shape.
-
-    Attributes:
-      generation: of its chips.
-      shape: chips along each dimension of a slice.
-      num_slices: slices, joined by the data centre's network.
-    """
+    """One or several slices of TPUs, each with `shape` chips along its dimensions."""
 
     generation: Generation
     shape: tuple[int, ...]
@@ -111,10 +105,7 @@ class Topology:
 
 
 def named_topology(name: str) -> Topology:
-    """Returns the slice of a name.
-
-    Args:
-      name: one of the forms of the module's table, in any case.
+    """Returns the slice of a name in one of the forms of the module's table.
 
     Raises:
       UnknownNameError: there is no such generation of TPUs.

@@ -85,11 +85,10 @@ def check_alike(facts: Mapping[str, str]) -> None:
     """Checks that every process was given the same, before the first step.
 
     Args:
-      facts: by name what must be equal: versions, the text of the config, the
-        fingerprint of the data.
+      facts: text by name, such as versions and the config.
 
     Raises:
-      ConfigError: something differs, in every process; it names what.
+      ConfigError: something differs; the message, in every process, names it.
     """
     processes = current()
     all_facts = processes.gather("facts", dict(facts))

@@ -34,9 +34,8 @@ class PortableProgram:
     """A folder that `mtmoe program export` wrote.
 
     Attributes:
-      folder: the folder.
       content: what `program.json` holds.
-      signature: what the program takes and gives, `content["signature"]` as objects.
+      signature: `content["signature"]` as objects.
       artifact: the portable StableHLO.
       mesh: the devices it runs on.
       values: the variables by name, as they are after the last step.
