@@ -47,11 +47,11 @@ def main(argv: list[str]) -> None:
     import tensorflow as tf
 
     from mtmoe.config.load import load_config
+    from mtmoe.engine.compile.options import xla_options
+    from mtmoe.engine.compile.runner import compile_program
     from mtmoe.engine.devices import topology_mesh
+    from mtmoe.engine.hardware.topologies import named_topology
     from mtmoe.engine.inspection import inspect_compiled
-    from mtmoe.engine.options import xla_options
-    from mtmoe.engine.runner import compile_program
-    from mtmoe.engine.topologies import named_topology
     from mtmoe.mesh.layout import Layout
     from mtmoe.mesh.lowered import ProgramOptions, lower
     from mtmoe.mesh.precision import named_precision

@@ -37,8 +37,8 @@ _WARM_STEPS = 2
 
 def peer_setting(program: PortableProgram) -> Setting:
     """Reads the sizes of an exported model off its variables and features."""
-    shapes = {a["name"]: a["shape"] for a in program.signature["variables"]}
-    features = {a["name"]: a["shape"] for a in program.signature["features"]}
+    shapes = {a.name: a.shape for a in program.signature.variables}
+    features = {a.name: a.shape for a in program.signature.features}
     layers = {name.split("/")[1] for name in shapes if name.startswith("encoder/layer")}
     vocab_size, d_model = shapes["embedding"]
     batch_size, input_length = features["inputs"]

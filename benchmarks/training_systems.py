@@ -119,7 +119,7 @@ class Ours:
         import jaxlib
         import tensorflow as tf
 
-        from mtmoe.engine.cache import keep_compiled
+        from mtmoe.engine.kept.cache import keep_compiled
         from mtmoe.engine.program import MeshProgram
         from mtmoe.mesh.layout import Layout
         from mtmoe.model.encoder_decoder import EncoderDecoder

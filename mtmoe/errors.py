@@ -87,9 +87,7 @@ class UnknownNameError(MtmoeError):
         self.kind = kind
         self.name = name
         self.nearest = nearest_names(name, valid)
-        message = f"unknown {kind} {name!r}"
-        if self.nearest:
-            message += "; did you mean " + " or ".join(self.nearest) + "?"
+        message = f"unknown {kind} {name!r}{_meant(self.nearest)}"
         if where:
             message += f" ({where})"
         super().__init__(message)
@@ -143,3 +141,12 @@ def nearest_names(name: str, valid: Iterable[str], count: int = 5) -> list[str]:
     by_lower = {candidate.lower(): candidate for candidate in sorted(valid)}
     close = difflib.get_close_matches(name.lower(), by_lower, n=count, cutoff=0.5)
     return [by_lower[match] for match in close]
+
+
+def did_you_mean(name: str, valid: Iterable[str], count: int = 5) -> str:
+    """Returns "; did you mean A or B?" with the nearest names, "" if there is none."""
+    return _meant(nearest_names(name, valid, count))
+
+
+def _meant(nearest: list[str]) -> str:
+    return f"; did you mean {' or '.join(nearest)}?" if nearest else ""

@@ -117,7 +117,7 @@ def _no_kept_programs():
     A kept program is found by the source files; what a test patches is not in them.
     """
     yield
-    cache = sys.modules.get("mtmoe.engine.cache")
+    cache = sys.modules.get("mtmoe.engine.kept.cache")
     if cache is not None:
         cache.programs = None
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from mtmoe.engine.processes import Processes as EngineProcesses
+from mtmoe.engine.processes.alone import Processes as EngineProcesses
 from mtmoe.errors import CheckpointError
 
 _T = TypeVar("_T")

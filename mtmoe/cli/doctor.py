@@ -24,8 +24,8 @@ from pathlib import Path
 import mtmoe
 from mtmoe import installation
 from mtmoe.data.ground.cache import cache_directory
-from mtmoe.engine.cores import num_cores
-from mtmoe.engine.plugins import Plugin
+from mtmoe.engine.hardware.cores import num_cores
+from mtmoe.engine.hardware.plugins import Plugin
 from mtmoe.errors import CorpusError, HardwareError
 
 OLDEST_PYTHON = (3, 10)
@@ -218,13 +218,13 @@ def check_shims() -> list[Finding]:
 
 def check_devices() -> list[Finding]:
     """The devices a run would use, and the packages that reach them."""
-    from mtmoe.engine import hardware
-    from mtmoe.engine.plugins import plugins
+    from mtmoe.engine.hardware import attached
+    from mtmoe.engine.hardware.plugins import plugins
 
     installed = [plugin for plugin in plugins().values() if plugin.version]
     findings = [describe_plugin(plugin) for plugin in installed]
     try:
-        found = hardware.find_devices(seconds=SECONDS_FOR_DEVICES)
+        found = attached.find_devices(seconds=SECONDS_FOR_DEVICES)
     except HardwareError as error:
         return [*findings, Finding(str(error), DEVICES_HELP, is_essential=True)]
     for devices in found:
@@ -234,12 +234,12 @@ def check_devices() -> list[Finding]:
             Finding(f"{devices.count} x {devices.platform} ({devices.kind}){room}")
         )
     platforms = {devices.platform for devices in found}
-    for kind, extra, attached in (
-        ("tpu", "tpu", hardware.attached_tpus()),
-        ("gpu", "cuda12", hardware.attached_gpus()),
+    for kind, extra, there in (
+        ("tpu", "tpu", attached.attached_tpus()),
+        ("gpu", "cuda12", attached.attached_gpus()),
     ):
-        if attached and kind not in platforms:
-            names = ", ".join(f"{count} x {name}" for name, count in attached)
+        if there and kind not in platforms:
+            names = ", ".join(f"{count} x {name}" for name, count in there)
             findings.append(
                 Finding(
                     f"{names} plugged in, and JAX does not see it",

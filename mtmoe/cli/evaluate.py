@@ -26,7 +26,7 @@ from absl import flags
 
 from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.runtime import prepare_runtime
-from mtmoe.engine.processes import refuse_several_processes
+from mtmoe.engine.processes.current import refuse_several_processes
 from mtmoe.errors import MtmoeError
 from mtmoe.ranges import Count
 

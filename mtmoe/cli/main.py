@@ -23,7 +23,7 @@ from types import ModuleType
 from absl import flags
 
 from mtmoe import __version__
-from mtmoe.engine.processes import current
+from mtmoe.engine.processes.current import current
 from mtmoe.errors import MtmoeError, UnknownNameError, nearest_names
 from mtmoe.mesh.memory import restart_with_tunables
 

@@ -60,7 +60,7 @@ def run(argv: list[str]) -> int:
             "[--gin_param=k=v ...]"
         )
     prepare_runtime()
-    from mtmoe.engine.portable import check_is_new
+    from mtmoe.engine.export import check_is_new
     from mtmoe.train.check import check_run
     from mtmoe.train.program_export import ProgramExport, export_program
 

@@ -11,6 +11,6 @@ def prepare_runtime() -> None:
     keep_freed_memory()  # before TensorFlow starts threads
     import_tensorflow()
     from mtmoe.data.ground.cache import cache_directory
-    from mtmoe.engine.cache import keep_compiled
+    from mtmoe.engine.kept.cache import keep_compiled
 
     keep_compiled(cache_directory() / "compiled")

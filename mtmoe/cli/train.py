@@ -26,7 +26,7 @@ from absl import flags
 
 from mtmoe.cli.runtime import prepare_runtime
 from mtmoe.cli.shared_flags import define_config_flags
-from mtmoe.engine.processes import start_processes
+from mtmoe.engine.processes.current import start_processes
 from mtmoe.errors import MtmoeError
 
 FLAGS = flags.FLAGS

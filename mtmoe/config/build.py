@@ -1,7 +1,7 @@
 """Calls what a config describes, one configurable after the other.
 
-The innermost come first, so that mistakes which do not depend on one another are all
-found, each with the place of the binding it is in.
+The innermost come first, so that all independent mistakes are found, each with the
+place of its binding.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import gin
 
 from mtmoe.config.check import Problems, place
 from mtmoe.config.in_force import Called, InForce
-from mtmoe.config.registry import find
+from mtmoe.config.registry import find, known
 from mtmoe.errors import MtmoeError, RangeError
 
 _WORD = re.compile(r"\w+")
-_SHOWN = 3  # places of bindings that an error names none of
+_SHOWN = 3  # places of bindings, where an error names none
 _FROM_GIN = "\n  In call to configurable "
 
 
@@ -32,31 +32,27 @@ class Builder:
         self._sound: dict[Called, bool] = {}
         self._made: dict[Called, bool] = {}
         self._faulty = {
-            find(binding.selector).selector
+            found.selector
             for binding in problems.faulty
-            if not binding.is_macro and _is_known(binding.selector)
+            if not binding.is_macro and (found := known(binding.selector))
         }
 
     def build(self, root: str) -> Any:
-        """Returns what a configurable makes; None if it cannot be made.
-
-        Args:
-          root: its name.
-        """
+        """Returns what the configurable of a name makes; None if it cannot be made."""
         called = Called((), find(root).selector)
         return self._call(called) if self._is_ready(called) else None
 
     def attempt(self, what: str, call: Any, *keys: str) -> Any:
-        """Returns what a call gives; None after an error, which is noted.
+        """Returns what a call gives; None after an error, which it notes.
 
         Args:
-          what: what is being done, for errors that do not say it.
+          what: what is being done, for errors that do not say so.
           call: a function without arguments.
           *keys: bindings that decide it, "train.mixture".
         """
         try:
             return call()
-        except Exception as error:  # of a user's code too: one line, no traceback
+        except Exception as error:  # of the user's code too: one line, no traceback
             self._note(error, what, keys)
             return None
 
@@ -126,11 +122,3 @@ class Builder:
             or self.places(*keys[:_SHOWN])
         )
         self._problems.add(message + where)
-
-
-def _is_known(selector: str) -> bool:
-    try:
-        find(selector)
-    except MtmoeError:
-        return False
-    return True

@@ -1,8 +1,8 @@
 """Every mistake in a config's statements, with file, line and the nearest right name.
 
 Found before anything is bound or built: unknown configurables, parameters and macros;
-macros nobody uses; a key set twice in one file; values of another type or outside the
-range of the parameter's; parameters left out; numbers that must agree.
+unused macros; a key set twice in one file; values of another type or outside the range
+of the parameter's; parameters left out; numbers that must agree.
 """
 
 from __future__ import annotations
@@ -14,27 +14,22 @@ from typing import Any
 from mtmoe.config.in_force import (
     Called,
     InForce,
-    Key,
     iterate,
+    key_of,
     macros_of,
     resolve,
 )
-from mtmoe.config.registry import Configurable, find, is_constant
+from mtmoe.config.registry import Configurable, find, is_constant, known
 from mtmoe.config.retired import advice
 from mtmoe.config.statements import Binding, Macro, Reference
 from mtmoe.config.value_types import matches, type_name
-from mtmoe.errors import ConfigError, UnknownNameError, nearest_names
+from mtmoe.errors import ConfigError, UnknownNameError, did_you_mean
 from mtmoe.ranges import range_errors
 
 
 @dataclasses.dataclass
 class Problems:
-    """Mistakes, and the statements that they are in.
-
-    Attributes:
-      messages: one a mistake.
-      faulty: statements whose value is not to be used.
-    """
+    """One message for each mistake, and the statements whose value must not be used."""
 
     messages: list[str] = dataclasses.field(default_factory=list)
     faulty: list[Binding] = dataclasses.field(default_factory=list)
@@ -48,10 +43,10 @@ class Problems:
 
 
 def problems(statements: Sequence[Binding], roots: Iterable[str] = ()) -> Problems:
-    """Returns the mistakes, in the order of the statements.
+    """Returns the mistakes in statements, where later ones override earlier ones.
 
     Args:
-      statements: all of them, in order; later ones override earlier ones.
+      statements: all of them, in order.
       roots: configurables the command calls by itself; their parameters without a
         default must be bound, as those of any `@name()`.
     """
@@ -59,8 +54,7 @@ def problems(statements: Sequence[Binding], roots: Iterable[str] = ()) -> Proble
     macros = {b.macro_name: b for b in statements if b.is_macro}
     for message in _unused_macros(statements, macros):
         found.add(message)
-    force = InForce(statements)
-    for message in _not_given(force):
+    for message in _not_given(InForce(statements)):
         found.add(message)
     sound = InForce([b for b in statements if b not in found.faulty])
     misspelt = {b.selector.rsplit(".", 1)[-1] for b in found.faulty}
@@ -71,7 +65,7 @@ def problems(statements: Sequence[Binding], roots: Iterable[str] = ()) -> Proble
 
 
 def statement_problems(statements: Sequence[Binding]) -> Problems:
-    """Returns those mistakes that a statement has whatever else there is."""
+    """Returns the mistakes that do not depend on what else is stated."""
     found = Problems()
     macros = {b.macro_name: b for b in statements if b.is_macro}
     for binding in statements:
@@ -92,7 +86,7 @@ def _binding_problems(binding: Binding, macros: Mapping[str, Binding]) -> Iterat
     for item in iterate(binding.value):
         if isinstance(item, Reference):
             try:
-                find(item.name.rsplit("/", 1)[-1], binding.where)
+                find(item.selector, binding.where)
             except UnknownNameError as error:
                 yield str(error)
         elif isinstance(item, Macro):
@@ -126,7 +120,7 @@ def _binding_problems(binding: Binding, macros: Mapping[str, Binding]) -> Iterat
         outside = range_errors(
             configurable.selector, configurable.function, {name: value}
         )
-    except (NameError, TypeError):  # annotations of a user's that cannot be resolved
+    except (NameError, TypeError):  # the user's annotations cannot be resolved
         outside = []
     for number in outside:
         yield f"{number} ({where})"
@@ -147,14 +141,10 @@ def _hint(annotation: Any, value: Any) -> str:
     if isinstance(value, Reference):
         other = Reference(value.name, not value.evaluate)
         return f"; write {other!r}" if matches(annotation, other) else ""
-    if isinstance(value, str) and not matches(annotation, value):
-        for evaluate in (True, False):
-            try:
-                find(value)
-            except UnknownNameError:
-                return ""
-            if matches(annotation, Reference(value, evaluate)):
-                return f"; write {Reference(value, evaluate)!r}"
+    if isinstance(value, str) and known(value) and not matches(annotation, value):
+        for meant in (Reference(value, True), Reference(value, False)):
+            if matches(annotation, meant):
+                return f"; write {meant!r}"
     return ""
 
 
@@ -162,28 +152,23 @@ def _unknown_parameter(configurable: Configurable, name: str, where: str) -> str
     if replaced_by := advice(configurable.selector, name):
         return f"{configurable.selector}.{name} is gone: {replaced_by} ({where})"
     allowed = list(configurable.parameters)
-    nearest = nearest_names(name, allowed)
-    message = f"{configurable.selector} has no parameter {name!r}"
-    if nearest:
-        message += "; did you mean " + " or ".join(nearest) + "?"
+    hint = did_you_mean(name, allowed)
+    message = f"{configurable.selector} has no parameter {name!r}{hint}"
     return f"{message} It has: {', '.join(allowed)} ({where})"
 
 
 def _set_twice(statements: Sequence[Binding]) -> Iterator[str]:
-    """A file that says two things of one parameter is a slip of its writer's."""
-    places: dict[tuple[str, str, str, str], str] = {}
+    """Yields the keys that one file sets twice, which is surely a mistake."""
+    places: dict[tuple[str, str], str] = {}
     for binding in statements:
-        if not binding.file:
+        if binding.is_macro:
+            what = binding.macro_name
+        elif known(binding.selector):
+            what = str(key_of(binding))
+        else:
             continue
-        try:
-            name = "" if binding.is_macro else find(binding.selector).selector
-        except UnknownNameError:
-            continue
-        name = name or binding.selector
-        key = (binding.file, binding.scope, name, binding.parameter)
-        before = places.setdefault(key, binding.where)
-        if before != binding.where:
-            what = str(Key(*key[1:])) if binding.parameter else binding.macro_name
+        before = places.setdefault((binding.file, what), binding.where)
+        if binding.file and before != binding.where:
             yield (
                 f"{what} is set twice in {binding.file}; keep one "
                 f"({before} and {binding.where})"
@@ -193,10 +178,10 @@ def _set_twice(statements: Sequence[Binding]) -> Iterator[str]:
 def _unused_macros(
     statements: Sequence[Binding], macros: Mapping[str, Binding]
 ) -> Iterator[str]:
-    """Macros of the user's own that nothing takes up.
+    """Yields the user's own macros that nothing uses.
 
-    One by a flag must be taken up by what is in force, one of a file by anything that
-    was written: a later statement may have another value.
+    One set by a flag must be used by what is in force, one of a file by any statement:
+    a later one may have overridden it.
     """
     force = InForce(statements)
     in_force = [*force.bindings.values(), *macros.values()]
@@ -205,8 +190,7 @@ def _unused_macros(
     for name, binding in macros.items():
         used = ever if binding.file else now
         if binding.own and name not in used:
-            nearest = nearest_names(name, used)
-            hint = "; did you mean " + " or ".join(nearest) + "?" if nearest else ""
+            hint = did_you_mean(name, used)
             yield f"nothing uses macro {name!r}{hint} ({binding.where})"
 
 
@@ -219,9 +203,9 @@ def _not_given(force: InForce) -> Iterator[str]:
 def _missing_parameters(
     force: InForce, roots: Iterable[str]
 ) -> Iterator[tuple[str, str, str]]:
-    """Yields (configurable, parameter, place) of those that a call would lack.
+    """Yields (configurable, parameter, place) where a call would lack a parameter.
 
-    Without roots all that is bound counts as called.
+    Without roots everything bound counts as called.
     """
     starts = [Called((), find(root).selector) for root in roots]
     must_be_complete: dict[Called, str] = dict.fromkeys(starts, "")

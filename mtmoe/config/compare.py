@@ -1,4 +1,4 @@
-"""Whether a model folder's run is the one that is asked for."""
+"""Whether a model folder's run has the config that is about to be run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check_same_run(
     """Checks that a config is the one a model folder was trained with, if it was.
 
     Args:
-      model_dir: the folder; nothing in it is touched.
+      model_dir: the folder, which is only read.
       config: the config about to be run.
       changeable: bindings that may differ, "configurable.parameter".
 

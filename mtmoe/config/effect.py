@@ -1,12 +1,13 @@
-"""Bindings that change nothing: a wrong scope, or a configurable nobody calls.
+"""Bindings that change nothing: a wrong scope, or a configurable that is not called.
 
-What its user wrote for this run must have an effect. What came with an included file,
-or with one of mtmoe's, and was switched off by something later is listed.
+A binding that the user wrote for this run must have an effect. Those of an included
+file, or of one of mtmoe's, that something later switched off are listed.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import gin
@@ -14,18 +15,12 @@ import gin
 from mtmoe.config.in_force import Called, InForce, Key
 from mtmoe.config.registry import find, runs_after_training
 from mtmoe.config.statements import Binding
-from mtmoe.errors import nearest_names
+from mtmoe.errors import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
 class Idle:
-    """A binding in force without effect.
-
-    Attributes:
-      key: what it sets.
-      binding: the statement.
-      reason: why nothing reads it.
-    """
+    """A binding in force without effect, and why nothing reads it."""
 
     key: Key
     binding: Binding
@@ -39,13 +34,13 @@ class Idle:
 def idle_bindings(
     force: InForce, called: Iterable[Called], trusted: Iterable[str] = ()
 ) -> list[Idle]:
-    """Returns the bindings that nothing has read and nothing will.
+    """Returns the bindings that nothing has read and nothing will read.
 
     Args:
       force: the config.
-      called: what the run calls; that which gin has seen called by now is known.
-      trusted: configurables, by their shortest names, that data may call when it is
-        read: their bindings are taken to have an effect.
+      called: what the run calls, besides what gin has seen called so far.
+      trusted: configurables, by their shortest names, that may be called when data is
+        read: their bindings count as read.
     """
     operative = {
         (tuple(filter(None, scope.split("/"))), find(selector).selector): set(read)
@@ -78,10 +73,7 @@ def idle_bindings(
 def sorted_by_owner(idle: Sequence[Idle]) -> tuple[list[str], list[str]]:
     """Returns the errors about what is the user's own, and notices about the rest."""
     errors = [str(one) for one in idle if one.binding.own]
-    counts: dict[str, int] = {}
-    for one in idle:
-        if not one.binding.own:
-            counts[one.key.selector] = counts.get(one.key.selector, 0) + 1
+    counts = Counter(one.key.selector for one in idle if not one.binding.own)
     if not counts:
         return errors, []
     listed = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
@@ -91,9 +83,9 @@ def sorted_by_owner(idle: Sequence[Idle]) -> tuple[list[str], list[str]]:
 
 
 def files_without_effect(force: InForce, idle: Sequence[Idle]) -> list[str]:
-    """Returns a notice for each file named by a flag of which nothing counts.
+    """Returns a notice for each file named by a flag that later files override whole.
 
-    Its order was probably meant to be another: later files override what it chose.
+    Another order was probably meant.
     """
     unread = {one.key for one in idle}
     useful: dict[str, bool] = {}
@@ -125,7 +117,5 @@ def _reason(key: Key, is_called: bool, scopes: set[str]) -> str:
         return f"nothing in this run calls {key.selector}"
     if not key.scope:
         return f"every call of {key.selector} has another value for it"
-    reason = f"nothing calls {key.selector} in the scope {key.scope!r}"
-    if nearest := nearest_names(key.scope, scopes, count=2):
-        reason += "; did you mean " + " or ".join(nearest) + "?"
-    return reason
+    hint = did_you_mean(key.scope, scopes, count=2)
+    return f"nothing calls {key.selector} in the scope {key.scope!r}{hint}"

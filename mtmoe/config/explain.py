@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from mtmoe.config.in_force import InForce, Key
 from mtmoe.config.registry import Configurable, find
@@ -14,12 +14,7 @@ _SECTION = re.compile(r"^\s*(Args|Attributes):\s*$")
 
 
 def explanation(statements: Sequence[Binding], idle: Collection[Key] = ()) -> str:
-    """Returns the bindings in force, by configurable, and the macros, in words.
-
-    Args:
-      statements: the statements of a config, in order.
-      idle: the bindings that are known to have no effect.
-    """
+    """Returns the bindings in force and the macros in words, and which are `idle`."""
     force = InForce(statements)
     blocks = [_macro(name, force) for name in force.macros]
     keys = sorted(force.bindings, key=lambda key: (key.selector.lower(), key))
@@ -28,12 +23,7 @@ def explanation(statements: Sequence[Binding], idle: Collection[Key] = ()) -> st
 
 
 def meaning(configurable: Configurable, parameter: str) -> str:
-    """Returns what a docstring says about a parameter; "" if it says nothing.
-
-    Args:
-      configurable: a function or class with a docstring in Google's style.
-      parameter: the parameter's name.
-    """
+    """Returns what a Google-style docstring says about a parameter; "" if nothing."""
     function = configurable.function
     documented = function.__mro__ if inspect.isclass(function) else [function]
     for owner in documented:
@@ -95,21 +85,13 @@ def _default(configurable: Configurable, parameter: str) -> str:
     if known is None or parameter in configurable.required:
         return "no default"
     default = known.default
-    factories = [f for f in _fields(configurable) if f[0] == parameter]
-    if factories:
-        return f"default {factories[0][1]}()"
+    field = getattr(configurable.function, "__dataclass_fields__", {}).get(parameter)
+    factory = getattr(getattr(field, "default_factory", None), "__name__", "")
+    if factory:
+        return f"default {factory}()"
     if inspect.isfunction(default) or inspect.isclass(default):
         return f"default @{default.__name__}"
     return f"default {default!r}"
-
-
-def _fields(configurable: Configurable) -> Iterator[tuple[str, str]]:
-    """Yields the fields that a factory makes a default for, and the factory's name."""
-    fields = getattr(configurable.function, "__dataclass_fields__", {})
-    for name, field in fields.items():
-        factory = getattr(field.default_factory, "__name__", "")
-        if factory:
-            yield name, factory
 
 
 def _place(binding: Binding) -> str:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mtmoe.config.registry import find, is_constant
+from mtmoe.config.registry import find, is_constant, known
 from mtmoe.config.statements import Binding, Macro, Reference
-from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.errors import ConfigError
 
 Scope = tuple[str, ...]
 
 
 class Key(NamedTuple):
-    """What a binding sets.
-
-    Attributes:
-      scope: "encoder" of `encoder/Layer.size`, often empty.
-      selector: the shortest unique name of the configurable.
-      parameter: its parameter.
-    """
+    """What a binding sets: a parameter of a configurable with its shortest name."""
 
     scope: str
     selector: str
@@ -38,12 +32,7 @@ class Key(NamedTuple):
 
 
 class Called(NamedTuple):
-    """A configurable that is called, and in which scope.
-
-    Attributes:
-      scope: the scope it is called in.
-      selector: the shortest unique name of the configurable.
-    """
+    """A configurable that is called in a scope, by its shortest unique name."""
 
     scope: Scope
     selector: str
@@ -69,20 +58,18 @@ class InForce:
             if statement.is_macro:
                 self.macros[statement.macro_name] = statement
                 continue
-            try:
-                selector = find(statement.selector).selector
-            except UnknownNameError:
+            if known(statement.selector) is None:
                 continue
-            key = Key(statement.scope, selector, statement.parameter)
+            key = key_of(statement)
             if key in self.bindings:
                 self.overridden[key].append(self.bindings[key])
             self.bindings[key] = statement
-        self._of: dict[str, list[Key]] = collections.defaultdict(list)
+        self._of = collections.defaultdict[str, list[Key]](list)
         for key in self.bindings:
             self._of[key.selector].append(key)
 
     def resolve(self, value: Any) -> Any:
-        """Replaces macros by what they stand for; unknown ones are left as they are.
+        """Replaces macros by their values, except unknown ones.
 
         Raises:
           ConfigError: a macro is defined by itself.
@@ -126,22 +113,14 @@ class InForce:
         bound = self.parameters(called)
         for key in bound.values():
             for reference in self.references(key):
-                *scope, name = reference.name.split("/")
-                try:
-                    selector = find(name).selector
-                except UnknownNameError:
-                    continue
-                inner = tuple(scope) or called.scope
-                yield Called(inner, selector), key, reference.evaluate
+                if found := known(reference.selector):
+                    callee = Called(reference.scope or called.scope, found.selector)
+                    yield callee, key, reference.evaluate
         for default in find(called.selector).calls:
             yield Called(called.scope, default.selector), None, False
 
     def reach(self, roots: Iterable[Called]) -> dict[Called, Key | None]:
-        """Returns everything that calls lead to, and the key that first refers to it.
-
-        Args:
-          roots: what is called from outside.
-        """
+        """Returns all that calls lead to, and the key that first refers to it."""
         found: dict[Called, Key | None] = dict.fromkeys(roots)
         waiting = list(found)
         while waiting:
@@ -150,6 +129,13 @@ class InForce:
                     found[callee] = key
                     waiting.append(callee)
         return found
+
+
+def key_of(binding: Binding) -> Key:
+    """Returns what a binding sets; an unknown configurable keeps its name."""
+    found = known(binding.selector)
+    selector = found.selector if found else binding.selector
+    return Key(binding.scope, selector, binding.parameter)
 
 
 def iterate(value: Any) -> Iterator[Any]:
@@ -165,23 +151,29 @@ def iterate(value: Any) -> Iterator[Any]:
 
 
 def resolve(value: Any, macros: Mapping[str, Any], inside: tuple[str, ...] = ()) -> Any:
-    """Replaces macros by what they stand for; unknown ones are left as they are.
+    """Replaces macros by their values, except unknown ones.
 
     Raises:
       ConfigError: a macro is defined by itself.
     """
-    if isinstance(value, Macro) and value.name in macros:
-        if value.name in inside:
-            raise ConfigError(f"macro %{value.name} is defined by itself")
-        return resolve(macros[value.name], macros, (*inside, value.name))
+
+    def replaced(item: Any) -> Any:
+        if not isinstance(item, Macro) or item.name not in macros:
+            return item
+        if item.name in inside:
+            raise ConfigError(f"macro %{item.name} is defined by itself")
+        return resolve(macros[item.name], macros, (*inside, item.name))
+
+    return mapped(replaced, value)
+
+
+def mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """Returns a value with everything inside its lists, tuples and dicts changed."""
     if isinstance(value, list | tuple):
-        return type(value)(resolve(item, macros, inside) for item in value)
+        return type(value)(mapped(change, item) for item in value)
     if isinstance(value, dict):
-        return {
-            resolve(key, macros, inside): resolve(item, macros, inside)
-            for key, item in value.items()
-        }
-    return value
+        return {mapped(change, k): mapped(change, v) for k, v in value.items()}
+    return change(value)
 
 
 def macros_of(value: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Loads gin files: found, read, checked as a whole, and then bound.
+"""Loads gin files: finds, reads, checks and binds them.
 
     load_config(["runs/quickstart.gin"], ["train.steps=100"])
 
@@ -22,8 +22,8 @@ from typing import Any
 import gin
 
 from mtmoe.config import check, total_steps
-from mtmoe.config.in_force import InForce, Key, resolve
-from mtmoe.config.registry import find, import_rooms
+from mtmoe.config.in_force import InForce, Key, key_of, mapped, resolve
+from mtmoe.config.registry import import_rooms
 from mtmoe.config.retired import without_retired
 from mtmoe.config.statements import (
     Binding,
@@ -33,14 +33,14 @@ from mtmoe.config.statements import (
     StatementReader,
     read_text,
 )
-from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.errors import ConfigError
 
 CONFIG_NAME = "config.gin"
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A config that is in force.
+    """A config in force.
 
     Attributes:
       text: all of it, flat, as one gin file that loads to the same config.
@@ -55,23 +55,18 @@ class Config:
     statements: tuple[Binding, ...]
 
     def without(self, keys: Iterable[Key]) -> Config:
-        """Returns the config that has none of these bindings; gin's stays as it is."""
+        """Returns the config without these bindings; gin's own stays as it is."""
         left_out = set(keys)
+        names = set(map(str, left_out))
         kept = [
             binding
             for binding in self.statements
-            if binding.is_macro
-            or Key(binding.scope, find(binding.selector).selector, binding.parameter)
-            not in left_out
+            if binding.is_macro or key_of(binding) not in left_out
         ]
         return dataclasses.replace(
             self,
             text=_text(self.imports, InForce(kept)),
-            bindings={
-                key: value
-                for key, value in self.bindings.items()
-                if key not in {str(key) for key in left_out}
-            },
+            bindings={k: v for k, v in self.bindings.items() if k not in names},
         )
 
     @property
@@ -100,14 +95,14 @@ def load_config(
     model_dir: Path | str | None = None,
     roots: Iterable[str] = (),
 ) -> Config:
-    """Replaces gin's config by that of the files and parameters given.
+    """Replaces gin's config by that of these files and parameters.
 
     Args:
       gin_files: looked up in the current folder, then in `gin_directory()`, as are the
         files they include.
-      gin_params: single statements, after the files; they win.
-      model_dir: a model folder whose `config.gin` comes before the files; parameters
-        that are retired since it was written are left out of it.
+      gin_params: single statements, which override the files.
+      model_dir: a model folder whose `config.gin` comes before the files, without
+        parameters retired since it was written.
       roots: configurables the command calls itself, which must be complete.
 
     Raises:
@@ -122,7 +117,7 @@ def load_config(
 
 @dataclasses.dataclass(frozen=True)
 class Draft:
-    """A config that was read and checked, statement by statement, and not bound yet.
+    """A config that was read and checked, but not bound yet.
 
     Attributes:
       imports: modules that were imported for it.
@@ -183,7 +178,7 @@ def read_config(
     statements += reader.statements[of_folder:]
     bindings = [s for s in statements if isinstance(s, Binding)]
     bindings += total_steps.following(bindings)
-    if unreadable:  # what is missing or unused cannot be told from a part
+    if unreadable:  # only a whole config shows what is missing or unused
         found = check.statement_problems(bindings)
         found.messages[:0] = unreadable
     else:
@@ -194,29 +189,16 @@ def read_config(
 def resolved_bindings(text: str, origin: str) -> dict[str, str]:
     """Returns what a flat config binds, macros replaced by their values.
 
-    Parameters that are retired since it was written are left out.
-
-    Args:
-      text: a config as `Config.text` has it.
-      origin: the file it is from, for errors.
+    Parameters retired since it was written are left out; `origin` is for errors.
     """
     statements = without_retired(read_text(text, origin))
     bindings = [s for s in statements if isinstance(s, Binding)]
     macros = {b.macro_name: b.value for b in bindings if b.is_macro}
-    resolved = {}
-    for binding in bindings:
-        if binding.is_macro:
-            continue
-        resolved[_key(binding)] = repr(resolve(binding.value, macros))
-    return resolved
-
-
-def _key(binding: Binding) -> str:
-    try:
-        selector = find(binding.selector).selector
-    except UnknownNameError:  # of another version: still a difference to report
-        selector = binding.selector
-    return str(Key(binding.scope, selector, binding.parameter))
+    return {
+        str(key_of(binding)): repr(resolve(binding.value, macros))
+        for binding in bindings
+        if not binding.is_macro
+    }
 
 
 def _config_file(model_dir: Path) -> Path:
@@ -230,22 +212,20 @@ def _config_file(model_dir: Path) -> Path:
 
 
 def _import(statement: Import) -> list[str]:
-    """Imports a module, the user's in the current folder too; returns the mistakes."""
+    """Imports a module, also one in the current folder; returns the mistakes."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
         importlib.import_module(statement.module)
-    except Exception as error:  # whatever a module of the user's raises
+    except Exception as error:  # whatever the user's module raises
         kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
         last = traceback.extract_tb(error.__traceback__)[-1]
-        inside = "" if "importlib" in last.filename else f", {_short(last)}"
+        inside = f", {os.path.relpath(last.filename)}:{last.lineno}"
+        if "importlib" in last.filename:
+            inside = ""
         what = f"import {statement.module}: {kind}{error}"
         return [f"{statement.where}: {what}{inside}"]
     return []
-
-
-def _short(frame: traceback.FrameSummary) -> str:
-    return f"{os.path.relpath(frame.filename)}:{frame.lineno}"
 
 
 def _text(imports: Iterable[str], force: InForce) -> str:
@@ -264,12 +244,12 @@ def _text(imports: Iterable[str], force: InForce) -> str:
 
 def _to_gin(value: Any) -> Any:
     """Turns our references into gin's."""
-    if isinstance(value, Reference):
-        return gin.config.ConfigurableReference(value.name, value.evaluate)
-    if isinstance(value, Macro):
-        return gin.config.ParserDelegate().macro(value.name)
-    if isinstance(value, list | tuple):
-        return type(value)(_to_gin(item) for item in value)
-    if isinstance(value, dict):
-        return {_to_gin(key): _to_gin(item) for key, item in value.items()}
-    return value
+
+    def turned(item: Any) -> Any:
+        if isinstance(item, Reference):
+            return gin.config.ConfigurableReference(item.name, item.evaluate)
+        if isinstance(item, Macro):
+            return gin.config.ParserDelegate().macro(item.name)
+        return item
+
+    return mapped(turned, value)

@@ -1,4 +1,4 @@
-"""What can be configured: gin's registry, filled by importing our rooms."""
+"""What can be configured: gin's registry, filled by importing our packages."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Configurable:
 
     @property
     def calls(self) -> Iterator[Configurable]:
-        """Yields the configurables that stand behind its defaults."""
+        """Yields the configurables that its defaults are, or are made by."""
         for parameter in self.parameters.values():
             yield from _configurable_behind(parameter.default)
         if dataclasses.is_dataclass(self.function):
@@ -115,8 +115,8 @@ def _annotations(function: Callable[..., Any]) -> Mapping[str, Any]:
     for owner in reversed(owners):
         namespace = vars(sys.modules[owner.__module__])
         for name, annotation in inspect.get_annotations(owner).items():
-            # One by one: a name that is imported under TYPE_CHECKING alone spoils
-            # nothing but its own parameter.
+            # One by one: a name imported only under TYPE_CHECKING affects only its own
+            # parameter.
             holder = types_module.SimpleNamespace(__annotations__={name: annotation})
             try:
                 types |= typing.get_type_hints(holder, namespace)
@@ -141,7 +141,7 @@ def find(selector: str, where: str = "") -> Configurable:
       where: the place that names it, for the error.
 
     Raises:
-      UnknownNameError: none has that name, or several have.
+      UnknownNameError: no configurable has that name, or several have.
     """
     registry = gin.config._REGISTRY
     matches = registry.matching_selectors(selector)
@@ -160,17 +160,23 @@ def find(selector: str, where: str = "") -> Configurable:
     raise UnknownNameError("configurable", selector, names, where)
 
 
+def known(selector: str) -> Configurable | None:
+    """Returns the configurable of a name; None if there is none, or several."""
+    try:
+        return find(selector)
+    except UnknownNameError:
+        return None
+
+
 def is_constant(name: str) -> bool:
     """Whether `%name` is a constant of gin's, such as `%gin.REQUIRED`."""
     return bool(gin.config._CONSTANTS.matching_selectors(name))
 
 
 def runs_after_training(selector: str) -> bool:
-    """Whether a configurable is read by commands that come after `mtmoe train` only.
+    """Whether only commands that come after `mtmoe train` read a configurable.
 
     A run's config may bind it, and change it, without any effect on the weights.
     """
-    try:
-        return find(selector).function.__module__.startswith(_AFTER_TRAINING)
-    except UnknownNameError:
-        return False
+    found = known(selector)
+    return bool(found and found.function.__module__.startswith(_AFTER_TRAINING))

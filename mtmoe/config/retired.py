@@ -1,17 +1,16 @@
 """Parameters that earlier releases had, and what to write instead.
 
-In a user's file or flag a retired parameter is a mistake, and the message has the
-advice given here. In the `config.gin` of a model folder, which mtmoe itself wrote, it
-is left out, so that a run of an earlier release goes on, is evaluated and reported.
+In a user's file or flag a retired parameter is an error with the advice given here. In
+the `config.gin` of a model folder, which mtmoe itself wrote, it is ignored, so that a
+run of an earlier release can go on, be evaluated and reported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mtmoe.config.registry import find
+from mtmoe.config.registry import known
 from mtmoe.config.statements import Binding, Statement
-from mtmoe.errors import UnknownNameError
 
 RETIRED = {
     "train.jit_compile": "every step is compiled; remove the line",
@@ -23,12 +22,7 @@ RETIRED = {
 
 
 def advice(selector: str, parameter: str) -> str:
-    """Returns what replaced a parameter; empty where it is not a retired one.
-
-    Args:
-      selector: the configurable's shortest name.
-      parameter: the parameter's name.
-    """
+    """Returns what replaced a parameter; empty where it is not a retired one."""
     return RETIRED.get(f"{selector}.{parameter}", "")
 
 
@@ -43,9 +37,8 @@ def without_retired(statements: Iterable[Statement]) -> list[Statement]:
 def _is_retired(statement: Statement) -> bool:
     if not isinstance(statement, Binding) or statement.is_macro:
         return False
-    try:
-        configurable = find(statement.selector)
-    except UnknownNameError:  # of another release; reported by others
+    configurable = known(statement.selector)
+    if configurable is None:  # of another release; reported elsewhere
         return False
     return (
         statement.parameter not in configurable.parameters

@@ -1,8 +1,8 @@
 """Gin files as plain statements, before anything is bound.
 
-Gin's own loader stops at the first mistake and does not say what would have been right.
-So the statements are read here with gin's parser, kept with the place they come from,
-checked as a whole (`check.py`), and only then bound (`load.py`).
+Gin's own loader stops at the first mistake and suggests no correction. So gin's parser
+reads the statements here, each keeps its place in the files, `check.py` checks them
+together, and only then `load.py` binds them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from gin import config_parser
 
-from mtmoe.errors import ConfigError, nearest_names
+from mtmoe.errors import ConfigError, did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,16 @@ class Reference:
 
     name: str
     evaluate: bool
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """The scope's parts, outermost first."""
+        return tuple(self.name.split("/")[:-1])
+
+    @property
+    def selector(self) -> str:
+        """The configurable's name, without the scope."""
+        return self.name.rpartition("/")[2]
 
     def __repr__(self) -> str:
         """Returns the reference as gin writes it."""
@@ -54,8 +64,8 @@ class Binding:
       file: the file it stands in; empty if it came by a flag.
       included_by: places of the `include` statements that led to the file, outermost
         first.
-      own: whether its user wrote it for this very run: by a flag, or in a file that is
-        named by one and does not come with mtmoe.
+      own: whether the user wrote it for this run: by a flag, or in a file that a flag
+        names and that does not come with mtmoe.
     """
 
     scope: str
@@ -90,15 +100,10 @@ Statement = Binding | Import
 
 
 class StatementReader:
-    """Reads files and parameters one after the other, through all mistakes.
-
-    Attributes:
-      statements: what was read, in order.
-      problems: what could not be read, a message each.
-    """
+    """Reads files and parameters in order; keeps the statements and the mistakes."""
 
     def __init__(self, directories: Sequence[Path]):
-        """Takes the folders that files are looked for in, the one of mtmoe's last."""
+        """Takes the folders to search for files, mtmoe's own last."""
         self.statements: list[Statement] = []
         self.problems: list[str] = []
         self._directories = directories
@@ -108,8 +113,7 @@ class StatementReader:
 
         Args:
           name: a path, absolute or relative to one of the folders.
-          own: whether its statements are its user's own; None: if it is not one of
-            mtmoe's.
+          own: whether its statements are the user's; None: unless the file is mtmoe's.
         """
         self._read(name, own, (), ())
 
@@ -176,15 +180,11 @@ class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]
 
 
 def find_file(name: str, directories: Sequence[Path], where: str = "") -> Path:
-    """Finds a gin file.
-
-    Args:
-      name: a path, absolute or relative to one of `directories`.
-      directories: where to look, in order.
-      where: the place that names it, for the error.
+    """Finds a gin file in the first of the folders that has it.
 
     Raises:
-      ConfigError: it is in none of them; the message has the nearest files.
+      ConfigError: none has it; the message has the nearest files and `where`, the
+        place that names the file.
     """
     for directory in directories:
         if (directory / name).is_file():
@@ -196,9 +196,7 @@ def find_file(name: str, directories: Sequence[Path], where: str = "") -> Path:
     ]
     message = f"gin file {name!r} not found" + (f" ({where})" if where else "")
     message += "; looked in " + ", ".join(str(path) for path in directories)
-    if nearest := nearest_names(name, known):
-        message += "; did you mean " + " or ".join(nearest) + "?"
-    raise ConfigError(message)
+    raise ConfigError(message + did_you_mean(name, known))
 
 
 def read_text(text: str, origin: str) -> list[Statement]:

@@ -1,8 +1,8 @@
 """One number says how long a run is: `train.steps`.
 
-A schedule that ends somewhere has a parameter `total_steps`. It is `train.steps`
-unless it is given, and if it is given it must be the same: a schedule that ends before
-its run trains the rest of it at a rate of zero.
+A schedule that ends has a parameter `total_steps`. It is `train.steps` unless it is
+given, and then the two must be equal: a schedule that ends before its run trains the
+rest of it at a rate of zero.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 from mtmoe.config.check import place
 from mtmoe.config.in_force import Called, InForce, Key
-from mtmoe.config.registry import find
-from mtmoe.config.statements import Binding, Reference
-from mtmoe.errors import ConfigError, UnknownNameError
+from mtmoe.config.registry import find, known
+from mtmoe.config.statements import Binding
+from mtmoe.errors import ConfigError
 
 _STEPS = Key("", "train", "steps")
 _SCHEDULE = Key("", "train", "schedule")
@@ -76,14 +76,11 @@ def _ending_schedules(force: InForce) -> Iterator[Called]:
     """Yields the schedules of the run that have a `total_steps`."""
     if _SCHEDULE not in force.bindings:
         return
-    roots = []
-    for reference in force.references(_SCHEDULE):
-        assert isinstance(reference, Reference)
-        *scope, name = reference.name.split("/")
-        try:
-            roots.append(Called(tuple(scope), find(name).selector))
-        except UnknownNameError:  # reported by `check`
-            continue
+    roots = [
+        Called(reference.scope, found.selector)
+        for reference in force.references(_SCHEDULE)
+        if (found := known(reference.selector))  # if not, `check` reports it
+    ]
     for called in force.reach(roots):
         if _PARAMETER in find(called.selector).parameters:
             yield called

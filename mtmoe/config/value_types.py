@@ -9,9 +9,8 @@ import typing
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from mtmoe.config.registry import find
+from mtmoe.config.registry import known
 from mtmoe.config.statements import Macro, Reference
-from mtmoe.errors import UnknownNameError
 
 _SEQUENCES = (
     list,
@@ -29,12 +28,12 @@ _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 def matches(annotation: Any, value: Any) -> bool:
     """Whether a value, macros replaced, can be a parameter of the annotated type.
 
-    What cannot be told (a type of another library, a function whose annotations say
-    nothing) matches; whoever receives it decides.
+    Where that is not known (a type of another library, a function without annotations)
+    the value matches, and its receiver decides.
 
     Args:
       annotation: the type, resolved.
-      value: a literal, with `Reference` inside; a `Macro` nobody defines matches.
+      value: a literal, with `Reference` inside; an undefined `Macro` matches.
     """
     if isinstance(value, Macro) or annotation in (Any, inspect.Parameter.empty):
         return True
@@ -115,9 +114,8 @@ def _is_instance(value: Any, kind: type) -> bool:
 
 
 def _reference_matches(annotation: Any, reference: Reference) -> bool:
-    try:
-        target = find(reference.name.rsplit("/", 1)[-1])
-    except UnknownNameError:  # an error of its own
+    target = known(reference.selector)
+    if target is None:  # reported by `check`
         return True
     if reference.evaluate:
         return _gives(target.returns, annotation)

@@ -11,13 +11,13 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import Mesh
 
-from mtmoe.engine.cores import num_cores
-from mtmoe.engine.processes import current, devices_per_process
-from mtmoe.engine.topologies import Topology
+from mtmoe.engine.hardware.cores import num_cores
+from mtmoe.engine.hardware.topologies import Topology
+from mtmoe.engine.processes.current import current, devices_per_process
 from mtmoe.errors import LayoutError
 from mtmoe.mesh.layout import Layout
 
-# What XLA's CPU client takes for the number of cores, if it is set.
+# XLA's CPU client reads the number of cores from it, if it is set.
 _NUM_THREADS = "NPROC"
 
 # The one axis of a mesh without dimensions.
@@ -27,10 +27,10 @@ ONE_PROCESSOR = "processor"
 def device_mesh(layout: Layout) -> Mesh:
     """Returns the devices of a layout, in the order of its processors.
 
-    Where only a host's CPU is there, it is divided into one device a processor.
+    On a host with only a CPU, the CPU is divided into one device a processor.
 
     Raises:
-      LayoutError: there are not so many devices.
+      LayoutError: there are too few devices.
     """
     count = layout.size
     _wait_for_cpu_programs()
@@ -65,7 +65,7 @@ def topology_mesh(topology: Topology, layout: Layout) -> Mesh:
 
     Raises:
       HardwareError: libtpu is not there, or it does not know the slice.
-      LayoutError: the layout has not as many processors as the slice has devices.
+      LayoutError: the layout has more or fewer processors than the slice has devices.
     """
     if layout.size != topology.num_devices:
         raise LayoutError(
@@ -82,30 +82,29 @@ def arranged(devices: Sequence[Any], layout: Layout) -> Mesh:
     names = [dimension.name for dimension in dimensions] or [ONE_PROCESSOR]
     if devices[0].platform != "tpu":
         return Mesh(np.array(devices).reshape(sizes), names)
+    create = mesh_utils.create_device_mesh
     try:
-        array = mesh_utils.create_device_mesh(sizes, devices)
-    except NotImplementedError:  # no dimension of the slice is cut otherwise
-        array = mesh_utils.create_device_mesh(
-            sizes, devices, allow_split_physical_axes=True
-        )
+        array = create(sizes, devices)
+    except NotImplementedError:  # it needs a dimension of the slice to be split
+        array = create(sizes, devices, allow_split_physical_axes=True)
     return Mesh(array, names)
 
 
 def _wait_for_cpu_programs() -> None:
-    """Has a CPU run a program while it is called; no effect after the first use.
+    """Makes CPUs run a program while it is called; no effect after the first use.
 
-    By default a thread runs it, and the next call already makes ready what it needs:
-    its temporary memory while the last one's is still there, and copies of donated
-    variables that are still in use. Where host and device are one, waiting costs less.
+    By default a thread runs it, and the next call already prepares what it needs: its
+    temporary memory while the last one's is still in use, and copies of donated
+    variables. Where host and device are one, waiting costs less.
     """
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def _ensure_cpu_devices(count: int) -> None:
-    """Asks for so many CPU devices; it has an effect before the first use alone.
+    """Asks for `count` CPU devices; has an effect only before the first use.
 
-    XLA cuts loops by the number of its threads, and sums in the parts are rounded: the
-    larger of the cores and of a process's devices. Several processes are to take as
+    XLA cuts loops by the number of its threads, which is the larger of the cores and of
+    the process's devices, and rounds the sum of each part. So several processes use as
     many threads as one with all the devices would.
     """
     here = devices_per_process(count, current().count)
@@ -114,5 +113,5 @@ def _ensure_cpu_devices(count: int) -> None:
     if jax.config.jax_num_cpu_devices < here:
         try:
             jax.config.update("jax_num_cpu_devices", here)
-        except RuntimeError:  # devices are in use already: what there is must do
+        except RuntimeError:  # devices are in use already, and stay as they are
             return

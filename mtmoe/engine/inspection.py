@@ -30,8 +30,7 @@ class Collective:
 
     Attributes:
       kind: XLA's name, "all-to-all".
-      dtype: of what is sent; several, joined by "+", where arrays of several dtypes
-        travel together.
+      dtype: of what is sent; "bf16+f32" where arrays of several travel together.
       num_bytes: of the result on one device.
       group: devices that exchange with one another; 0 where the program does not say.
       asynchronous: whether computation can go on meanwhile.
@@ -46,14 +45,12 @@ class Collective:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A compiled program in figures; all of one device.
+    """What a compiled program needs of one device, and its collectives in order.
 
     Attributes:
-      argument_bytes: variables, features and the rest that goes in.
-      temporary_bytes: what is kept in between, at most.
-      output_bytes: results that do not lie where an argument lay.
+      temporary_bytes: largest intermediate memory.
+      output_bytes: results that do not reuse an argument's memory.
       flops: floating-point operations of a run.
-      collectives: in the order of the program.
     """
 
     argument_bytes: int
@@ -77,11 +74,7 @@ class Inspection:
 
 
 def inspect_compiled(compiled: Any) -> Inspection:
-    """Reads the figures of a program that JAX has compiled.
-
-    Args:
-      compiled: what `lower(...).compile()` gives; `Executable.compiled`.
-    """
+    """Reads the figures of a compiled program (`Executable.compiled`)."""
     memory = compiled.memory_analysis()
     return Inspection(
         argument_bytes=int(memory.argument_size_in_bytes),
@@ -93,11 +86,7 @@ def inspect_compiled(compiled: Any) -> Inspection:
 
 
 def collectives_of(hlo: str) -> Iterator[Collective]:
-    """Yields the collectives of a program.
-
-    Args:
-      hlo: XLA's text of the compiled program.
-    """
+    """Yields the collectives of a compiled program's text."""
     for line in hlo.splitlines():
         match = _INSTRUCTION.search(line)
         if match is None:
@@ -107,9 +96,8 @@ def collectives_of(hlo: str) -> Iterator[Collective]:
         total = sum(_bytes(dtype) * size for dtype, size in arrays)
         dtypes = {dtype for dtype, _ in arrays}
         if match["start"]:  # a tuple of operands and results, and of what it waits on
-            dtypes = {d for d, size in arrays if not (d == "u32" and size == 1)}
-            waits = [size for d, size in arrays if d == "u32" and size == 1]
-            total -= 4 * len(waits)
+            dtypes = {dtype for dtype, size in arrays if (dtype, size) != ("u32", 1)}
+            total -= 4 * arrays.count(("u32", 1))
             if match["kind"] == "all-gather":
                 total = total * group // (group + 1)
             else:

@@ -1,4 +1,4 @@
-"""Starts Python anew with a module of ours, as it runs here."""
+"""How to start Python again with one of our modules, as it runs here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def command(module: str) -> list[str]:
 def environment() -> dict[str, str]:
     """Returns the environment in which it imports from where this process does.
 
-    Python would look in the working directory first, whatever lies there.
+    By default Python would search the working directory first.
     """
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(folder or os.getcwd() for folder in sys.path),

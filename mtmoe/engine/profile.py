@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax
 
-from mtmoe.engine.runner import Executable
+from mtmoe.engine.compile.runner import Executable
 from mtmoe.engine.standalone.operation_times import (
     instruction_of,
     instructions,
@@ -50,14 +50,10 @@ class ProfiledSteps:
         return steps
 
     def check(self, done: int, steps: int) -> None:
-        """Checks that a run will come by these steps.
-
-        Args:
-          done: steps of the run that are done.
-          steps: steps of the whole run.
+        """Checks that a run of so many `steps`, of which some are `done`, does these.
 
         Raises:
-          ConfigError: it will not.
+          ConfigError: it does not.
         """
         if self.first <= done or self.last > steps:
             raise ConfigError(
@@ -67,15 +63,10 @@ class ProfiledSteps:
 
 
 class Profile:
-    """Writes the trace; a context that ends it whatever happens."""
+    """Writes a trace; a context that ends it whatever happens."""
 
     def __init__(self, folder: Path, steps: ProfiledSteps | None):
-        """Prepares it.
-
-        Args:
-          folder: where traces are written to.
-          steps: which steps; None: none.
-        """
+        """Prepares traces of `steps`, if any, in `folder`."""
         self._folder, self._steps = folder, steps
         self._running = False
 
@@ -99,11 +90,7 @@ class Profile:
         return self._running and self._steps is not None and step == self._steps.last
 
     def end(self, outputs: Mapping[str, jax.Array], executable: Executable) -> str:
-        """Ends the trace, and names what is in it.
-
-        Args:
-          outputs: what the last step gave; waited for.
-          executable: what was run.
+        """Ends the trace after the last step's outputs, and names the operations in it.
 
         Returns:
           Where the trace is, and the times by kind and by layer.
@@ -123,9 +110,9 @@ class Profile:
 
 
 def name_operations(folder: Path, program: str) -> None:
-    """Gives the operations of the newest trace the names that they have in the model.
+    """Names the operations of the newest trace in a folder as the model does.
 
-    Perfetto shows them; TensorBoard has them from the program in its own file.
+    This is for Perfetto; TensorBoard reads the names from a file of its own.
 
     Args:
       folder: where `jax.profiler` wrote to.

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import tensorflow as tf
 
+from mtmoe.engine.compile.kept_programs import lowered_program
+from mtmoe.engine.compile.options import xla_options
+from mtmoe.engine.compile.runner import Executable, compile_program
 from mtmoe.engine.devices import device_mesh, sums_differ
-from mtmoe.engine.kept_programs import lowered_program
-from mtmoe.engine.options import xla_options
 from mtmoe.engine.rows import OwnRows, own_rows, whole_value, whole_with
-from mtmoe.engine.runner import Executable, compile_program, sharding
+from mtmoe.engine.slices import Array, Parts, Read, Slice, Variable, place
+from mtmoe.engine.standalone.mesh_call import sharding
 from mtmoe.errors import CheckpointError
 from mtmoe.mesh.build import Build
-from mtmoe.mesh.context import InitialValue
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lowered import LoweredProgram, ProgramOptions
 from mtmoe.mesh.memory import return_freed_memory
 from mtmoe.mesh.precision import named_precision
 from mtmoe.mesh.signature import Argument
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Read = Callable[[str, Sequence[int], Sequence[int]], Array]
-
 
 class MeshFunction:
-    """One function of a mesh program; compiled when it is called first."""
+    """One function of a mesh program; compiled at its first call."""
 
     def __init__(
         self,
@@ -68,7 +65,7 @@ class MeshFunction:
     def own_rows(self) -> OwnRows | None:
         """The rows of a batch this process's devices hold; None: there is one process.
 
-        Needs features that all have the batch's rows first.
+        The first dimension of every feature must be the batch.
         """
         if jax.process_count() == 1:
             return None
@@ -85,12 +82,11 @@ class MeshFunction:
 
         Args:
           step: the step number, key of the noise and of the schedules.
-          **features: one array per entry of the signature, of exactly its shape; of
-            several processes each may give its own rows alone (`own_rows`).
+          **features: one array per entry of the signature, of its shape; one of several
+            processes may give only its own rows (`own_rows`).
 
         Returns:
-          The outputs by name, which accelerators may still compute; NumPy waits for
-          them.
+          The outputs by name, which accelerators may still be computing.
 
         Raises:
           ValueError: a feature is missing, unknown, or of another shape.
@@ -123,56 +119,6 @@ class MeshFunction:
         return dict(zip(names, outputs, strict=True))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Variable:
-    """A variable's place on the mesh and its first value."""
-
-    argument: Argument
-    initial: InitialValue
-    trainable: bool
-
-
-class Slice(NamedTuple):
-    """What a processor holds of a variable.
-
-    Attributes:
-      name: the variable.
-      shape: of the whole variable.
-      begin: where the slice begins, an index for each dimension.
-      values: the slice.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    begin: tuple[int, ...]
-    values: Array
-
-
-def _ranges(index: tuple[slice, ...], argument: Argument) -> list[range]:
-    """The places that JAX's index of a slice stands for, in each dimension."""
-    return [
-        range(*part.indices(size))
-        for part, size in zip(index, argument.shape, strict=True)
-    ]
-
-
-class _Parts:
-    """Gives JAX the slices of an array, each read once for all devices that hold it."""
-
-    def __init__(self, argument: Argument, read: Read):
-        self._argument, self._read = argument, read
-        self._known: dict[tuple[tuple[int, int], ...], Array] = {}
-
-    def __call__(self, index: tuple[slice, ...]) -> Array:
-        ranges = _ranges(index, self._argument)
-        key = tuple((r.start, len(r)) for r in ranges)
-        if key not in self._known:
-            begin, size = [r.start for r in ranges], [len(r) for r in ranges]
-            part = self._read(self._argument.name, begin, size)
-            self._known[key] = np.asarray(part, self._argument.dtype)
-        return self._known[key]
-
-
 class MeshProgram:
     """Variables on a mesh, and the functions that compute with them."""
 
@@ -198,7 +144,7 @@ class MeshProgram:
         self.seed = seed
         self.precision = named_precision(precision)
         self.mesh = device_mesh(self.layout)
-        self._variables: dict[str, _Variable] = {}
+        self._variables: dict[str, Variable] = {}
         self._values: dict[str, jax.Array] = {}
 
     @property
@@ -214,14 +160,14 @@ class MeshProgram:
     ) -> MeshFunction:
         """Builds and lowers a function; variables it names are the program's.
 
-        What an earlier process has made of the same function is taken over where
-        `mtmoe.engine.cache.keep_compiled` was called.
+        After `kept.cache.keep_compiled` it reads what an earlier process made of the
+        same function.
 
         Args:
           build: called once with a `GraphContext` and a handle of each feature; returns
-            the outputs by name and the assignments that are made.
+            the outputs by name and the assignments.
           signature: static shape and dtype of each feature.
-          name: what to call it.
+          name: for errors and profiles.
           training: whether dropout and jitter are on.
         """
         options = ProgramOptions(
@@ -236,14 +182,9 @@ class MeshProgram:
         program = lowered_program(build, signature, name, options)
         trainable = set(program.signature.trainable)
         for argument in program.signature.variables:
-            self._variables.setdefault(
-                argument.name,
-                _Variable(
-                    argument,
-                    program.initial_values[argument.name],
-                    argument.name in trainable,
-                ),
-            )
+            name, initial = argument.name, program.initial_values[argument.name]
+            variable = Variable(argument, initial, name in trainable)
+            self._variables.setdefault(name, variable)
         return MeshFunction(self, program, signature)
 
     def wait(self) -> None:
@@ -253,10 +194,10 @@ class MeshProgram:
     def run(
         self, executable: Executable, step: int, features: list[jax.Array]
     ) -> list[jax.Array]:
-        """Runs a compiled function, and takes over what it makes of the variables.
+        """Runs a compiled function, and keeps the updated variables.
 
-        CPUs are not given the next call before this one is done: they would hold the
-        temporary memory of both, and copies of the variables that this one updates.
+        On CPUs it waits for the end: the next call would hold temporary memory of its
+        own, and copies of the variables that this one updates.
         """
         self.initialize()
         outputs, updated = executable(step, features, self._values)
@@ -266,7 +207,7 @@ class MeshProgram:
         return outputs
 
     def laid_out(self, argument: Argument, value: Any) -> jax.Array:
-        """Puts a feature on the devices, each its slice."""
+        """Puts a feature on the devices, to each its slice."""
         array = np.asarray(value, argument.dtype).reshape(argument.shape)
         return self._put(argument, lambda index: array[index])
 
@@ -279,7 +220,7 @@ class MeshProgram:
         return {name: whole_value(self._values[name]) for name in self._variables}
 
     def slices(self) -> list[Slice]:
-        """Copies what this process's devices hold of the variables.
+        """Copies this process's part of the variables.
 
         Over all processes each element of a variable is there once.
         """
@@ -291,23 +232,21 @@ class MeshProgram:
             if shard.replica_id == 0
         ]
         if self._is_on_accelerators:
-            for _, shard in held:  # the copies run side by side
+            for _, shard in held:  # the copies run in parallel
                 shard.data.copy_to_host_async()
 
         def copied(part: tuple[Argument, Any]) -> Slice:
             argument, shard = part
-            begin = tuple(r.start for r in _ranges(shard.index, argument))
+            begin, _ = place(shard.index, argument)
             return Slice(argument.name, argument.shape, begin, np.array(shard.data))
 
-        with ThreadPoolExecutor(os.cpu_count()) as threads:  # one alone fills no bus
+        with ThreadPoolExecutor(
+            os.cpu_count()
+        ) as threads:  # one thread does not fill the memory bus
             return list(threads.map(copied, held))
 
     def assign(self, values: Mapping[str, Array]) -> None:
-        """Sets every variable.
-
-        Args:
-          values: one array per variable, of its shape. Names the program does not
-            have are refused; pass just what it needs.
+        """Sets every variable to an array of its shape.
 
         Raises:
           CheckpointError: a name is missing or unknown, or a shape differs; nothing has
@@ -316,7 +255,7 @@ class MeshProgram:
 
         def read(name: str, begin: Sequence[int], size: Sequence[int]) -> Array:
             within = tuple(slice(b, b + s) for b, s in zip(begin, size, strict=True))
-            # A copy: what is donated must not be memory of the caller's.
+            # A copy: the caller's memory must not be donated.
             return np.array(values[name][within])
 
         self.fill({name: np.shape(value) for name, value in values.items()}, read)
@@ -325,13 +264,12 @@ class MeshProgram:
         """Sets every variable to what a function gives for this process's slices.
 
         Args:
-          shapes: of all variables that there are values of.
-          read: takes a variable's name, where a slice begins and its size; returns the
+          shapes: of all variables that `read` knows.
+          read: takes a variable's name, the start of a slice and its size; returns the
             slice, in memory of its own.
 
         Raises:
-          CheckpointError: a name is missing or unknown, or a shape differs; nothing has
-            been set then.
+          CheckpointError: as by `assign`.
         """
         missing = sorted(self._variables.keys() - shapes.keys())
         unknown = sorted(shapes.keys() - self._variables.keys())
@@ -349,7 +287,7 @@ class MeshProgram:
                 )
         for name, variable in self._variables.items():
             argument = variable.argument
-            self._values[name] = self._put(argument, _Parts(argument, read))
+            self._values[name] = self._put(argument, Parts(argument, read))
 
     def variable_names(self) -> tuple[str, ...]:
         """Returns the names of all variables, in the order of creation."""
@@ -371,20 +309,9 @@ class MeshProgram:
         for name, variable in self._variables.items():
             if name in self._values:
                 continue
-            argument, initial = variable.argument, variable.initial
+            argument = variable.argument
 
-            def draw(
-                name: str,
-                begin: Sequence[int],
-                size: Sequence[int],
-                argument: Argument = argument,
-                initial: InitialValue = initial,
-            ) -> Array:
-                return initial.initializer.part(
-                    argument.shape, initial.key, begin, size
-                )
-
-            self._values[name] = self._put(argument, _Parts(argument, draw))
+            self._values[name] = self._put(argument, Parts(argument, variable.draw))
 
     def _put(self, argument: Argument, part: Any) -> jax.Array:
         return jax.make_array_from_callback(

@@ -1,8 +1,8 @@
-"""Languages, by any of the names they go by.
+"""Languages, by any of their usual codes.
 
 mC4's 107 codes have their rows in one table (`LANGUAGES`); every other language, and
-every other script of one, has a row made of CLDR's and ISO's tables. Every part of
-mtmoe that meets a code asks `language()`.
+every other script of one, has a row made of CLDR's and ISO's tables. All of mtmoe
+looks codes up with `language()`.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ __all__ = [
 
 
 def language(tag: str) -> Language:
-    """Returns the row of the language and script that a tag of any usual kind names.
+    """Returns the row of the language and script that a tag names.
 
     Case does not matter, and `_` equals `-`: `zh_CN`, `zho_Hans` and `ZH` are one. What
     mC4 files under one of its codes has that row (`hi-IN` is `hi`); another script or
-    another language has one of its own (`sr-Latn`, `hr`). docs/register_a_task.md has
-    the rules.
+    another language has its own (`sr-Latn`, `hr`). docs/register_a_task.md has the
+    rules.
 
     Args:
       tag: BCP 47 tag, ISO 639-1/2/3 code, FLORES or XLM code, or mC4's own.
 
     Raises:
-      UnknownNameError: no language goes by that name.
+      UnknownNameError: no language has that name.
     """
     return BY_NAME.get(normalized(tag)) or _row(language_code(tag))
 
@@ -46,7 +46,7 @@ def language_code(tag: str) -> str:
     """Returns `language(tag).code`; without names and families, which take 0.1 s.
 
     Raises:
-      UnknownNameError: no language goes by that name.
+      UnknownNameError: no language has that name.
     """
     listed = BY_NAME.get(normalized(tag))
     code = listed.code if listed else _code(normalized(tag))
@@ -107,12 +107,9 @@ SEVERAL_LANGUAGES = Language("mul", "Several languages", "Zyyy", "Several", ())
 
 
 def row_language(code: str) -> Language:
-    """Returns the language of a table's row, `SEVERAL_LANGUAGES` among them.
-
-    Args:
-      code: a code as `language` takes it, or `mul`.
+    """Returns the language of a table's row, also `SEVERAL_LANGUAGES` for `mul`.
 
     Raises:
-      UnknownNameError: neither.
+      UnknownNameError: no language has that name.
     """
     return SEVERAL_LANGUAGES if code == SEVERAL_LANGUAGES.code else language(code)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from typing import Any
 _FOLDER = Path(__file__).parent / "cldr"
 
 
-def read_table(file_name: str) -> Any:
-    """Returns the content of one of CLDR's JSON files."""
-    return json.loads((_FOLDER / file_name).read_text(encoding="utf-8"))
+def read_table(file_name: str, *keys: str) -> Any:
+    """Returns what one of CLDR's JSON files has under nested keys."""
+    content = json.loads((_FOLDER / file_name).read_text(encoding="utf-8"))
+    return functools.reduce(operator.getitem, keys, content)
 
 
 def language_aliases() -> Mapping[str, str]:
@@ -52,13 +54,10 @@ def region(code: str) -> str:
 
 
 def likely_script(language: str) -> str:
-    """Returns the script in which a language is usually written, "" if unknown.
+    """Returns the usual script of a lower-case language code, "" if unknown.
 
     A language that CLDR writes as another (`tw` as `ak`, `prs` as `fa-AF`) has that
     one's script.
-
-    Args:
-      language: its code in lower case.
     """
     if language in _likely_tags():
         return _likely_tags()[language].split("-")[1]
@@ -79,13 +78,7 @@ def script_of_region(language: str, region: str) -> str:
 
 
 # CLDR writes these as codes or tags of others.
-_WRITTEN_AS_OTHERS = {
-    "aka": "ak",
-    "hbs": "sh",
-    "prs": "prs",
-    "swc": "swc",
-    "twi": "tw",
-}
+_WRITTEN_AS_OTHERS = {"aka": "ak", "hbs": "sh", "prs": "prs", "swc": "swc", "twi": "tw"}
 
 
 @functools.cache
@@ -101,9 +94,9 @@ def _short_codes() -> Mapping[str, str]:
 
 @functools.cache
 def _likely_tags() -> Mapping[str, str]:
-    tags: Mapping[str, str] = read_table("likelySubtags.json")["supplemental"][
-        "likelySubtags"
-    ]
+    tags: Mapping[str, str] = read_table(
+        "likelySubtags.json", "supplemental", "likelySubtags"
+    )
     return tags
 
 
@@ -118,7 +111,7 @@ def _aliases(kind: str) -> Mapping[str, str]:
 
 @functools.cache
 def _alias_table() -> Mapping[str, Mapping[str, Mapping[str, str]]]:
-    table: Mapping[str, Mapping[str, Mapping[str, str]]] = read_table("aliases.json")[
-        "supplemental"
-    ]["metadata"]["alias"]
+    table: Mapping[str, Mapping[str, Mapping[str, str]]] = read_table(
+        "aliases.json", "supplemental", "metadata", "alias"
+    )
     return table

@@ -1,9 +1,8 @@
 """Families of languages: ISO 639-5's groups, as CLDR fills them.
 
-CLDR has some 5,900 languages in the groups of ISO 639-5. What a table calls a family
-is the branch for Indo-European languages and the outermost group for all others. Some
-of ISO's outermost groups say where a language is spoken, not what it descends from:
-there it is the group inside.
+CLDR has some 5,900 languages in the groups of ISO 639-5. A family is the branch for
+Indo-European languages and the outermost group for all others. Some of ISO's outermost
+groups say where a language is spoken, not its descent: there it is the group inside.
 """
 
 from __future__ import annotations
@@ -71,11 +70,7 @@ _LEFT_OUT = {
 
 
 def family_of(codes: Iterable[str]) -> str:
-    """Returns the family of a language, `NOT_KNOWN` if CLDR has it in none.
-
-    Args:
-      codes: codes of the language, of its own first, then of its macrolanguage.
-    """
+    """Returns the family of the first of a language's codes that CLDR has in one."""
     for code in codes:
         path = _path(code)
         if path:
@@ -124,7 +119,7 @@ def group_name(group: str) -> str:
 @functools.cache
 def _parents() -> Mapping[str, str]:
     """Returns language or group -> the group it is in."""
-    groups = read_table("languageGroups.json")["supplemental"]["languageGroups"]
+    groups = read_table("languageGroups.json", "supplemental", "languageGroups")
     parents = dict(_LEFT_OUT)
     for group, members in groups.items():
         for member in members.split():

@@ -1,7 +1,7 @@
 """ISO 639's codes and English names of languages.
 
-What CLDR's tables tell is read there, in 20 ms; `pycountry`, which has all of ISO 639,
-and `babel`, which has CLDR's English names, are loaded for the rest.
+CLDR's tables, read in 20 ms, come first; `pycountry`, which has all of ISO 639, and
+`babel`, which has CLDR's English names, are loaded only for the rest.
 """
 
 from __future__ import annotations
@@ -12,11 +12,7 @@ from mtmoe.languages import cldr_tables, families
 
 
 def shortest_code(language: str) -> str:
-    """Returns the shortest code of a language of ISO 639, "" if it has none there.
-
-    Args:
-      language: a code of two or three letters, in lower case.
-    """
+    """Returns the shortest ISO 639 code of a lower-case one, "" if it has none."""
     code = cldr_tables.shortest_code(language)
     if code or cldr_tables.is_retired(language):
         return code

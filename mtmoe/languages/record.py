@@ -12,9 +12,9 @@ class Language:
     """One language in one script: one row of every table.
 
     Attributes:
-      code: what tables call it. mC4's (CLD3's) code where the language is mC4's, e.g.
-        `iw` or `ru-Latn`; else the shortest code of ISO 639, with the script behind it
-        where that is not the usual one: `hr`, `ast`, `sr-Latn`.
+      code: mC4's (CLD3's) code where the language is mC4's, e.g. `iw` or `ru-Latn`;
+        else the shortest code of ISO 639, followed by the script where that is not the
+        usual one: `hr`, `ast`, `sr-Latn`.
       name: English name, with the script where the code has it.
       script: ISO 15924 code of the writing system; `Zyyy` where CLDR knows none.
       family: Indo-European branch, or family of any other language; "Not known" where

@@ -16,15 +16,8 @@ UNKNOWN = "Zyyy"
 _UNSPACED_BESIDES_CLDR = frozenset({"Bali", "Java", "Tibt"})
 
 # Styles of one script that have codes of their own (ISO 15924).
-_STYLES = {
-    "Aran": "Arab",
-    "Cyrs": "Cyrl",
-    "Latf": "Latn",
-    "Latg": "Latn",
-    "Syre": "Syrc",
-    "Syrj": "Syrc",
-    "Syrn": "Syrc",
-}
+_STYLES = {"Aran": "Arab", "Cyrs": "Cyrl", "Latf": "Latn", "Latg": "Latn"}
+_STYLES |= dict.fromkeys(("Syre", "Syrj", "Syrn"), "Syrc")
 
 # Scripts -> mixed ones that contain them (Unicode Technical Standard #39, section 5.1),
 # and the Han script, of which a tag need not say whether it is simplified.
@@ -94,7 +87,7 @@ def _metadata(script: str) -> Mapping[str, str]:
 
 @functools.cache
 def _table() -> Mapping[str, Mapping[str, str]]:
-    table: Mapping[str, Mapping[str, str]] = read_table("scriptMetadata.json")[
-        "scriptMetadata"
-    ]
+    table: Mapping[str, Mapping[str, str]] = read_table(
+        "scriptMetadata.json", "scriptMetadata"
+    )
     return table

@@ -1,8 +1,8 @@
 """Reads language tags by their parts: language, script, region, variants.
 
-BCP 47 (RFC 5646) is the grammar, `_` is `-`, and case does not matter, which takes in
-FLORES (`cmn_Hani`), XLM (`zh_Hans`) and gflanguages styles. Languages are those of ISO
-639-1, -2, -3 and -5; aliases and usual scripts are CLDR's.
+BCP 47 (RFC 5646) is the grammar, `_` is `-`, and case does not matter, which includes
+the styles of FLORES (`cmn_Hani`), XLM (`zh_Hans`) and gflanguages. Languages are those
+of ISO 639-1, -2, -3 and -5; aliases and usual scripts are CLDR's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Reads what a report is made from out of a model folder.
 
-Everything is text that `mtmoe train` and `mtmoe evaluate` wrote; no checkpoint is
-opened.
+Everything is text that `mtmoe train` and `mtmoe evaluate` wrote, no checkpoint.
 """
 
 from __future__ import annotations
@@ -24,22 +23,20 @@ from mtmoe.evaluate.records import (
     read_expert_rows,
     read_metric_rows,
 )
+from mtmoe.report.wording import compact
+
+SOURCE_HEADINGS = ("source", "version", "languages", "characters", "SHA-256")
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelFolder:
-    """The inputs of a report.
+    """The inputs of a report; all sequences ascend by step.
 
     Attributes:
-      name: the folder's own name.
       step: the evaluated training step.
-      evaluated_steps: all steps with an evaluation, ascending.
-      metric_rows: rows of the evaluated per_language.csv.
-      per_language_csv: that file's text, unchanged.
-      expert_rows: rows of the evaluated experts.csv.
-      evaluation: evaluation.json.
-      training: the objects of metrics.jsonl, one a step, ascending.
-      provenance: provenance.json.
+      evaluated_steps: all steps with an evaluation.
+      per_language_csv: the text of the evaluated per_language.csv, unchanged.
+      training: the objects of metrics.jsonl, one a step.
       config: the operative gin configuration.
     """
 
@@ -53,6 +50,19 @@ class ModelFolder:
     training: tuple[Mapping[str, Any], ...]
     provenance: Mapping[str, Any]
     config: str
+
+    def sources(self) -> list[tuple[str, ...]]:
+        """Returns the text sources of the training, under `SOURCE_HEADINGS`."""
+        return [
+            (
+                source["name"],
+                source["version"],
+                str(source["languages"]),
+                compact(source["characters"]),
+                source["sha256"],
+            )
+            for source in self.provenance["sources"]
+        ]
 
 
 def read_model_folder(model_dir: Path, evaluation: str = "") -> ModelFolder:
@@ -95,12 +105,7 @@ def read_model_folder(model_dir: Path, evaluation: str = "") -> ModelFolder:
 
 
 def evaluated_steps(model_dir: Path, evaluation: str = "") -> tuple[int, ...]:
-    """Returns the steps whose evaluation is finished, ascending.
-
-    Args:
-      model_dir: a model folder.
-      evaluation: which of a step's evaluations; see `read_model_folder`.
-    """
+    """Returns the steps with a finished evaluation of a name, ascending."""
     found = []
     for path in (model_dir / "evaluation").glob("step_*"):
         match = re.fullmatch(r"step_(\d+)", path.name)
@@ -110,7 +115,7 @@ def evaluated_steps(model_dir: Path, evaluation: str = "") -> tuple[int, ...]:
 
 
 def other_evaluations(model_dir: Path) -> tuple[str, ...]:
-    """Returns the evaluations of any step that are not of the training mixture."""
+    """Returns the names of all steps' other evaluations than the training mixture's."""
     finished = (model_dir / "evaluation").glob(f"step_*/*/**/{EVALUATION_FILE}")
     names = {
         path.parent.relative_to(model_dir / "evaluation").parts[1:] for path in finished
@@ -122,11 +127,11 @@ def _no_evaluation(model_dir: Path, evaluation: str, command: str) -> str:
     what = f"no finished evaluation {evaluation}" if evaluation else "no finished one"
     there = other_evaluations(model_dir)
     if there:
+        of_mixture = "" if evaluation else " of its training mixture"
         return (
-            f"{model_dir} has {what}"
-            + ("" if evaluation else " of its training mixture")
-            + f"; it has {', '.join(there)}: report one of them with, for instance, "
-            f"--evaluation={there[0]}, or make the other with: {command}"
+            f"{model_dir} has {what}{of_mixture}; it has {', '.join(there)}: report "
+            f"one of them with, for instance, --evaluation={there[0]}, or make the "
+            f"other with: {command}"
         )
     return f"{model_dir} has no finished evaluation; make one with: {command}"
 

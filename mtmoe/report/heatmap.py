@@ -48,7 +48,7 @@ def heat_map(
       layer: the layer's name, for readers.
       shares: share of each expert by language; a language's shares sum to 1.
       results: the languages to draw.
-      group: what languages are put side by side by; the largest group comes first.
+      group: languages of one group are neighbours; the largest group comes first.
     """
     columns, groups, width = _arrange(
         [r for r in results if r.language in shares], group
@@ -59,9 +59,7 @@ def heat_map(
     body = _cells(columns, shares, darkest)
     for expert in range(num_experts):
         y = _TOP + _ROW * (expert + 0.5) + 4
-        body.append(
-            svg.text(_LEFT - 8, y, f"expert {expert}", "label", 'text-anchor="end"')
-        )
+        body.append(svg.text(_LEFT - 8, y, f"expert {expert}", extra=svg.END))
     for name, start, end in groups:
         body.append(svg.line(start, _TOP - 5, end - 1, _TOP - 5, "axis"))
         body.append(_group_name(name, start, end))
@@ -80,10 +78,9 @@ def scale_legend(shares: Mapping[str, Sequence[float]]) -> str:
     uniform = 1.0 / max(len(values) for values in shares.values())
     x = svg.Scale(0.0, darkest, 22.0, 262.0)
     step = darkest / (LEVELS - 1)
+    width = x(step) - x(0.0) + 0.2
     body = [
-        f'<rect class="cell" x="{svg.number(x(step * (level - 1)))}" y="4" '
-        f'width="{svg.number(x(step) - x(0.0) + 0.2)}" height="12" '
-        f'fill-opacity="{level / (LEVELS - 1):.2f}"/>'
+        svg.rectangle(x(step * (level - 1)), 4, width, 12, "cell", _opacity(level))
         for level in range(1, LEVELS)
     ]
     body.append(svg.text(8, 14, "0", "label"))
@@ -128,19 +125,20 @@ def _cells(
                 )
     box = f"h{_CELL - 0.8:.1f}v{_ROW - 0.8:.1f}h-{_CELL - 0.8:.1f}z"
     return [
-        f'<path class="cell" fill-opacity="{level / (LEVELS - 1):.2f}" '
+        f'<path class="cell" fill-opacity="{_opacity(level)}" '
         f'd="{"".join(start + box for start in starts)}"/>'
         for level, starts in sorted(paths.items())
     ]
 
 
+def _opacity(level: int) -> str:
+    return f"{level / (LEVELS - 1):.2f}"
+
+
 def _group_name(name: str, start: float, end: float) -> str:
     if end - start >= 6.6 * len(name):
-        middle = 'text-anchor="middle"'
-        return svg.text((start + end) / 2, _TOP - 11, name, "label", middle)
-    x = (start + end) / 2 + 3.5
-    turn = f'transform="rotate(-90 {svg.number(x)} {svg.number(_TOP - 10)})"'
-    return svg.text(x, _TOP - 10, name, "code", turn)
+        return svg.text((start + end) / 2, _TOP - 11, name, extra=svg.MIDDLE)
+    return svg.vertical_text((start + end) / 2 + 3.5, _TOP - 10, name, "code", "")
 
 
 def _tooltip(column: _Column, shares: Sequence[float], bottom: float) -> str:
@@ -149,8 +147,5 @@ def _tooltip(column: _Column, shares: Sequence[float], bottom: float) -> str:
         f"expert {expert} {100 * shares[expert]:.0f} %" for expert in best
     )
     content = f"{column.result.name}: {parts}"
-    return (
-        f'<rect class="hover" x="{svg.number(column.x)}" y="{svg.number(_TOP)}" '
-        f'width="{svg.number(_CELL)}" height="{svg.number(bottom - _TOP + 48)}">'
-        f"<title>{svg.escape(content)}</title></rect>"
-    )
+    height = bottom - _TOP + 48
+    return svg.rectangle(column.x, _TOP, _CELL, height, "hover", title=content)

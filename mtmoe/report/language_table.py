@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from mtmoe.report import plots
 from mtmoe.report.results import LanguageResult
 from mtmoe.report.svg import escape
-from mtmoe.report.wording import percent, script_name
+from mtmoe.report.wording import number_or_dash, percent, script_name
 
 _HEADINGS = (
     ("Language", ""),
@@ -62,34 +62,38 @@ def _row(result: LanguageResult, highest: float) -> str:
         f"{_baseline(result.mixture_unigram_bits_per_byte, result.below_mixture)}"
         f"{_number(result.accuracy, percent(result.accuracy, 1))}"
         f"{_number(result.share, percent(result.share, 2))}"
-        f"{_number(result.epochs, _epochs(result.epochs))}"
+        f"{_number(result.epochs, number_or_dash(result.epochs, 1))}"
         f"{_number(result.dropped_fraction, percent(result.dropped_fraction, 1))}"
-        f"{_words(script)}{_words(result.family)}</tr>"
+        f"{_cell(script, escape(script))}{_cell(result.family, escape(result.family))}"
+        "</tr>"
     )
+
+
+def _cell(key: str | float, content: str, style: str = "", title: str = "") -> str:
+    """Returns a cell with the value that it is sorted by; only the key is escaped."""
+    key = escape(key) if isinstance(key, str) else f"{key:.6f}"
+    kind = f' class="{style}"' if style else ""
+    title = f' title="{title}"' if title else ""
+    return f'<td{kind} data-sort="{key}"{title}>{content}</td>'
 
 
 def _name(result: LanguageResult) -> str:
-    return (
-        f'<td data-sort="{escape(result.name)}"><bdi>{escape(result.name)}</bdi> '
-        f'<span class="aside">{escape(result.language)}</span></td>'
-    )
+    code = f'<span class="aside">{escape(result.language)}</span>'
+    return _cell(result.name, f"<bdi>{escape(result.name)}</bdi> {code}")
 
 
 def _bits(result: LanguageResult) -> str:
     bits = result.bits_per_byte
     between = "" if math.isnan(bits.low) else f"{bits.low:.2f}–{bits.high:.2f}"
-    return (
-        f'<td class="num" data-sort="{bits.value:.6f}"><b>{bits.value:.2f}</b> '
-        f'<span class="aside">{between}</span></td>'
-    )
+    shown = f'<b>{bits.value:.2f}</b> <span class="aside">{between}</span>'
+    return _cell(bits.value, shown, "num")
 
 
 def _graphic(result: LanguageResult, highest: float) -> str:
     gain = 0.0
     if not math.isnan(result.language_unigram_bits_per_byte):
         gain = result.bits_per_byte.value - result.language_unigram_bits_per_byte
-    graphic = plots.strip(result, highest)
-    return f'<td class="graphic" data-sort="{gain:.6f}">{graphic}</td>'
+    return _cell(gain, plots.strip(result, highest), "graphic")
 
 
 def _baseline(value: float, below: bool) -> str:
@@ -97,20 +101,8 @@ def _baseline(value: float, below: bool) -> str:
         return _number(None, "–")
     style = "beaten" if below else "unbeaten"
     word = "the model needs fewer bits" if below else "the model needs no fewer bits"
-    return (
-        f'<td class="num {style}" data-sort="{value:.6f}" title="{word}">'
-        f"{value:.2f}</td>"
-    )
+    return _cell(value, f"{value:.2f}", f"num {style}", word)
 
 
 def _number(value: float | None, shown: str) -> str:
-    key = -1.0 if value is None else value
-    return f'<td class="num" data-sort="{key:.6f}">{escape(shown)}</td>'
-
-
-def _words(content: str) -> str:
-    return f'<td data-sort="{escape(content)}">{escape(content)}</td>'
-
-
-def _epochs(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
+    return _cell(-1.0 if value is None else value, escape(shown), "num")

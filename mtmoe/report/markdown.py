@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mtmoe.report.folder import ModelFolder
+from mtmoe.report.folder import SOURCE_HEADINGS, ModelFolder
 from mtmoe.report.results import LanguageResult
 from mtmoe.report.supervised import HEADINGS, TITLES, SupervisedGroup, cells
 from mtmoe.report.training_languages import (
@@ -22,7 +22,6 @@ from mtmoe.report.training_languages import (
 from mtmoe.report.wording import (
     DEFINITIONS,
     cards,
-    compact,
     context_line,
     number_or_dash,
     percent,
@@ -31,6 +30,10 @@ from mtmoe.report.wording import (
 )
 
 _SPECIAL = "\\`*_{}[]<>#|"
+_LANGUAGE_HEADINGS = (
+    *("language", "code", "script", "family", "bits per byte", "95 % interval"),
+    *("own unigram", "mixture unigram", "accuracy", "share", "epochs"),
+)
 
 
 def markdown_page(
@@ -54,19 +57,7 @@ def markdown_page(
     )
     lines += ["", "## Languages", ""]
     lines += _table(
-        (
-            "language",
-            "code",
-            "script",
-            "family",
-            "bits per byte",
-            "95 % interval",
-            "own unigram",
-            "mixture unigram",
-            "accuracy",
-            "share",
-            "epochs",
-        ),
+        _LANGUAGE_HEADINGS,
         [_language(result) for result in sorted(results, key=lambda r: r.name)],
         "llllrrrrrrr",
     )
@@ -87,20 +78,7 @@ def markdown_page(
         for name, version in sorted(folder.provenance["versions"].items())
     ]
     lines += [""]
-    lines += _table(
-        ("source", "version", "languages", "characters", "SHA-256"),
-        [
-            (
-                source["name"],
-                source["version"],
-                str(source["languages"]),
-                compact(source["characters"]),
-                source["sha256"],
-            )
-            for source in folder.provenance["sources"]
-        ],
-        "llrrl",
-    )
+    lines += _table(SOURCE_HEADINGS, folder.sources(), "llrrl")
     return "\n".join(lines) + "\n"
 
 
@@ -139,7 +117,7 @@ def _language(result: LanguageResult) -> tuple[str, ...]:
         number_or_dash(result.mixture_unigram_bits_per_byte, 3),
         percent(result.accuracy, 1),
         percent(result.share, 2),
-        "–" if result.epochs is None else f"{result.epochs:.1f}",
+        number_or_dash(result.epochs, 1),
     )
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import math
-import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import mtmoe
 from mtmoe.data.mixing.plan_rows import BASES, MixturePlan, PlanRow
 from mtmoe.languages import SEVERAL_LANGUAGES, row_language
-from mtmoe.report import svg
+from mtmoe.report import html, svg
 from mtmoe.report.svg import escape
 from mtmoe.report.wording import compact, percent
 
@@ -20,15 +17,13 @@ _TOP = 40.0
 _NAME_END, _SHARE_END = 260.0, 610.0
 _EPOCHS_START, _SIZE_START, _WIDTH = 660.0, 920.0, 1000.0
 _LETTERS = 40
-_ANCHOR_END = 'text-anchor="end"'
-_ANCHOR_MIDDLE = 'text-anchor="middle"'
 
 
 def mixture_page(plan: MixturePlan) -> str:
     """Returns the text of the page; every value in it is escaped."""
-    return string.Template(_template("mixture.html")).substitute(
+    return html.page(
+        "mixture.html",
         title=escape(f"{plan.mixture}: mtmoe mixture plan"),
-        style=_template("style.css"),
         heading=escape(plan.mixture),
         lede=escape(_lede(plan)),
         meta=escape(_meta(plan)),
@@ -37,15 +32,9 @@ def mixture_page(plan: MixturePlan) -> str:
         languages=_chart(plan, plan.languages, "Share and epochs by language"),
         tasks=_chart(plan, plan.tasks, "Share and epochs by task"),
         warnings=_warnings(plan),
-        policies=_definitions(_mixing(plan)),
-        bases=_definitions(BASES.items()),
-        version=escape(mtmoe.__version__),
+        policies=html.definitions(_mixing(plan)),
+        bases=html.definitions(BASES.items()),
     )
-
-
-def _template(name: str) -> str:
-    folder = importlib.resources.files("mtmoe.report").joinpath("templates")
-    return folder.joinpath(name).read_text(encoding="utf-8")
 
 
 def _lede(plan: MixturePlan) -> str:
@@ -146,7 +135,7 @@ def _chart(plan: MixturePlan, rows: Sequence[PlanRow], title: str) -> str:
 def _grid(x: float, bottom: float, label: str) -> list[str]:
     return [
         svg.line(x, _TOP - 4, x, bottom, "grid"),
-        svg.text(x, _TOP - 9, label, "label", _ANCHOR_MIDDLE),
+        svg.text(x, _TOP - 9, label, "label", svg.MIDDLE),
     ]
 
 
@@ -157,10 +146,8 @@ def _row(
     x, across = share(100 * row.share_of_tokens), share(100 * row.share_of_examples)
     pale = " estimate" if row.is_estimate("tokens_per_example") else ""
     body = [
-        svg.text(_NAME_END - 8, middle + 4, _label(row), "name", _ANCHOR_END),
-        f'<rect class="bar share{pale}" x="{svg.number(_NAME_END)}" '
-        f'y="{svg.number(top + 3)}" width="{svg.number(x - _NAME_END)}" '
-        f'height="{svg.number(_ROW - 6)}"/>',
+        svg.text(_NAME_END - 8, middle + 4, _label(row), "name", svg.END),
+        svg.rectangle(_NAME_END, top + 3, x - _NAME_END, _ROW - 6, f"bar share{pale}"),
         svg.line(across, top + 1.5, across, top + _ROW - 1.5, "share-examples"),
     ]
     if row.epochs is None:
@@ -171,15 +158,10 @@ def _row(
         dot = epochs(row.epochs)
         body += [
             svg.line(_EPOCHS_START, middle, dot, middle, f"epochs-line{kind}"),
-            f'<circle class="epochs-dot{kind}{pale}" cx="{svg.number(dot)}" '
-            f'cy="{svg.number(middle)}" r="4"/>',
+            svg.circle(dot, middle, 4, f"epochs-dot{kind}{pale}"),
         ]
     body.append(svg.text(_SIZE_START, middle + 4, row.size, "label"))
-    body.append(
-        f'<rect class="hover" x="0" y="{svg.number(top)}" '
-        f'width="{svg.number(_WIDTH)}" height="{svg.number(_ROW)}">'
-        f"<title>{escape(_tooltip(row))}</title></rect>"
-    )
+    body.append(svg.rectangle(0, top, _WIDTH, _ROW, "hover", title=_tooltip(row)))
     return body
 
 
@@ -222,9 +204,3 @@ def _mixing(plan: MixturePlan) -> list[tuple[str, str]]:
             for stage in plan.stages
         ]
     return facts
-
-
-def _definitions(facts: Iterable[tuple[str, str]]) -> str:
-    return "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(meaning)}</dd>" for name, meaning in facts
-    )

@@ -1,4 +1,4 @@
-"""What a reader must know beside the numbers: what is not in them, or not as usual."""
+"""What a reader must know besides the numbers: what is missing or unusual."""
 
 from __future__ import annotations
 
@@ -15,14 +15,10 @@ _SHOWN = 12
 def notes(
     evaluation: Mapping[str, Any], results: Sequence[LanguageResult]
 ) -> list[str]:
-    """Returns the notes of an evaluation, a sentence or two each.
-
-    Args:
-      evaluation: the content of evaluation.json.
-      results: what it scored.
-    """
-    found = [f"Not scored: {_left_out(task)}." for task in _shown(evaluation)]
-    more = len(evaluation.get("left_out", ())) - len(found)
+    """Returns notes on the content of evaluation.json and what it scored."""
+    left_out = evaluation.get("left_out", ())
+    found = [f"Not scored: {_left_out(task)}." for task in left_out[:_SHOWN]]
+    more = len(left_out) - len(found)
     if more > 0:
         found.append(f"Not scored either: {more} more tasks, see evaluation.json.")
     if evaluation["split"] == "train":
@@ -46,11 +42,6 @@ def notes(
     return found
 
 
-def _shown(evaluation: Mapping[str, Any]) -> Sequence[Mapping[str, str]]:
-    left_out: Sequence[Mapping[str, str]] = evaluation.get("left_out", ())
-    return left_out[:_SHOWN]
-
-
 def _left_out(task: Mapping[str, str]) -> str:
     language = f" ({task['language']})" if task["language"] else ""
     whose = "" if task.get("what", "task") == "task" else f"{task['what']} of "
@@ -60,7 +51,7 @@ def _left_out(task: Mapping[str, str]) -> str:
 def _parts(
     evaluation: Mapping[str, Any], results: Sequence[LanguageResult]
 ) -> list[str]:
-    """Says which tasks were read in part, and which languages lack a baseline."""
+    """Returns which tasks were read in part, and which languages lack a baseline."""
     read = {
         task: (facts["tokens_read"], facts["tokens_in_split"])
         for task, facts in evaluation["tasks"].items()

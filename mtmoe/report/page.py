@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import mtmoe
-from mtmoe.report import heatmap, plots
-from mtmoe.report.folder import ModelFolder
+from mtmoe.report import heatmap, html, plots
+from mtmoe.report.folder import SOURCE_HEADINGS, ModelFolder
 from mtmoe.report.language_table import options, table_head, table_rows
 from mtmoe.report.results import LanguageResult
 from mtmoe.report.supervised import SupervisedGroup, supervised_section
@@ -24,7 +21,6 @@ from mtmoe.report.wording import (
     DEFINITIONS,
     Card,
     cards,
-    compact,
     context_line,
     script_name,
     verdict,
@@ -45,10 +41,10 @@ def html_page(
 ) -> str:
     """Returns the text of report.html; every value in it is escaped."""
     curves = language_curves(folder.training)
-    return string.Template(_template("page.html")).substitute(
+    return html.page(
+        "page.html",
         title=escape(f"{folder.name}: mtmoe language report"),
-        style=_template("style.css"),
-        script=_template("script.js"),
+        script=html.template_text("script.js"),
         heading=escape(folder.name),
         verdict=escape(verdict(summary)),
         context=escape(context_line(summary)),
@@ -69,15 +65,9 @@ def html_page(
         language_curves=language_section(curves, folder.training),
         data_chart=plots.data_chart(results),
         experts=_experts(folder, results),
-        definitions=_definitions(),
+        definitions=html.definitions(DEFINITIONS),
         provenance=_provenance(folder),
-        version=escape(mtmoe.__version__),
     )
-
-
-def _template(name: str) -> str:
-    folder = importlib.resources.files("mtmoe.report").joinpath("templates")
-    return folder.joinpath(name).read_text(encoding="utf-8")
 
 
 def _notes(notes: Sequence[str]) -> str:
@@ -113,9 +103,7 @@ def _curves(training: Sequence[Mapping[str, Any]]) -> str:
     steps = [float(record["step"]) for record in training]
     return "".join(
         plots.curve_panel(
-            plots.Curve(
-                title, steps, [float(record[key]) for record in training], from_zero
-            )
+            title, steps, [float(record[key]) for record in training], from_zero
         )
         for key, title, from_zero in _CURVES
         if all(key in record for record in training)
@@ -162,14 +150,6 @@ def _experts(folder: ModelFolder, results: Sequence[LanguageResult]) -> str:
     )
 
 
-def _definitions() -> str:
-    items = "".join(
-        f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>"
-        for term, meaning in DEFINITIONS
-    )
-    return f"<dl>{items}</dl>"
-
-
 def _provenance(folder: ModelFolder) -> str:
     provenance = folder.provenance
     facts = {
@@ -182,27 +162,23 @@ def _provenance(folder: ModelFolder) -> str:
         "Maskings of a chunk": folder.evaluation["num_noise_samples"],
         "Bootstrap": folder.evaluation["bootstrap"],
     }
-    items = "".join(
-        f"<dt>{escape(name)}</dt><dd><code>{escape(_plain(value))}</code></dd>"
-        for name, value in facts.items()
+    items = html.definitions(
+        ((name, _plain(value)) for name, value in facts.items()), is_code=True
     )
-    sources = "".join(
-        f"<tr><td>{escape(source['name'])}</td><td>{escape(source['version'])}</td>"
-        f'<td class="num">{escape(source["languages"])}</td>'
-        f'<td class="num">{escape(compact(source["characters"]))}</td>'
-        f"<td><code>{escape(source['sha256'])}</code></td></tr>"
-        for source in provenance["sources"]
+    sources = html.table(
+        SOURCE_HEADINGS,
+        [
+            (*map(escape, facts), f"<code>{escape(sha256)}</code>")
+            for *facts, sha256 in folder.sources()
+        ],
+        numeric=(2, 3),
     )
     versions = "".join(
         f"<tr><td>{escape(name)}</td><td>{escape(version)}</td></tr>"
         for name, version in sorted(provenance["versions"].items())
     )
     return (
-        f"<dl>{items}</dl><h3>Text sources</h3>"
-        '<div class="scroll" tabindex="0"><table class="plain"><thead><tr>'
-        '<th>source</th><th>version</th><th class="num">languages</th>'
-        '<th class="num">characters</th><th>SHA-256</th></tr></thead>'
-        f"<tbody>{sources}</tbody></table></div><h3>Versions</h3>"
+        f"{items}<h3>Text sources</h3>{sources}<h3>Versions</h3>"
         f'<table class="plain versions"><tbody>{versions}</tbody></table>'
         "<details><summary>Full configuration (gin)</summary>"
         f"<pre>{escape(folder.config)}</pre></details>"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from mtmoe.errors import CheckpointError, UnknownNameError
 from mtmoe.evaluate.bootstrap import Interval
@@ -14,6 +14,8 @@ from mtmoe.evaluate.records import MetricRow
 from mtmoe.languages import row_language
 from mtmoe.report.folder import ModelFolder
 
+_Key = TypeVar("_Key", bound=Hashable)
+
 
 @dataclasses.dataclass(frozen=True)
 class LanguageResult:
@@ -21,24 +23,21 @@ class LanguageResult:
 
     Attributes:
       language: code of mtmoe.languages.
-      name: English name.
+      name: its English name.
       script: ISO 15924 code.
-      family: family, or branch for Indo-European languages.
-      task: the evaluated task.
-      bits_per_byte: of the masked text, with its interval.
-      mixture_unigram_bits_per_byte: baseline.
-      language_unigram_bits_per_byte: baseline.
+      family: of the language; the branch of Indo-European ones.
+      bits_per_byte: of the masked text, with its interval; then both baselines.
       loss: nats per target token.
       accuracy: of masked text tokens.
       num_examples: masked examples.
       num_bytes: bytes of masked text.
-      share: of the training examples, None when the task was not trained on.
-      epochs: times its training text was seen, None when it was not trained on.
-      dropped_fraction: of its tokens, over all Switch layers; None when not recorded.
+      share: of the training examples, None for a task that was not trained on.
+      epochs: times its training text was seen, likewise.
+      dropped_fraction: of its tokens, over all Switch layers; None if not recorded.
       group: the task's name without its language.
       task_family: family of the task.
       labels: `self`, `gold`, `rule`, or "" where the task does not say.
-      own_metrics: a supervised task's own metrics, by name; empty where not computed.
+      own_metrics: a supervised task's own metrics, by name; empty if not computed.
     """
 
     language: str
@@ -127,14 +126,22 @@ def _result(
 
 
 def language_name(code: str) -> str:
-    """Returns the English name of a language that was trained on; else its own code."""
+    """Returns a language's English name, or its code where it has none."""
     try:
         return row_language(code).name
-    except UnknownNameError:  # trained on all the same: a card may have any tag
+    except UnknownNameError:  # a task card may have any tag
         return code
 
 
 def headline_results(results: Sequence[LanguageResult]) -> list[LanguageResult]:
-    """Returns the results behind the headline numbers: tasks of one kind of labels."""
+    """Returns the results behind the headline numbers: one kind of labels."""
     chosen = set(headline_tasks({result.task: result.labels for result in results}))
     return [result for result in results if result.task in chosen]
+
+
+def means(pairs: Iterable[tuple[_Key, float]]) -> dict[_Key, float]:
+    """Returns the mean of the values of each key, in the order of first occurrence."""
+    values: dict[_Key, list[float]] = {}
+    for key, value in pairs:
+        values.setdefault(key, []).append(value)
+    return {key: sum(listed) / len(listed) for key, listed in values.items()}

@@ -1,4 +1,4 @@
-"""The summary of a report: what is behind its headlines, and every language."""
+"""The summary of a report: the numbers of its headlines, and of every language."""
 
 from __future__ import annotations
 
@@ -72,8 +72,7 @@ def summary(
 
 def training_tokens(training: Sequence[Mapping[str, Any]]) -> int:
     """Returns tokens trained on: tokens a second, times the seconds of each line."""
-    tokens = 0.0
-    previous = 0.0
+    tokens = previous = 0.0
     for record in training:
         tokens += record["tokens_per_second"] * (record["time"] - previous)
         previous = record["time"]

@@ -1,7 +1,7 @@
-"""Supervised tasks in a report: a line a task, its languages put together.
+"""Supervised tasks in a report: one line a task, over all its languages.
 
-Scores of tasks labelled by people and of tasks made by a rule stand in tables of their
-own and are never averaged together.
+Tasks labelled by people and tasks made by a rule have separate tables, and their scores
+are never averaged together.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from mtmoe.report.results import LanguageResult
+from mtmoe.report import html
+from mtmoe.report.results import LanguageResult, means
 from mtmoe.report.svg import escape
 from mtmoe.report.wording import percent
 
@@ -36,19 +37,12 @@ class SupervisedGroup:
 
     Attributes:
       name: the task's name without its language.
-      family: family of the task.
       labels: `gold` or `rule`.
-      languages: number of languages.
-      num_examples: examples behind the numbers.
-      mean_bits_per_byte: mean over languages.
-      mean_accuracy: of text tokens, the true ones before them given; mean over
-        languages.
-      best: code of the language with the highest accuracy.
-      best_accuracy: that accuracy.
-      worst: code of the language with the lowest accuracy.
-      worst_accuracy: that accuracy.
-      own_metrics: the task's own metrics by name, means over the languages that have
-        them; empty where they were not computed.
+      languages: how many.
+      mean_accuracy: of text tokens, given the true ones before them.
+      best: code of the language with the highest accuracy; `worst`, the lowest.
+      own_metrics: means of the task's own metrics by name, over the languages that have
+        them.
     """
 
     name: str
@@ -82,7 +76,7 @@ def supervised_section(groups: Sequence[SupervisedGroup]) -> str:
     if not groups:
         return ""
     tables = "".join(
-        f"<h3>{escape(title)}</h3>{_table([g for g in groups if g.labels == labels])}"
+        f"<h3>{escape(title)}</h3>{_table(groups, labels)}"
         for labels, title in TITLES.items()
         if any(group.labels == labels for group in groups)
     )
@@ -131,36 +125,14 @@ def _group(
         best_accuracy=best.accuracy,
         worst=worst.language,
         worst_accuracy=worst.accuracy,
-        own_metrics=_mean_own_metrics(results),
+        own_metrics=means(
+            (name, value)
+            for result in results
+            for name, value in result.own_metrics.items()
+        ),
     )
 
 
-def _mean_own_metrics(results: Sequence[LanguageResult]) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for result in results:
-        for name, value in result.own_metrics.items():
-            values.setdefault(name, []).append(value)
-    return {name: sum(listed) / len(listed) for name, listed in values.items()}
-
-
-def _table(groups: Sequence[SupervisedGroup]) -> str:
-    head = "".join(
-        f"<th{_style(number)}>{title}</th>" for number, title in enumerate(HEADINGS)
-    )
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{_style(number)}>{escape(cell)}</td>"
-            for number, cell in enumerate(cells(group))
-        )
-        + "</tr>"
-        for group in groups
-    )
-    return (
-        '<div class="scroll" tabindex="0"><table class="plain"><thead><tr>'
-        f"{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _style(number: int) -> str:
-    return ' class="num"' if 2 <= number <= 5 else ""
+def _table(groups: Sequence[SupervisedGroup], labels: str) -> str:
+    rows = [[*map(escape, cells(group))] for group in groups if group.labels == labels]
+    return html.table(HEADINGS, rows, numeric=range(2, 6))

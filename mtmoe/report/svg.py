@@ -1,7 +1,7 @@
 """The few pieces every drawing of the report is made of.
 
-Colours are CSS classes, so that one drawing serves the light and the dark page. Text of
-any origin passes through `escape`.
+Colours are CSS classes, so that one drawing serves the light and the dark page. All
+text passes through `escape`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+END, MIDDLE = 'text-anchor="end"', 'text-anchor="middle"'
+"""Where a text's point is, if not at its start."""
 
 
 def escape(text: object) -> str:
@@ -25,14 +28,7 @@ def number(value: float) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """A linear map from data to pixels.
-
-    Attributes:
-      low: data value at `start`.
-      high: data value at `end`.
-      start: pixel of `low`.
-      end: pixel of `high`; smaller than `start` on a vertical axis.
-    """
+    """A linear map from data, `low` to `high`, to pixels, `start` to `end`."""
 
     low: float
     high: float
@@ -74,28 +70,63 @@ def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
     )
 
 
+def circle(x: float, y: float, radius: float, style: str) -> str:
+    """Returns a circle of a CSS class."""
+    return (
+        f'<circle class="{style}" cx="{number(x)}" cy="{number(y)}" '
+        f'r="{number(radius)}"/>'
+    )
+
+
+def rectangle(
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    style: str,
+    opacity: str = "",
+    title: str = "",
+) -> str:
+    """Returns a rectangle, by its upper left corner; the pointer shows its title."""
+    shade = f' fill-opacity="{opacity}"' if opacity else ""
+    return (
+        f'<rect class="{style}" x="{number(x)}" y="{number(y)}" '
+        f'width="{number(width)}" height="{number(height)}"{shade}'
+        + (f"><title>{escape(title)}</title></rect>" if title else "/>")
+    )
+
+
+def polyline(points: Iterable[tuple[float, float]], style: str) -> str:
+    """Returns a curve of a CSS class through points in pixels."""
+    listed = " ".join(f"{number(x)},{number(y)}" for x, y in points)
+    return f'<polyline class="{style}" points="{listed}"/>'
+
+
 def text(
     x: float, y: float, content: object, style: str = "label", extra: str = ""
 ) -> str:
-    """Returns escaped text at a point.
-
-    Args:
-      x: pixel.
-      y: pixel of the baseline.
-      content: what to write.
-      style: CSS classes.
-      extra: further attributes, already safe.
-    """
+    """Returns escaped text that starts at a point, or is placed by attributes."""
     return (
         f'<text class="{style}" x="{number(x)}" y="{number(y)}" {extra}>'
         f"{escape(content)}</text>"
     )
 
 
-def vertical_text(x: float, y: float, content: object, style: str = "label") -> str:
-    """Returns text that reads upwards and ends at the point: a name under a column."""
-    turn = f'transform="rotate(-90 {number(x)} {number(y)})" text-anchor="end"'
-    return text(x, y, content, style, turn)
+def vertical_text(
+    x: float, y: float, content: object, style: str, extra: str = END
+) -> str:
+    """Returns text that reads upwards; by default it ends at the point."""
+    turn = f'transform="rotate(-90 {number(x)} {number(y)})" {extra}'
+    return text(x, y, content, style, turn.strip())
+
+
+def horizontal_grid(y: Scale, left: float, right: float, count: int) -> list[str]:
+    """Returns some `count` lines at round values of a vertical axis, and labels."""
+    drawn = []
+    for value in ticks(y.low, y.high, count):
+        drawn.append(line(left, y(value), right, y(value), "grid"))
+        drawn.append(text(left - 7, y(value) + 4, tick_label(value), extra=END))
+    return drawn
 
 
 def code_height(names: Sequence[str]) -> float:
@@ -106,9 +137,9 @@ def code_height(names: Sequence[str]) -> float:
 def drawing(
     width: float, height: float, body: list[str], title: str, style: str = ""
 ) -> str:
-    """Returns an SVG element that scales with the page and names itself to readers.
+    """Returns an SVG element that scales with the page, with a title for readers.
 
-    It keeps near its own size, so that letters can be read and few columns stay narrow.
+    It stays near its natural size, so that letters are legible and columns narrow.
     """
     return (
         f'<svg class="{style}" viewBox="0 0 {number(width)} {number(height)}" '

@@ -1,22 +1,22 @@
-"""How each language fared in training: its loss, its experts, its drops, damaged data.
+"""How each language did in training: loss, experts, dropped tokens, damaged data.
 
-All of it comes from metrics.jsonl; a run that did not write it down has none of it.
+All of it is from metrics.jsonl, as far as the run logged it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mtmoe.report import svg
-from mtmoe.report.results import language_name
+from mtmoe.report.results import language_name, means
 from mtmoe.report.svg import escape
 from mtmoe.report.wording import percent
 
 SPANS = 30
-"""Points of a curve, at most: single lines of the log hold few tokens of a language."""
+"""Points of a curve, at most: one line of the log has few tokens of a language."""
 
 HEADINGS = ("language", "code", "first", "last", "change", "busiest expert", "dropped")
 _WIDTH = 150.0
@@ -33,10 +33,10 @@ class LanguageCurve:
       name: its English name.
       steps: last step of each span in which the language was trained on, ascending.
       losses: nats per target token there, the mean over the span's log lines.
-      expert_load: tokens of the busiest expert over the mean, in the last of them; None
+      expert_load: tokens of the busiest expert over the mean, in the last span; None
         for a dense model.
-      dropped_fraction: tokens for which no expert had room, of its tokens in all
-        layers of experts, in the last of them; None for a dense model.
+      dropped_fraction: share of its tokens, in all layers of experts, without room at
+        an expert, in the last span; None for a dense model.
     """
 
     code: str
@@ -47,32 +47,32 @@ class LanguageCurve:
     dropped_fraction: float | None
 
     @property
+    def points(self) -> Iterator[tuple[int, float]]:
+        """Steps and losses together."""
+        return zip(self.steps, self.losses, strict=True)
+
+    @property
     def change(self) -> float:
         """Last loss minus the first."""
         return self.losses[-1] - self.losses[0]
 
 
 def language_curves(training: Sequence[Mapping[str, Any]]) -> tuple[LanguageCurve, ...]:
-    """Returns the languages' curves, the highest last loss first.
-
-    Args:
-      training: the objects of metrics.jsonl, ascending by step.
-    """
+    """Returns the curves in metrics.jsonl's objects, the highest last loss first."""
     losses = _by_span(training, "language_loss")
     loads = _by_span(training, "language_expert_load")
     drops = _by_span(training, "language_dropped_fraction")
-    curves = []
-    for code, by_step in losses.items():
-        curves.append(
-            LanguageCurve(
-                code,
-                language_name(code),
-                tuple(by_step),
-                tuple(by_step.values()),
-                _last(loads, code),
-                _last(drops, code),
-            )
+    curves = [
+        LanguageCurve(
+            code,
+            language_name(code),
+            tuple(by_step),
+            tuple(by_step.values()),
+            _last(loads, code),
+            _last(drops, code),
         )
+        for code, by_step in losses.items()
+    ]
     return tuple(sorted(curves, key=lambda curve: (-curve.losses[-1], curve.code)))
 
 
@@ -92,15 +92,15 @@ def language_section(
     lowest = min(min(curve.losses) for curve in curves)
     y = svg.Scale(lowest, highest, _HEIGHT - _EDGE, _EDGE)
     mean = _polyline(_mean_curve(curves), x, y, "rail-curve")
-    routing_note = ""
+    note = ""
     if any(curve.expert_load is not None for curve in curves):
-        routing_note = (
+        note = (
             " Beside them the load of a language's busiest expert over the mean, at "
             "the end"
         )
         if any(curve.dropped_fraction is not None for curve in curves):
-            routing_note += ", and the share of its tokens that no expert had room for"
-        routing_note += "."
+            note += ", and the share of its tokens that no expert had room for"
+        note += "."
     cells = "\n".join(_cell(curve, mean, x, y) for curve in curves)
     return (
         '<section id="training-languages" class="panel-box">\n'
@@ -108,7 +108,7 @@ def language_section(
         '<p class="note">Nats per target token of the training batches, each point the '
         f"mean over {span_steps(training):,} steps; the highest last loss comes first. "
         f"One scale for all, from {lowest:.2f} to {highest:.2f}; grey is the mean over "
-        f"the languages.{routing_note}</p>\n"
+        f"the languages.{note}</p>\n"
         f'<div class="multiples" tabindex="0">\n{cells}\n</div>\n</section>'
     )
 
@@ -170,33 +170,23 @@ def _by_span(
         spans.setdefault(span, []).append(record)
     curves: dict[str, dict[int, float]] = {}
     for records in spans.values():
-        values: dict[str, list[float]] = {}
-        for record in records:
-            for code, value in record.get(key, {}).items():
-                values.setdefault(code, []).append(value)
-        for code, listed in values.items():
-            mean = sum(listed) / len(listed)
+        pairs = (pair for record in records for pair in record.get(key, {}).items())
+        for code, mean in means(pairs).items():
             curves.setdefault(code, {})[records[-1]["step"]] = mean
     return curves
 
 
 def _mean_curve(curves: Sequence[LanguageCurve]) -> list[tuple[int, float]]:
     """Returns (step, mean over the languages trained on there), ascending."""
-    values: dict[int, list[float]] = {}
-    for curve in curves:
-        for step, loss in zip(curve.steps, curve.losses, strict=True):
-            values.setdefault(step, []).append(loss)
-    return [(step, sum(v) / len(v)) for step, v in sorted(values.items())]
+    return sorted(means(point for curve in curves for point in curve.points).items())
 
 
 def _cell(curve: LanguageCurve, mean: str, x: svg.Scale, y: svg.Scale) -> str:
-    points = list(zip(curve.steps, curve.losses, strict=True))
-    step, loss = points[-1]
+    step, loss = curve.steps[-1], curve.losses[-1]
     body = [
         mean,
-        _polyline(points, x, y, "curve"),
-        f'<circle class="model" cx="{svg.number(x(step))}" '
-        f'cy="{svg.number(y(loss))}" r="2.4"/>',
+        _polyline(curve.points, x, y, "curve"),
+        svg.circle(x(step), y(loss), 2.4, "model"),
     ]
     title = (
         f"{curve.name}: {curve.losses[0]:.2f} nats per token up to step "
@@ -214,12 +204,9 @@ def _cell(curve: LanguageCurve, mean: str, x: svg.Scale, y: svg.Scale) -> str:
 
 
 def _polyline(
-    points: Sequence[tuple[int, float]], x: svg.Scale, y: svg.Scale, style: str
+    points: Iterable[tuple[int, float]], x: svg.Scale, y: svg.Scale, style: str
 ) -> str:
-    listed = " ".join(
-        f"{svg.number(x(step))},{svg.number(y(value))}" for step, value in points
-    )
-    return f'<polyline class="{style}" points="{listed}"/>'
+    return svg.polyline(((x(step), y(value)) for step, value in points), style)
 
 
 def _last(values: Mapping[str, Mapping[int, float]], code: str) -> float | None:

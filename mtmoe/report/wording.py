@@ -9,7 +9,7 @@ from typing import Any
 
 from mtmoe.languages import scripts
 
-# Scripts of mC4's texts that CLDR calls otherwise: Bangla, Simplified, Korean.
+# Scripts of mC4 that CLDR names otherwise: Bangla, Simplified, Korean.
 _SCRIPTS = {"Beng": "Bengali", "Hans": "Han", "Kore": "Hangul"}
 
 DEFINITIONS = (
@@ -85,14 +85,7 @@ DEFINITIONS = (
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """One headline number.
-
-    Attributes:
-      value: the number.
-      of: what follows it in small, may be empty.
-      label: what it is.
-      detail: one line more, may be empty.
-    """
+    """One headline number: `value` with `of` in small, its label, a line of detail."""
 
     value: str
     of: str

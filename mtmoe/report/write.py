@@ -20,14 +20,10 @@ def write_report(model_dir: Path, output_dir: Path, evaluation: str = "") -> Pat
     Args:
       model_dir: a trained and evaluated model folder.
       output_dir: made when absent; files of an earlier report are replaced.
-      evaluation: which of a step's evaluations; see `read_model_folder`.
+      evaluation: as for `read_model_folder`, whose errors this raises too.
 
     Returns:
       The path of report.html.
-
-    Raises:
-      CheckpointError: a file of the model folder is missing or damaged; the message
-        names the command that makes it.
     """
     folder = read_model_folder(model_dir, evaluation)
     all_results = language_results(folder)

@@ -27,13 +27,7 @@ _COPIED = ("config.gin", "provenance.json")
 
 @dataclasses.dataclass(frozen=True)
 class Averaged:
-    """What was averaged.
-
-    Attributes:
-      step: of the new checkpoint, the newest of those averaged.
-      parameters: how many the model has.
-      left_out: variables of the optimizer, which have no useful mean.
-    """
+    """The new checkpoint: its step, its parameters, and the optimizer's left out."""
 
     step: int
     parameters: int
@@ -43,20 +37,15 @@ class Averaged:
 def average_checkpoints(
     model_dir: Path, steps: Sequence[int], output_dir: Path
 ) -> Averaged:
-    """Writes a model folder whose parameters are means of those of several steps.
+    """Writes a model folder whose parameters are the means over several steps.
 
-    It has `config.gin` and one checkpoint without the optimizer's state: `mtmoe
-    evaluate`, `predict` and `export` take it, and `train.initial_checkpoint` does. One
-    variable is in memory at a time; sums are in float64.
-
-    Args:
-      model_dir: a model folder.
-      steps: of at least two checkpoints of it.
-      output_dir: a new folder.
+    It has `config.gin` and one checkpoint without the optimizer's state, for `mtmoe
+    evaluate`, `predict`, `export` and `train.initial_checkpoint`. One variable is in
+    memory at a time; sums are in float64.
 
     Raises:
-      CheckpointError: there are fewer than two steps, one is given twice, is absent or
-        damaged, or they are not of one model; or the folder is there. Nothing has been
+      CheckpointError: there are fewer than two different steps, one is absent or
+        damaged, they are not of one model, or the folder exists. Nothing has been
         written then.
     """
     check_new(output_dir)

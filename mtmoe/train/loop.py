@@ -26,7 +26,8 @@ from mtmoe.data.batches.batch import Batch, DecoderBatch
 from mtmoe.data.batches.training import TrainingBatches
 from mtmoe.data.rows.cached import task_vocabulary
 from mtmoe.data.tasks.registry import get_task, register
-from mtmoe.engine.processes import Processes, check_alike, current
+from mtmoe.engine.processes.alone import Processes
+from mtmoe.engine.processes.current import check_alike, current
 from mtmoe.engine.profile import FOLDER, Profile, ProfiledSteps
 from mtmoe.engine.program import MeshFunction, MeshProgram
 from mtmoe.errors import CheckpointError, ConfigError

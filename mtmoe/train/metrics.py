@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtmoe.data.batches.batch import Batch, DecoderBatch, padding_fraction
-from mtmoe.engine.processes import Processes
+from mtmoe.engine.processes.alone import Processes
 from mtmoe.errors import CheckpointError
 from mtmoe.train.summed_metrics import SUMMED, SummedMetrics
 

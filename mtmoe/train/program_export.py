@@ -14,14 +14,14 @@ import numpy.typing as npt
 from mtmoe import __version__
 from mtmoe.data.batches.training import TrainingBatches
 from mtmoe.data.tasks.registry import register
-from mtmoe.engine.portable import (
+from mtmoe.engine.export import (
     Expectation,
     ProgramExportError,
     check_is_new,
     write_program,
 )
+from mtmoe.engine.hardware.topologies import named_topology
 from mtmoe.engine.program import MeshProgram
-from mtmoe.engine.topologies import named_topology
 from mtmoe.mesh.lowered import ProgramOptions, lower
 from mtmoe.mesh.precision import named_precision
 from mtmoe.model.sizes import count_parameters, forward_flops

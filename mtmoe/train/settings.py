@@ -10,7 +10,7 @@ import gin
 
 from mtmoe.checkpoint.store import MINIMUM_KEPT
 from mtmoe.data.batches.training import Packing, TrainingBatches
-from mtmoe.engine.options import Engine  # noqa: F401  (for gin)
+from mtmoe.engine.compile.options import Engine  # noqa: F401  (for gin)
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.mesh.build import Build
 from mtmoe.mesh.layout import Layout

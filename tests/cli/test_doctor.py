@@ -12,7 +12,7 @@ import pytest
 
 from mtmoe import installation
 from mtmoe.cli import doctor
-from mtmoe.engine import hardware, plugins
+from mtmoe.engine.hardware import attached, plugins
 from mtmoe.errors import CorpusError, HardwareError
 
 
@@ -125,16 +125,16 @@ def test_shims_and_devices_are_listed():
 
 def devices_with(monkeypatch, found=None, tpus=(), versions=None):
     """The section when this machine has other devices and packages."""
-    cpu = hardware.Devices("cpu", "cpu", 1, 0)
+    cpu = attached.Devices("cpu", "cpu", 1, 0)
 
     def find_devices(seconds):
         if isinstance(found, Exception):
             raise found
         return found or [cpu]
 
-    monkeypatch.setattr(hardware, "find_devices", find_devices)
-    monkeypatch.setattr(hardware, "attached_tpus", lambda: list(tpus))
-    monkeypatch.setattr(hardware, "attached_gpus", lambda: [])
+    monkeypatch.setattr(attached, "find_devices", find_devices)
+    monkeypatch.setattr(attached, "attached_tpus", lambda: list(tpus))
+    monkeypatch.setattr(attached, "attached_gpus", lambda: [])
     real = plugins.plugins()
     for name, version in (versions or {}).items():
         real[name] = dataclasses.replace(real[name], version=version)
@@ -143,7 +143,7 @@ def devices_with(monkeypatch, found=None, tpus=(), versions=None):
 
 
 def test_memory_of_devices_is_shown(monkeypatch):
-    tpu = hardware.Devices("tpu", "TPU v5 lite", 4, 15 * 2**30)
+    tpu = attached.Devices("tpu", "TPU v5 lite", 4, 15 * 2**30)
     (finding,) = devices_with(monkeypatch, [tpu], [("v5e", 4)])
     assert finding.text == "4 x tpu (TPU v5 lite), 15.00 GiB each"
     assert finding.mark == "ok"

@@ -11,7 +11,7 @@ import pytest
 import tiny_training
 
 from mtmoe.cli.main import main
-from mtmoe.engine.portable import ProgramExportError
+from mtmoe.engine.export import ProgramExportError
 from mtmoe.train.check import check_run
 from mtmoe.train.program_export import ProgramExport, export_program
 

@@ -10,7 +10,7 @@ from mtmoe.ranges import range_of, ranged_parameters
 
 # Numbers without a range, with the reason. Whoever adds a parameter gives it a range.
 WITHOUT_RANGE = {
-    "mtmoe.engine.options.Engine.xla_options": "XLA's own options, which XLA checks",
+    "mtmoe.engine.compile.options.Engine.xla_options": "XLA's own, which XLA checks",
 }
 
 

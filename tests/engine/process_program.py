@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import time
 
-from mtmoe.engine import processes as joined
+from mtmoe.engine.processes import current as joined
 from mtmoe.errors import MtmoeError
 from mtmoe.train.signals import StopSignal
 

@@ -12,14 +12,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtmoe.engine import (
-    apart,
-    cache,
-    compiler_process,
-    kept_programs,
-    own_python,
-    runner,
-)
+from mtmoe.engine import own_python
+from mtmoe.engine.compile import apart, compiler_process, kept_programs, runner
+from mtmoe.engine.kept import cache
 from mtmoe.engine.program import MeshProgram
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.initializers import ones
@@ -150,8 +145,9 @@ def test_an_interrupt_ends_the_other_process(small_is_large, monkeypatch):
 def test_the_other_process_ends_with_the_one_that_started_it():
     code = (
         "import subprocess, time\nfrom mtmoe.engine import own_python\n"
-        "child = subprocess.Popen(own_python.command('mtmoe.engine.compiler_process'),"
-        "stdin=subprocess.PIPE, env=own_python.environment())\n"
+        f"command = own_python.command('{compiler_process.__name__}')\n"
+        "child = subprocess.Popen(command, stdin=subprocess.PIPE, "
+        "env=own_python.environment())\n"
         "print(child.pid, flush=True)\ntime.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mtmoe.engine import hardware
+from mtmoe.engine.hardware import attached
 from mtmoe.errors import HardwareError
 
 
@@ -23,21 +23,21 @@ def device(platform, kind, memory=None):
 
 def test_devices_are_counted_by_kind():
     tpu = device("tpu", "TPU v5 lite", {"bytes_limit": 7})
-    found = hardware.describe_devices([tpu, tpu, device("cpu", "cpu")])
+    found = attached.describe_devices([tpu, tpu, device("cpu", "cpu")])
     assert found == [
-        hardware.Devices("tpu", "TPU v5 lite", 2, 7),
-        hardware.Devices("cpu", "cpu", 1, 0),
+        attached.Devices("tpu", "TPU v5 lite", 2, 7),
+        attached.Devices("cpu", "cpu", 1, 0),
     ]
 
 
 def test_memory_that_nobody_tells_is_unknown():
-    (found,) = hardware.describe_devices([device("gpu", "A", RuntimeError("no"))])
+    (found,) = attached.describe_devices([device("gpu", "A", RuntimeError("no"))])
     assert found.memory_bytes == 0
 
 
 def test_this_machine_answers(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    assert hardware.find_devices()[0].platform == "cpu"
+    assert attached.find_devices()[0].platform == "cpu"
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for(monkeypatch):
@@ -46,13 +46,13 @@ def test_an_answer_that_does_not_come_is_not_waited_for(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(HardwareError, match="in 3 s"):
-        hardware.find_devices(seconds=3)
+        attached.find_devices(seconds=3)
 
 
 def test_what_jax_says_is_passed_on(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(HardwareError, match="it says nothing"):
-        hardware.find_devices()
+        attached.find_devices()
 
 
 def test_accelerators_on_the_bus(tmp_path):
@@ -63,15 +63,15 @@ def test_accelerators_on_the_bus(tmp_path):
         folder.mkdir()
         (folder / "vendor").write_text(f"{vendor}\n")
         (folder / "device").write_text(f"{kind}\n")
-    assert hardware.attached_tpus(tmp_path) == [("v5e", 2)]
-    assert hardware.attached_tpus(tmp_path / "none") == []
+    assert attached.attached_tpus(tmp_path) == [("v5e", 2)]
+    assert attached.attached_tpus(tmp_path / "none") == []
 
 
 def test_gpus_of_the_driver(tmp_path):
     folder = tmp_path / "gpus" / "0000:01:00.0"
     folder.mkdir(parents=True)
     (folder / "information").write_text("Model: \t\t NVIDIA H200\nIRQ: 1\n")
-    assert hardware.attached_gpus(tmp_path) == [("NVIDIA H200", 1)]
+    assert attached.attached_gpus(tmp_path) == [("NVIDIA H200", 1)]
 
 
 def test_tensorflow_sees_no_accelerator():

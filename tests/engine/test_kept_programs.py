@@ -22,16 +22,12 @@ import tensorflow as tf
 from jax.experimental.compilation_cache import compilation_cache
 from oracles.forked_commands import ForkedScript
 
-from mtmoe.engine import (
-    cache,
-    kept_executables,
-    kept_programs,
-    runner,
-    sources,
-)
+from mtmoe.engine.compile import kept_executables, kept_programs, runner
 from mtmoe.engine.devices import device_mesh
+from mtmoe.engine.kept import cache, sources
+from mtmoe.engine.kept.sources import ChangedSourceError, digest
 from mtmoe.engine.program import MeshProgram
-from mtmoe.engine.sources import ChangedSourceError, digest
+from mtmoe.engine.standalone.mesh_call import sharding
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.initializers import ones
 from mtmoe.mesh.layout import Layout
@@ -59,7 +55,7 @@ import tensorflow as tf
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(sys.argv[0]).parent))
 import users_module
-from mtmoe.engine import cache
+from mtmoe.engine.kept import cache
 from mtmoe.engine.program import MeshProgram
 logging.getLogger("mtmoe.engine").addHandler(logging.StreamHandler(sys.stderr))
 logging.getLogger("mtmoe.engine").setLevel(logging.INFO)
@@ -254,12 +250,12 @@ def compiled(monkeypatch):
     """Counts what is compiled, in a process that is not the run's first."""
     calls = []
 
-    def jitted(program, mesh):
-        calls.append(program)
-        return real(program, mesh)
+    def counted(*given):
+        calls.append(given)
+        return real(*given)
 
-    real = runner._jitted
-    monkeypatch.setattr(runner, "_jitted", jitted)
+    real = runner.lower
+    monkeypatch.setattr(runner, "lower", counted)
     monkeypatch.setattr(jax, "process_index", lambda: 1)
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()
@@ -273,7 +269,7 @@ def _tripled(program, layout, options=None):
     mesh = device_mesh(layout)
     executable = runner.compile_program(program, mesh, options)
     x, w = (
-        jax.device_put(np.float32(value), runner.sharding(argument, mesh))
+        jax.device_put(np.float32(value), sharding(argument, mesh))
         for value, argument in (
             ([1, 2], program.signature.features[0]),
             ([1, 1], program.signature.variables[0]),
@@ -316,16 +312,16 @@ def test_a_later_process_takes_over_what_was_compiled_in_its_place(
 def test_what_jax_has_kept_is_not_kept_again(folder, compiled, monkeypatch):
     """XLA would write down what it has read without some of its functions."""
     program = lower(_Times(3.0), _SIGNATURE, "f", _OPTIONS)
-    monkeypatch.setattr(kept_executables, "_taken_over_by_jax", 7)
-    real = runner._jitted
+    monkeypatch.setattr(kept_executables, "_cache_hits", 7)
+    real = runner.lower
 
-    def jitted(program, mesh):
+    def lowered(*given):
         jax.monitoring.record_event("/jax/compilation_cache/cache_hits")
-        return real(program, mesh)
+        return real(*given)
 
-    monkeypatch.setattr(runner, "_jitted", jitted)
+    monkeypatch.setattr(runner, "lower", lowered)
     assert _tripled(program, Layout()) == [3, 6]
-    assert kept_executables._taken_over_by_jax == 8 and not list(folder.iterdir())
+    assert kept_executables._cache_hits == 8 and not list(folder.iterdir())
 
 
 def test_what_cannot_be_written_down_runs_and_is_not_kept(

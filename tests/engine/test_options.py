@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh
 
-from mtmoe.engine import options
-from mtmoe.engine.generations import GENERATIONS
-from mtmoe.engine.options import Engine, XlaOption, device_family, xla_options
+from mtmoe.engine.compile import options
+from mtmoe.engine.compile.options import Engine, XlaOption, device_family, xla_options
+from mtmoe.engine.hardware.generations import GENERATIONS
 from mtmoe.errors import ConfigError, UnknownNameError
 
 PASSES = "xla_disable_hlo_passes"

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from mtmoe.engine import standalone
-from mtmoe.engine.portable import (
+from mtmoe.engine.export import (
     LARGEST_ARRAYS,
     Expectation,
     ProgramExportError,

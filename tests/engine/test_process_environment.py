@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mtmoe.engine.process_environment import Start, find_processes, without_proxies
+from mtmoe.engine.processes.environment import Start, find_processes, without_proxies
 from mtmoe.errors import ConfigError
 
 OURS = {

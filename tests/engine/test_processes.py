@@ -13,8 +13,13 @@ import pytest
 from hypothesis import given
 from oracles.process_group import started
 
-from mtmoe.engine.native_errors import NativeErrors, dead_processes, is_of_gloo
-from mtmoe.engine.processes import LOST_STATUS, Processes, devices_per_process
+from mtmoe.engine.processes.alone import LOST_STATUS, Processes
+from mtmoe.engine.processes.current import devices_per_process
+from mtmoe.engine.processes.native_errors import (
+    NativeErrors,
+    dead_processes,
+    is_of_gloo,
+)
 from mtmoe.errors import LayoutError
 
 PROGRAM = Path(__file__).with_name("process_program.py")

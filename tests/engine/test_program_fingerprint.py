@@ -13,7 +13,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtmoe.engine.fingerprint import NoFingerprintError, describe
+from mtmoe.engine.kept.fingerprint import NoFingerprintError, describe
 from mtmoe.mesh.compat import mtf
 from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.decoding.generate import generation_builder

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 import tensorflow as tf
+from oracles.direct_executable import DirectExecutable
 
-from mtmoe.engine.direct import DirectExecutable
-from mtmoe.engine.options import xla_options
+from mtmoe.engine.compile.options import xla_options
 from mtmoe.engine.program import MeshProgram
 from mtmoe.mesh import initializers
 from mtmoe.mesh.compat import mtf

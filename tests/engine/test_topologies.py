@@ -3,11 +3,11 @@
 import jax
 import pytest
 
-from mtmoe.engine import topologies
 from mtmoe.engine.devices import arranged, topology_mesh
-from mtmoe.engine.generations import GENERATIONS, generation_of
-from mtmoe.engine.plugins import libtpu_path
-from mtmoe.engine.topologies import named_topology
+from mtmoe.engine.hardware import topologies
+from mtmoe.engine.hardware.generations import GENERATIONS, generation_of
+from mtmoe.engine.hardware.plugins import libtpu_path
+from mtmoe.engine.hardware.topologies import named_topology
 from mtmoe.errors import HardwareError, LayoutError, UnknownNameError
 from mtmoe.mesh.layout import Layout
 

@@ -6,8 +6,8 @@ import pytest
 from tpu_programs import SLICES, compiled_text_and_figures, golden_path
 
 from mtmoe.engine.devices import topology_mesh
-from mtmoe.engine.plugins import libtpu_path
-from mtmoe.engine.topologies import named_topology
+from mtmoe.engine.hardware.plugins import libtpu_path
+from mtmoe.engine.hardware.topologies import named_topology
 from mtmoe.errors import HardwareError
 from mtmoe.mesh.layout import Layout
 

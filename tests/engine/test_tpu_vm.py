@@ -8,8 +8,8 @@ import threading
 import pytest
 from jax._src.clusters import cloud_tpu_cluster
 
-from mtmoe.engine import tpu_vm
-from mtmoe.engine.process_environment import Start
+from mtmoe.engine.processes import tpu_vm
+from mtmoe.engine.processes.environment import Start
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from mtmoe.engine.turns import turn
+from mtmoe.engine.kept.turns import turn
 
 HOLD = """
 import pathlib, sys
-from mtmoe.engine.turns import turn
+from mtmoe.engine.kept.turns import turn
 with turn(pathlib.Path(sys.argv[1])):
     print("mine", flush=True)
     sys.stdin.readline()

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from mtmoe.engine.compile.options import Engine, xla_options
+from mtmoe.engine.compile.runner import compile_program
 from mtmoe.engine.devices import topology_mesh
+from mtmoe.engine.hardware.topologies import named_topology
 from mtmoe.engine.inspection import Inspection, inspect_compiled
-from mtmoe.engine.options import Engine, xla_options
-from mtmoe.engine.runner import compile_program
-from mtmoe.engine.topologies import named_topology
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lowered import LoweredProgram, ProgramOptions, lower
 from mtmoe.mesh.precision import named_precision

@@ -91,7 +91,7 @@ def test_strip_is_to_scale():
 
 @pytest.mark.parametrize("values", [[3.0, 2.0, 1.0], [0.0, 0.0, 0.0], [5.0, 5.0, 5.0]])
 def test_curve_has_axes_and_stays_inside(values):
-    drawn = plots.curve_panel(plots.Curve("loss <b>", [10, 20, 30], values))
+    drawn = plots.curve_panel("loss <b>", [10, 20, 30], values)
     [line] = elements(drawn, "polyline")
     points = [tuple(map(float, p.split(","))) for p in line.get("points").split()]
     assert len(points) == 3

@@ -12,7 +12,7 @@ import setuptools
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mtmoe.engine.plugins import plugins
+from mtmoe.engine.hardware.plugins import plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ("3.10", "3.11", "3.12")

@@ -1,4 +1,4 @@
-"""Files that run where neither mtmoe nor TensorFlow is: an exported program takes them.
+"""Scripts that an exported program carries: they run without mtmoe and TensorFlow.
 
-They import what Python, NumPy and JAX have, and each other by their file names.
+They import Python's library, NumPy, JAX, and each other by their file names.
 """

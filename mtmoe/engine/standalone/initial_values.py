@@ -45,9 +45,6 @@ def draw(
       begin: first place of the slice in each dimension.
       size: shape of the slice.
 
-    Returns:
-      float32 of shape `size`, equal to that place of the whole variable.
-
     Raises:
       ValueError: the entry is of a kind that this version does not know.
     """

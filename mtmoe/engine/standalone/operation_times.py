@@ -48,12 +48,11 @@ _SHOWN = 12
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """One instruction of a compiled program.
+    """One instruction of a compiled program: what it computes, and where in the model.
 
     Attributes:
-      kind: what it computes.
       layer: `encoder/layer_000/moe` and the like, or the part of the step.
-      op_name: the whole name that it has from the model.
+      op_name: its whole name in the model.
     """
 
     kind: str
@@ -63,22 +62,13 @@ class Instruction:
 
 @dataclasses.dataclass(frozen=True)
 class OperationTimes:
-    """Seconds of device time, of all devices and steps together.
-
-    Attributes:
-      by_kind: of each kind of operation.
-      by_layer: of each layer.
-    """
+    """Seconds of device time by kind and layer, over all devices and steps."""
 
     by_kind: Mapping[str, float]
     by_layer: Mapping[str, float]
 
     def text(self, steps: int) -> str:
-        """Returns a table.
-
-        Args:
-          steps: steps times devices that were profiled.
-        """
+        """Returns a table, for the number of profiled steps times devices."""
         if not self.by_kind:
             return "the profiler of this JAX names no operations of this device"
         lines = []
@@ -101,11 +91,7 @@ class OperationTimes:
 
 
 def instructions(program: str) -> dict[str, Instruction]:
-    """Returns what each instruction of a compiled program is, by its name.
-
-    Args:
-      program: its text, `compiled.as_text()`.
-    """
+    """Returns the instructions in a compiled program's text, by name."""
     opcodes: dict[str, set[str]] = {}
     calls: dict[str, set[str]] = collections.defaultdict(set)
     lines: list[tuple[str, str, str, list[str]]] = []
@@ -178,12 +164,7 @@ def layer_of(op_name: str) -> str:
 
 
 def operation_times(folder: Path, program: str) -> OperationTimes:
-    """Adds up a trace.
-
-    Args:
-      folder: where `jax.profiler` wrote to.
-      program: text of the compiled program.
-    """
+    """Adds up the newest trace in a folder of `jax.profiler`, of a program's text."""
     known = instructions(program)
     by_kind: dict[str, float] = collections.defaultdict(float)
     by_layer: dict[str, float] = collections.defaultdict(float)

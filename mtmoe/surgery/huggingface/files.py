@@ -55,13 +55,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_tensors(folder: Path) -> dict[str, Array]:
-    """Reads every tensor of model.safetensors or of the shards that its index names.
-
-    Args:
-      folder: a Hugging Face folder.
-
-    Returns:
-      float32 arrays by name, whatever float type the file has.
+    """Reads all tensors of model.safetensors, or of its index's shards, as float32.
 
     Raises:
       CheckpointError: there are no safetensors, one of them is damaged, the index and
@@ -126,14 +120,11 @@ def check_new(path: Path) -> None:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary folder that gets its name when all in it has been written.
-
-    Args:
-      path: the folder to be made; an empty one may be there.
+    """Gives a temporary folder that becomes `path` when it has been filled.
 
     Raises:
-      CheckpointError: something is there already, or writing fails; nothing of what
-        was written remains then.
+      CheckpointError: something other than an empty folder is there, or writing fails;
+        nothing that was written remains then.
     """
     check_new(path)
     temporary = path.with_name(path.name + ".tmp")

@@ -13,11 +13,7 @@ GENERATION_CONFIG = "generation_config.json"
 
 
 def generation_config(eos_id: int) -> dict[str, Any]:
-    """Returns the ids that decoding begins, ends and is padded with.
-
-    Args:
-      eos_id: the vocabulary's end token; padding is 0 in all of them.
-    """
+    """Returns the ids that decoding begins, ends and is padded with; padding is 0."""
     return {"decoder_start_token_id": 0, "eos_token_id": eos_id, "pad_token_id": 0}
 
 

@@ -73,13 +73,7 @@ def read_token_tables(
 def write_token_tables(
     family: Family, tied: bool, tensors: MutableMapping[str, Array]
 ) -> None:
-    """Adds what the family's class must find beside the rows of the table.
-
-    Args:
-      family: what is exported to.
-      tied: whether our logits are tied.
-      tensors: all tensors by name, with the embedding and, if untied, the logits.
-    """
+    """Adds what the family's class needs besides the rows of the table."""
     table = tensors[EMBEDDING]
     if tied and family.model_type == "mt5":  # whose logits are never scaled
         tensors[LOGITS] = table * np.float32(table.shape[-1] ** -0.5)

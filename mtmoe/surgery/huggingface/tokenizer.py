@@ -37,12 +37,8 @@ class _SpecialIds(NamedTuple):
 def write_tokenizer(folder: Path, vocabulary: seqio.Vocabulary) -> str | None:
     """Writes spiece.model, tokenizer.json and tokenizer_config.json.
 
-    Args:
-      folder: where to.
-      vocabulary: what the model was trained with, or the proxy for it.
-
     Returns:
-      Why nothing was written, if the vocabulary is of a kind these files cannot hold.
+      Why nothing was written, if these files cannot hold such a vocabulary.
     """
     vocabulary = vocabulary_behind(vocabulary)
     if not isinstance(vocabulary, seqio.SentencePieceVocabulary):
@@ -63,12 +59,7 @@ def write_tokenizer(folder: Path, vocabulary: seqio.Vocabulary) -> str | None:
 
 
 def extra_ids_of(model_file: Path, default: int) -> int:
-    """Returns how many sentinels are to be added to a SentencePiece model.
-
-    Args:
-      model_file: T5's has none; mT5's holds its own.
-      default: how many, where it has none.
-    """
+    """Returns how many sentinels a model lacks: `default` for T5's, none for mT5's."""
     proto = sentencepiece_model_pb2.ModelProto.FromString(model_file.read_bytes())
     has_sentinels = any(_SENTINEL.fullmatch(piece.piece) for piece in proto.pieces)
     return 0 if has_sentinels else default

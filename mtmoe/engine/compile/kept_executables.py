@@ -1,9 +1,8 @@
 """Programs compiled for CPUs, kept from one process to the next.
 
-JAX keeps what is compiled by itself, but of a run's processes only the first one
-writes, and on CPUs each looks under a key of its own. So the executables of the others
-are kept here, and those of large programs, which are compiled apart
-(`mtmoe.engine.apart`).
+JAX keeps compiled programs itself, but of a run's processes only the first writes to
+its cache, and on CPUs each looks under its own key. So the executables of the others
+are kept here, and those of large programs, which are compiled `apart`.
 """
 
 from __future__ import annotations
@@ -21,12 +20,13 @@ from jax.experimental import serialize_executable
 from jax.sharding import Mesh
 from jax.stages import Compiled
 
-from mtmoe.engine import apart, cache
-from mtmoe.engine.cores import num_cores
+from mtmoe.engine.compile import apart
+from mtmoe.engine.hardware.cores import num_cores
+from mtmoe.engine.kept import cache
 from mtmoe.mesh.signature import Program
 
 _log = logging.getLogger(__name__)
-_taken_over_by_jax = 0
+_cache_hits = 0
 
 
 def kept_executable(
@@ -35,14 +35,7 @@ def kept_executable(
     options: Mapping[str, Any],
     compile_here: Callable[[Program, Mesh, Mapping[str, Any]], Compiled],
 ) -> Compiled:
-    """Compiles, or takes over what an earlier process in the same place has compiled.
-
-    Args:
-      program: what is compiled.
-      mesh: the devices.
-      options: XLA's.
-      compile_here: compiles it in this process.
-    """
+    """Compiles a program, or reads what an earlier process in its place compiled."""
     platform = mesh.devices.flat[0].platform
     is_apart = apart.is_wanted(program.signature, platform)
     is_overlooked = platform == "cpu" and jax.process_index() > 0  # by JAX
@@ -64,24 +57,24 @@ def kept_executable(
                 file=sys.stderr,
             )
     if executable is None:
-        taken_over = _taken_over_by_jax
+        hits = _cache_hits
         executable = compile_here(program, mesh, options)
-        # Of what JAX has taken over XLA would write down a part, without an error.
-        if taken_over == _taken_over_by_jax:
+        # XLA serializes only a part of what JAX read from its cache, without an error.
+        if hits == _cache_hits:
             keep(executable, path)
     return executable
 
 
 def keep(executable: Compiled, path: Path) -> None:
-    """Writes down an executable that was compiled in this process, if XLA can do it."""
+    """Writes an executable that this process compiled, if XLA can serialize it."""
     try:
         cache.write(path, serialize_executable.serialize(executable))
-    except Exception as error:  # it works all the same
+    except Exception as error:  # a second start compiles again
         _log.info("%s is not kept: %s", path, error)
 
 
 def _key(program: Program, mesh: Mesh, options: Mapping[str, Any]) -> str:
-    """Returns a digest of all that an executable depends on."""
+    """Returns a digest of everything an executable depends on."""
     parts = [
         hashlib.sha256(program.stablehlo).hexdigest(),
         program.signature.to_json(),
@@ -107,14 +100,14 @@ def _read(path: Path, mesh: Mesh) -> Compiled | None:
         return serialize_executable.deserialize_and_load(
             *serialized, backend=devices[0].client, execution_devices=devices
         )
-    except Exception as error:  # it is made again, whatever that raises
-        _log.info("compiled anew: cannot load %s: %s", path, error)
+    except Exception as error:  # whatever it is, the program is compiled again
+        _log.info("compiled again: cannot load %s: %s", path, error)
         return None
 
 
-def _count_what_jax_takes_over(event: str, **_: object) -> None:
-    global _taken_over_by_jax
-    _taken_over_by_jax += event == "/jax/compilation_cache/cache_hits"
+def _count_hits(event: str, **_: object) -> None:
+    global _cache_hits
+    _cache_hits += event == "/jax/compilation_cache/cache_hits"
 
 
-jax.monitoring.register_event_listener(_count_what_jax_takes_over)
+jax.monitoring.register_event_listener(_count_hits)

@@ -1,8 +1,7 @@
 """Runs a lowered program by PJRT alone: no JAX primitive, no `jit`, no `shard_map`.
 
-A second opinion on `mtmoe.engine.runner`, for tests and for a look at a program by
-itself. Whole NumPy arrays go in and come out; slices are cut and joined here, by the
-signature alone.
+A second opinion on `compile.runner` of the engine. Whole NumPy arrays go in and come
+out; slices are cut and joined here, by the signature alone.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Says in text what a Python object is, so that equal texts mean equal behaviour.
+"""Describes a Python object in text, so that equal texts mean equal behaviour.
 
 What a build function makes is decided by its code, by what it closes over, and by the
-code that all of this calls. `describe` writes the first two down, down to plain values;
-`mtmoe.engine.sources` covers the rest, the files. What cannot be written down for sure,
-such as an object of C++, is refused: then nothing may be kept.
+code that all of this calls. `describe` covers the first two, down to plain values;
+`kept.sources` covers the rest, the files. What it cannot describe for sure, such as an
+object of C++, it refuses: then nothing may be kept.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import pathlib
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from mtmoe.engine.sources import is_installed, is_product
+from mtmoe.engine.kept.sources import is_installed, is_product
 from mtmoe.errors import MtmoeError
 from mtmoe.mesh.compat import mtf
 
@@ -29,7 +29,7 @@ _PLAIN = (type(None), bool, int, str, bytes, complex, type(...), type(NotImpleme
 _CONTAINERS = (list, tuple, dict, set, frozenset, types.MappingProxyType)
 
 
-# Of a class: what a reader wants to know, or Python, and no method looks at.
+# Attributes of a class that its methods do not depend on.
 _NO_BEHAVIOUR = frozenset(
     "__dict__ __weakref__ __module__ __doc__ __annotations__ __annotate__ "
     "__match_args__ __parameters__ __orig_bases__ __static_attributes__ "
@@ -38,24 +38,24 @@ _NO_BEHAVIOUR = frozenset(
 
 
 class NoFingerprintError(MtmoeError):
-    """It cannot be said for sure what an object does."""
+    """An object whose behaviour cannot be described for sure."""
 
 
 def describe(value: Any) -> str:
-    """Returns a text that is equal for objects that behave in the same way only.
+    """Returns a text that is equal only for objects that behave in the same way.
 
     Args:
       value: plain values, containers, arrays, dtypes, dataclasses and other objects of
         Python classes, functions with what they close over, and modules.
 
     Raises:
-      NoFingerprintError: there is something else in it; where is said.
+      NoFingerprintError: it contains something else; the message says where.
     """
     return repr(_Description().of(value, "it"))
 
 
 class _Description:
-    """One walk over an object; what is met again is named by its number."""
+    """One walk over an object; what it meets again it names by its number."""
 
     def __init__(self) -> None:
         self._seen: dict[int, int] = {}
@@ -121,11 +121,8 @@ class _Description:
                 code.co_freevars, function.__closure__ or (), strict=True
             )
         ]
-        bound = (
-            function.__defaults__,
-            function.__kwdefaults__,
-            {k: v for k, v in vars(function).items() if not k.startswith("__")},
-        )
+        own = {k: v for k, v in vars(function).items() if not k.startswith("__")}
+        bound = (function.__defaults__, function.__kwdefaults__, own)
         described = [self.of(part, where) for part in bound]
         if not (is_installed(function) or is_product(function)):
             described += self._globals(function, where)
@@ -205,36 +202,36 @@ class _Slots:
 _MEMBER = type(_Slots.a)  # type: ignore[attr-defined]
 
 
+# Classes whose objects are understood without their attributes; the first match counts.
+_KNOWN: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (np.dtype, lambda value: (value.str, value.descr)),
+    (tf.DType, lambda value: value.name),
+    (tf.TensorShape, repr),
+    (tf.TensorSpec, lambda value: (repr(value.shape), value.dtype.name, value.name)),
+    (mtf.Dimension, lambda value: (value.name, value.size)),
+    (mtf.Shape, lambda value: [(d.name, d.size) for d in value.dims]),
+    (pathlib.PurePath, str),
+    (re.Pattern, lambda value: (value.pattern, value.flags)),
+    (range, repr),
+    (slice, repr),
+)
+
+
 def _known(value: Any) -> Any:
-    """Describes what is not written in Python but well understood; None otherwise."""
+    """Describes known values of classes not written in Python; None for any other."""
     if isinstance(value, np.ndarray | np.generic):
         array = np.asarray(value)
         if array.dtype == object:
             return None
         return ("array", array.dtype.str, array.shape, array.tobytes())
-    if isinstance(value, np.dtype):
-        return ("dtype", value.str, value.descr)
-    if isinstance(value, tf.DType):
-        return ("tf.DType", value.name)
-    if isinstance(value, tf.TensorShape):
-        return ("tf.TensorShape", repr(value))
-    if isinstance(value, tf.TensorSpec):
-        return ("tf.TensorSpec", repr(value.shape), value.dtype.name, value.name)
-    if isinstance(value, mtf.Dimension):
-        return ("Dimension", value.name, value.size)
-    if isinstance(value, mtf.Shape):
-        return ("Shape", *((d.name, d.size) for d in value.dims))
+    kind = type(value)
     if isinstance(value, enum.Enum):
-        kind = type(value)
         return ("enum", kind.__module__, kind.__qualname__, value.name)
-    if isinstance(value, pathlib.PurePath):
-        return ("path", str(value))
-    if isinstance(value, re.Pattern):
-        return ("pattern", value.pattern, value.flags)
-    if type(value) in (range, slice):
-        return repr(value)
-    if type(value).__module__ == "dataclasses":  # a mark, such as MISSING
-        return ("dataclasses", type(value).__qualname__)
+    if kind.__module__ == "dataclasses":  # a mark, such as MISSING
+        return ("dataclasses", kind.__qualname__)
+    for known, content in _KNOWN:
+        if isinstance(value, known):
+            return (known.__name__, content(value))
     return None
 
 
@@ -249,17 +246,10 @@ def _class_parts(value: Any) -> list[Any]:
 
 
 def _code(code: types.CodeType) -> Any:
-    """What a function's code does, whatever file and line it is in."""
+    """Describes a function's code, without the file and line it is in."""
     constants = tuple(_constant(c) for c in code.co_consts)
-    return (
-        code.co_name,
-        code.co_code,
-        constants,
-        code.co_names,
-        code.co_varnames,
-        code.co_freevars,
-        code.co_flags,
-    )
+    names = (code.co_names, code.co_varnames, code.co_freevars)
+    return (code.co_name, code.co_code, constants, *names, code.co_flags)
 
 
 def _constant(value: Any) -> Any:

@@ -1,17 +1,17 @@
 """XLA's options for each kind of device, and what a user makes of them.
 
-One table, `TABLE`, says which options are set for which devices, why, and who says so.
-`Engine.xla_options` of a config adds to it, changes it, or leaves options out:
+One table, `TABLE`, says which options are set for which devices, why, and by whose
+advice. `Engine.xla_options` of a config adds to it, changes it, or removes options:
 
     Engine.xla_options = {
         "xla_tpu_scoped_vmem_limit_kib": 81920,
-        "xla_tpu_enable_async_all_to_all": None,  # as XLA has it by itself
+        "xla_tpu_enable_async_all_to_all": None,  # XLA's default
     }
 
 Before a program is compiled, a small one is compiled with the same options (30 ms). An
-option of the table that this version of XLA does not have is left out with a message;
-one that a user wrote is an error. Options whose name is of another kind of device are
-passed over, so that one config serves a laptop and a TPU.
+option of the table that this version of XLA does not have is dropped with a message;
+one that a user wrote is an error. Options named after another kind of device are
+ignored, so that one config serves a laptop and a TPU.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ import numpy as np
 from jax.errors import JaxRuntimeError
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mtmoe.engine.generations import generation_of
-from mtmoe.errors import ConfigError, UnknownNameError, nearest_names
+from mtmoe.engine.hardware.generations import generation_of
+from mtmoe.errors import ConfigError, UnknownNameError, did_you_mean
 
 Value = bool | int | float | str
 
@@ -40,11 +40,8 @@ class XlaOption:
     """An option that is set unless the user says otherwise.
 
     Attributes:
-      name: of the option.
-      value: that it gets.
       kinds: of devices: "cpu", "gpu", or the name of a TPU's generation.
-      reason: why it is set.
-      source: who says so.
+      source: who recommends it.
     """
 
     name: str
@@ -115,18 +112,18 @@ class Engine:
     """How programs are compiled.
 
     Attributes:
-      xla_options: options of XLA's by name, beside those of the table or instead of
-        them; None leaves out one of the table.
+      xla_options: XLA's options by name, added to the table's or replacing them; None
+        removes one of the table's.
     """
 
     xla_options: Mapping[str, Value | None] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuses what is no mapping of names to simple values.
+        """Checks the names and the values.
 
         Raises:
-          ConfigError: a value is of another type, or a name has dashes before it.
-          UnknownNameError: an option is to be left out that the table does not set.
+          ConfigError: a value is of another type, or a name starts with dashes.
+          UnknownNameError: an option to remove is not in the table.
         """
         for name, value in self.xla_options.items():
             if not isinstance(value, Value | None):
@@ -165,11 +162,11 @@ def xla_options(mesh: Mesh, engine: Engine | None = None) -> dict[str, Value]:
     """Returns the options to compile with for the devices of a mesh.
 
     Args:
-      mesh: the devices; those of a topology will do.
+      mesh: the devices, those of a topology too.
       engine: what the user wants; the config's by default.
 
     Raises:
-      ConfigError: XLA does not have an option that the user wrote, or not that value.
+      ConfigError: XLA does not know an option that the user wrote, or not that value.
     """
     device = _own_device(mesh)
     family, platform = device_family(device), _platform(device)
@@ -197,7 +194,7 @@ _verdicts: dict[tuple[Any, ...], frozenset[str]] = {}
 def _accepted(
     options: dict[str, Value], device: Any, wanted: Mapping[str, Value | None]
 ) -> dict[str, Value]:
-    """Leaves out what XLA refuses, found out once for one set of options."""
+    """Drops what XLA refuses, tried once for each set of options."""
     key = (device.platform, device.device_kind, *sorted(options.items()))
     if key not in _verdicts:
         _verdicts[key] = _refused(options, device, wanted)
@@ -242,6 +239,5 @@ def _complaint(name: str, value: Value, where: str, is_unknown: bool) -> str:
             f"Engine.xla_options: {name} is {value!r}, and {where} takes no such value "
             "for it; switches are True or False"
         )
-    near = nearest_names(name, [option.name for option in TABLE])
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(name, [option.name for option in TABLE], count=1)
     return f"Engine.xla_options: {where} has no option {name!r}{hint}"

@@ -1,7 +1,7 @@
-"""Which processes a run has, told by the variables of the environment.
+"""Which processes a run has, read from the environment.
 
-Every process of a run is started by the same command; what tells them apart is in the
-environment. Ours come first, then those of the launchers that JAX knows.
+All processes of a run are started by the same command and differ in their environment.
+Our variables come first, then those of the launchers that JAX knows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Start:
     """How the processes of a run find each other.
 
     Attributes:
-      found_in: what told: "MTMOE_COORDINATOR", "Slurm", ...
+      found_in: where this was found: "MTMOE_COORDINATOR", "Slurm", ...
       coordinator: host and port of process 0; None: JAX finds it.
       count: processes; None: JAX finds it.
       index: number of this one, from 0; None: JAX finds it.
@@ -46,13 +46,10 @@ class Start:
 
 
 def find_processes(environment: Mapping[str, str]) -> Start | None:
-    """Reads how this process belongs to others; None: it is alone.
-
-    Args:
-      environment: the variables.
+    """Returns how this process belongs to others; None: it is alone.
 
     Raises:
-      ConfigError: variables that are set half, contradict each other, or are no
+      ConfigError: variables that are incomplete, contradict each other, or are no
         numbers.
     """
     launched = _launched(environment)
@@ -61,29 +58,21 @@ def find_processes(environment: Mapping[str, str]) -> Start | None:
     index = _one_of(environment, INDEX)
     given = {found[0]: found[1] for found in (coordinator, count, index) if found}
     if count and len(given) == 1 and _number(environment, count[0], 1) == 1:
-        return None  # said outright, whatever a launcher says
+        return None  # explicit, whatever a launcher says
     if not given:
-        if launched is None:
-            return None
-        return with_timeouts(launched, environment)
+        return with_timeouts(launched, environment) if launched else None
     if len(given) < 3:
         # A launcher says how many there are, but perhaps not who coordinates.
         if coordinator and len(given) == 1 and launched and launched.count is not None:
             address = _address(*coordinator)
             launched = dataclasses.replace(launched, coordinator=address)
             return with_timeouts(launched, environment)
-        missing = [
-            names[0]
-            for names, found in (
-                (COORDINATOR, coordinator),
-                (COUNT, count),
-                (INDEX, index),
-            )
-            if not found
-        ]
+        wanted = {COORDINATOR[0]: coordinator, COUNT[0]: count, INDEX[0]: index}
+        missing = [name for name, found in wanted.items() if not found]
         raise ConfigError(
-            f"{_list(given)} {'is' if len(given) == 1 else 'are'} set, but "
-            f"{_list(missing)} {'is' if len(missing) == 1 else 'are'} not. {_HOW}"
+            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} set, but "
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not. "
+            f"{_HOW}"
         )
     assert coordinator and count and index
     processes = _number(environment, count[0], 1)
@@ -94,11 +83,8 @@ def find_processes(environment: Mapping[str, str]) -> Start | None:
             f"{index[0]} is {number}, but {count[0]} is {processes}: the numbers go "
             f"from 0 to {processes - 1}"
         )
-    address = _address(*coordinator)
-    if processes == 1:
-        return None
-    start = Start(coordinator[0], address, processes, number)
-    return with_timeouts(start, environment)
+    start = Start(coordinator[0], _address(*coordinator), processes, number)
+    return None if processes == 1 else with_timeouts(start, environment)
 
 
 def with_timeouts(start: Start, environment: Mapping[str, str]) -> Start:
@@ -115,7 +101,7 @@ def with_timeouts(start: Start, environment: Mapping[str, str]) -> Start:
 
 
 def _launched(environment: Mapping[str, str]) -> Start | None:
-    """Reads the variables of launchers; a launcher of one process counts for none."""
+    """Reads the variables of launchers; a launcher of one process is ignored."""
     if all(name in environment for name in _SLURM):
         name = "SLURM_STEP_NUM_TASKS"  # of this step; SLURM_NTASKS may be the job's
         count = _number(environment, name, 1) or _number(environment, "SLURM_NTASKS", 1)
@@ -136,10 +122,8 @@ def _launched(environment: Mapping[str, str]) -> Start | None:
     slices = _number(environment, "MEGASCALE_NUM_SLICES", 1) or 1
     if len(workers) * slices > 1 and environment.get("TPU_WORKER_ID"):
         return Start("GKE")
-    if "KUBERNETES_SERVICE_HOST" in environment:
-        if "JOB_COMPLETION_INDEX" in environment:  # of an indexed job alone
-            return Start("Kubernetes")
-    return None
+    indexed_job = {"KUBERNETES_SERVICE_HOST", "JOB_COMPLETION_INDEX"}
+    return Start("Kubernetes") if indexed_job <= environment.keys() else None
 
 
 def _one_of(
@@ -180,14 +164,10 @@ def _address(name: str, text: str) -> str:
     return text
 
 
-def _list(names: Mapping[str, str] | list[str]) -> str:
-    return " and ".join(names)
-
-
 def without_proxies(address: str, environment: Mapping[str, str]) -> str:
     """Returns `no_grpc_proxy` with the coordinator's host added.
 
-    gRPC would ask a web proxy for a machine of the same cluster.
+    gRPC would use a web proxy to reach a machine of the same cluster.
     """
     host = address.rpartition(":")[0].strip("[]")
     kept = environment.get("no_grpc_proxy") or environment.get("no_proxy") or ""

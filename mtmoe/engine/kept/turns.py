@@ -1,4 +1,4 @@
-"""Taking turns: what several processes of a machine need is made by one of them."""
+"""Turns: what several processes of a machine need, one of them makes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _POLL_SECONDS = 0.02
 def turn(path: Path, seconds: float = 600.0) -> Iterator[None]:
     """Waits until no other process makes a file, and keeps others waiting.
 
-    Whoever dies has had its turn. Where files cannot be locked, or after a while,
-    nobody waits: what is made twice costs time alone.
+    The lock ends with its process. Where files cannot be locked, and after `seconds`,
+    the wait ends: making a file twice costs nothing but time.
 
     Args:
-      path: what is made; a file beside it is locked.
-      seconds: how long to wait at the most.
+      path: the file; one next to it is locked.
+      seconds: how long to wait at most.
     """
     try:
         lock = path.with_name(f"{path.name}.lock")

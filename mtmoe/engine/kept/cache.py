@@ -1,8 +1,8 @@
-"""What is kept from one process to the next, and where.
+"""The folder for what one process keeps for the next, and how files get there.
 
-Lowered programs (`mtmoe.engine.kept_programs`), what is compiled of them on CPUs
-(`mtmoe.engine.kept_executables`), and in JAX's own cache what is compiled elsewhere. So
-a second start neither traces nor compiles. Deleting the folder costs time alone.
+Lowered programs (`compile.kept_programs`), executables for CPUs
+(`compile.kept_executables`), and in JAX's own cache what is compiled for other devices:
+a second start neither traces nor compiles. Deleting the folder costs nothing but time.
 
 Whoever can write to the folder can run code in the processes that read it. Imports no
 TensorFlow.
@@ -30,9 +30,9 @@ from typing import TypeVar
 
 import jax
 
-# Bytes that have to be free on the disk for anything to be kept.
+# Bytes that must be free on the disk for anything to be kept.
 _ROOM = 1_000_000_000
-# Bytes that may be kept of each kind; what was not used for longest goes first.
+# Bytes that may be kept of each kind; the least recently used go first.
 _MOST_PROGRAMS = 500_000_000
 _MOST_COMPILED = 4_000_000_000
 
@@ -45,16 +45,13 @@ _log = logging.getLogger(__name__)
 
 
 def keep_compiled(folder: Path) -> None:
-    """Lets later processes take over what this one lowers and compiles.
+    """Lets later processes read what this one lowers and compiles.
 
     Lowered programs are files in the subfolder `programs`, and so are large programs
     compiled for a CPU; JAX's cache is a subfolder for this version of jaxlib and this
     kind of CPU, or the folder that the user has named in JAX_COMPILATION_CACHE_DIR. To
     be called before anything is compiled. Where nothing can be written, or the disk is
-    all but full, nothing is kept, and a warning says so.
-
-    Args:
-      folder: where the subfolders are made.
+    nearly full, nothing is kept, and a warning says so.
     """
     global programs
     valid_for = "\n".join(compiler())
@@ -70,7 +67,7 @@ def keep_compiled(folder: Path) -> None:
         return
     jax.config.update("jax_compilation_cache_dir", str(compiled))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    if importlib.util.find_spec("filelock"):  # JAX counts with its help alone
+    if importlib.util.find_spec("filelock"):  # without it JAX keeps no count
         for path in compiled.glob("*-cache"):  # it trips over one left without its time
             if not path.with_name(path.name.removesuffix("-cache") + "-atime").exists():
                 path.unlink(missing_ok=True)
@@ -79,9 +76,9 @@ def keep_compiled(folder: Path) -> None:
 
 @contextlib.contextmanager
 def mended(module_name: str) -> Iterator[None]:
-    """Removes what JAX could not read of what is kept under a module's name.
+    """Removes what JAX could not read of the files under a module's name.
 
-    It has been compiled anew then, but JAX writes over no file that is there.
+    JAX has compiled the module again by then, but overwrites no file.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -93,22 +90,22 @@ def mended(module_name: str) -> Iterator[None]:
                 warning.message, warning.category, warning.filename, warning.lineno
             )
         elif folder := jax.config.jax_compilation_cache_dir:
-            _log.info("compiled anew: %s", text)
+            _log.info("compiled again: %s", text)
             for path in Path(folder).glob(f"{module_name}-*"):
                 with contextlib.suppress(OSError):
                     path.unlink()
 
 
 def read(path: Path, kind: type[Kept]) -> Kept | None:
-    """Returns what was kept; None if that is nothing, damaged or of another kind."""
+    """Returns a kept value; None if it is absent, damaged or of another kind."""
     try:
         content = path.read_bytes()
         packed = content[hashlib.sha256().digest_size :]
         if hashlib.sha256(packed).digest() + packed != content:
             return None
         kept = pickle.loads(zlib.decompress(packed))
-        os.utime(path)  # used last now
-    except Exception as error:  # a damaged file is made again, whatever it raises
+        os.utime(path)  # most recently used now
+    except Exception as error:  # whatever a damaged file raises, it is made again
         if path.exists():
             _log.info("cannot read %s: %s", path, error)
         return None
@@ -116,7 +113,7 @@ def read(path: Path, kind: type[Kept]) -> Kept | None:
 
 
 def write(path: Path, value: object) -> None:
-    """Keeps a value; one that cannot be written down, or no room, is no error."""
+    """Keeps a value; if it cannot be pickled or there is no room, that is no error."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         packed = zlib.compress(pickle.dumps(value), level=1)
@@ -130,12 +127,7 @@ def write(path: Path, value: object) -> None:
 
 
 def make_room(folder: Path, most: int) -> None:
-    """Removes the programs and executables that were not used for longest.
-
-    Args:
-      folder: where they are.
-      most: bytes that may stay.
-    """
+    """Removes the least recently used programs and executables beyond `most` bytes."""
     found = []
     for path in (*folder.glob("*.program"), *folder.glob("*.executable")):
         with contextlib.suppress(OSError):  # another process has removed it
@@ -148,10 +140,10 @@ def make_room(folder: Path, most: int) -> None:
 
 
 def _prepare(directory: Path) -> None:
-    """Makes the directory, and takes out what a crash of the machine left empty.
+    """Makes the directory, and removes files that a crash of the machine left empty.
 
     Raises:
-      OSError: that cannot be done, or there is no room for more.
+      OSError: that fails, or the disk is nearly full.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for path in directory.iterdir():
@@ -164,12 +156,12 @@ def _prepare(directory: Path) -> None:
 
 
 def compiler() -> tuple[str, str]:
-    """What a compiled program is valid for: the compiler's version, and the CPU."""
+    """Returns what a compiled program is valid for: the compiler's version, the CPU."""
     return importlib.metadata.version("jaxlib"), _cpu()
 
 
 def _cpu() -> str:
-    """What tells this kind of CPU from others that run other instructions."""
+    """Returns what tells this kind of CPU from those with other instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,9 +1,9 @@
-"""Lowered programs that are kept from one process to the next.
+"""Lowered programs, kept from one process to the next.
 
 A program is kept under a digest of everything it depends on: what its build function
 does and closes over, the features, layout, seed and precision, gin's bindings, and all
-code (`mtmoe.engine.fingerprint`, `mtmoe.engine.sources`). Where one of them cannot be
-told for sure, nothing is kept.
+code (`kept.fingerprint`, `kept.sources`). Where one of them is not known for sure,
+nothing is kept.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from collections.abc import Mapping
 import gin
 import tensorflow as tf
 
-from mtmoe.engine import apart, cache
-from mtmoe.engine.fingerprint import NoFingerprintError, describe
-from mtmoe.engine.sources import ChangedSourceError, digest
-from mtmoe.engine.turns import turn
+from mtmoe.engine.compile import apart
+from mtmoe.engine.kept import cache
+from mtmoe.engine.kept.fingerprint import NoFingerprintError, describe
+from mtmoe.engine.kept.sources import ChangedSourceError, digest
+from mtmoe.engine.kept.turns import turn
 from mtmoe.mesh.build import Build
 from mtmoe.mesh.lowered import LoweredProgram, ProgramOptions, lower
 
@@ -33,7 +34,7 @@ def lowered_program(
     name: str,
     options: ProgramOptions,
 ) -> LoweredProgram:
-    """Lowers a function, or takes over what another process made of the same one.
+    """Lowers a function, or reads what another process made of the same one.
 
     Arguments and errors are those of `mtmoe.mesh.lowered.lower`.
     """
@@ -49,7 +50,7 @@ def lowered_program(
     program = cache.read(path, LoweredProgram)
     if program is None:
         with turn(path):  # the processes of a run all want it at once
-            program = cache.read(path, LoweredProgram)
+            program = cache.read(path, LoweredProgram)  # another was first
             if program is None:
                 program = lower(build, signature, name, options, apart.expect)
                 cache.write(path, program)
@@ -63,15 +64,15 @@ def program_key(
     name: str,
     options: ProgramOptions,
 ) -> str:
-    """Returns a digest of all that the lowered function depends on.
+    """Returns a digest of everything the lowered function depends on.
 
     Raises:
-      NoFingerprintError: something takes part of which that cannot be told.
+      NoFingerprintError: it depends on something that has no fingerprint.
       ChangedSourceError: a source file changed since this process read it.
     """
     parts = [
         describe([name, dict(signature), options, build]),
-        gin.config_str(),  # a configurable that is called while building reads them
+        gin.config_str(),  # read by configurables that are called while building
         digest(),
     ]
     return hashlib.sha256(repr(parts).encode()).hexdigest()

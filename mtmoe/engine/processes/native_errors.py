@@ -1,8 +1,8 @@
-"""The last word of a process that JAX ends because another one died.
+"""Explains why JAX ends a process because another one died.
 
 JAX's coordination service notices when a process of the run dies, and ends all others
-from C++: a stack trace on stderr, then `abort`. No Python is asked. So what C++ writes
-to stderr is read here first, and a handler of the signal says in words what happened.
+from C++, with a stack trace on stderr and `abort`, without calling Python. So what C++
+writes to stderr is read here first, and a handler of the signal explains it.
 """
 
 from __future__ import annotations
@@ -31,18 +31,14 @@ _QUIET_SECONDS = 0.3
 
 
 class NativeErrors:
-    """Reads what C++ parts write to stdout and stderr, and passes it on to stderr.
+    """Reads what C++ code writes to stdout and stderr, and passes it on to stderr.
 
-    Lines about the coordination service are held back, and those of Gloo left out.
-    `sys.stdout` and `sys.stderr` write past it.
+    It holds back lines about the coordination service and drops those of Gloo.
+    `sys.stdout` and `sys.stderr` bypass it.
     """
 
     def __init__(self, only_errors: bool = False):
-        """Takes the two descriptors over.
-
-        Args:
-          only_errors: leave out notes and warnings too.
-        """
+        """Takes both descriptors over; `only_errors` drops notes and warnings too."""
         self._flush()
         self._only_errors = only_errors
         self._held: list[bytes] = []
@@ -61,13 +57,13 @@ class NativeErrors:
 
     @property
     def fatal_text(self) -> str:
-        """What was held back, if it is why the process is being ended; else empty."""
+        """The lines held back, if they say why the process is ended; else empty."""
         time.sleep(_QUIET_SECONDS)  # the reader may be behind
         text = b"".join(self._held)
         return text.decode(errors="replace") if _FATAL in text else ""
 
     def write(self, text: str) -> None:
-        """Writes to where stderr went before."""
+        """Writes to the original stderr."""
         os.write(self._terminal, text.encode(errors="replace"))
 
     def close(self) -> None:
@@ -97,12 +93,12 @@ class NativeErrors:
 
 
 def is_of_gloo(line: bytes) -> bool:
-    """Whether a line is Gloo's, or made of parts of two that threads wrote at once."""
+    """Whether a line is Gloo's, or made of parts of two lines that threads mixed."""
     return line.startswith(b"[Gloo]") or bool(_GLOO.fullmatch(line))
 
 
 def dead_processes(fatal_text: str) -> list[int]:
-    """Returns the numbers of the processes that JAX says are gone; empty: not told."""
+    """Returns the numbers of the processes that JAX says are gone, if it says any."""
     found = _DEAD_TASKS.search(fatal_text)
     if found:
         return sorted(int(n) for n in re.findall(r"(?:task:|\s)(\d+)", found[1]))

@@ -1,9 +1,8 @@
 """Which devices this machine has, found without flags.
 
-JAX is asked in a process of its own, with a time limit: opening a TPU takes it away
-from others, and one host of a larger slice waits for the others until they open theirs.
-What is plugged in is read off the system besides, so that an accelerator without its
-driver is noticed.
+JAX is asked in a separate process, with a time limit: opening a TPU takes it away from
+others, and one host of a larger slice waits until the others open theirs. What is
+plugged in is also read from the system, which shows accelerators without a driver.
 """
 
 from __future__ import annotations
@@ -51,10 +50,7 @@ class Devices:
 
 
 def find_devices(seconds: float = _SECONDS) -> list[Devices]:
-    """Asks JAX for the devices it would run on.
-
-    Args:
-      seconds: how long to wait.
+    """Asks JAX for the devices it would run on, and waits `seconds` at most.
 
     Raises:
       HardwareError: JAX fails, or does not answer in time.
@@ -64,7 +60,7 @@ def find_devices(seconds: float = _SECONDS) -> list[Devices]:
         # Looking must not take three quarters of a GPU's memory from a running program.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     }
-    command = own_python.command("mtmoe.engine.hardware")
+    command = own_python.command("mtmoe.engine.hardware.attached")
     try:
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=seconds
@@ -83,11 +79,7 @@ def find_devices(seconds: float = _SECONDS) -> list[Devices]:
 
 
 def describe_devices(devices: list[Any]) -> list[Devices]:
-    """Counts JAX's devices by kind.
-
-    Args:
-      devices: of JAX.
-    """
+    """Counts JAX's devices by kind."""
     counts = Counter((device.platform, device.device_kind) for device in devices)
     first = {(device.platform, device.device_kind): device for device in devices[::-1]}
     return [

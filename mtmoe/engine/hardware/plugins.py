@@ -1,7 +1,6 @@
-"""What JAX needs beside jaxlib to reach TPUs and GPUs, and whether the versions fit.
+"""The packages besides jaxlib that JAX needs for TPUs and GPUs, and their versions.
 
-Which version belongs to which is read off the metadata of the jax that is installed.
-Nothing here imports JAX.
+Which versions fit is read from the metadata of the installed jax. Imports no JAX.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ class Plugin:
     """A package that brings devices to JAX.
 
     Attributes:
-      name: of the distribution.
-      version: that is installed; empty if none is.
+      version: the installed one; empty if there is none.
       wanted: versions that go with the installed jax; empty if jax names none.
       install: the command that installs the right one.
     """

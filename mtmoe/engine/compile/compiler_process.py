@@ -1,7 +1,7 @@
-"""The process that compiles what another one asks for, once.
+"""The process that compiles one program for another process.
 
-It takes a pickled `mtmoe.engine.apart.Request` on standard input, writes what it has
-compiled to a file, and ends. It imports no TensorFlow.
+It reads a pickled `apart.Request` from standard input, writes the executable to a file,
+and ends. It imports no TensorFlow.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import time
 
 import jax
 
-from mtmoe.engine.apart import Request
-from mtmoe.engine.kept_executables import keep
-from mtmoe.engine.runner import compile_here
+from mtmoe.engine.compile.apart import Request
+from mtmoe.engine.compile.kept_executables import keep
+from mtmoe.engine.compile.runner import compile_here
 
 _POLL_SECONDS = 0.5
 
 
 def main() -> None:
-    """Compiles what is asked for."""
-    # A host that is told to stop tells all processes; the one that asks decides.
+    """Compiles the program on standard input."""
+    # A host that shuts down signals all processes; the one that asks decides.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    # What it could not write down is what the other process has to say.
+    # The other process reports the last line of this log.
     logging.basicConfig(format="%(message)s")
     logging.getLogger("mtmoe").setLevel(logging.INFO)
     request: Request = pickle.load(sys.stdin.buffer)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", request.cpu_devices)
-    # Of what JAX takes over XLA would write down a part.
+    # XLA serializes only a part of an executable that JAX read from its cache.
     jax.config.update("jax_enable_compilation_cache", False)
     compiled = compile_here(request.program, request.mesh(), request.options)
     keep(compiled, request.path)

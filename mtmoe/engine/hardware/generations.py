@@ -1,4 +1,4 @@
-"""The generations of TPUs: what a compiler and a planner have to know of each.
+"""The generations of TPUs: what a compiler and a planner must know of each.
 
 Sources: cloud.google.com/tpu/docs, pages "TPU v4", "TPU v5e", "TPU v5p", "TPU v6e" and
 "TPU7x"; what a device holds is what the compiler of libtpu 0.0.42 says when a program
@@ -123,7 +123,5 @@ GENERATIONS = {
 
 def generation_of(device_kind: str) -> Generation | None:
     """Returns the generation of a device by JAX's name of its kind, or None."""
-    for generation in GENERATIONS.values():
-        if generation.device_kind.lower() == device_kind.lower():
-            return generation
-    return None
+    kinds = {known.device_kind.lower(): known for known in GENERATIONS.values()}
+    return kinds.get(device_kind.lower())

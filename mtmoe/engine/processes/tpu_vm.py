@@ -1,14 +1,14 @@
 """Whether this host is one of several of a TPU slice made without GKE.
 
-Its environment does not tell; the metadata server of its machine does. JAX knows how to
-ask it, and this asks JAX.
+Its environment does not say so; the metadata server of its machine does, and JAX knows
+how to ask it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from mtmoe.engine.process_environment import Start
+from mtmoe.engine.processes.environment import Start
 
 _DEVICES = Path("/dev")
 
@@ -27,6 +27,6 @@ def find_tpu_vm() -> Start | None:
 
 
 def _has_chips() -> bool:
-    """Whether there may be TPU chips; without, nobody is asked."""
+    """Whether there may be TPU chips; if not, the server is not asked."""
     chips = [*_DEVICES.glob("accel[0-9]*"), *_DEVICES.glob("vfio/[0-9]*")]
     return bool(chips)

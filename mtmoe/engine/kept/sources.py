@@ -17,26 +17,26 @@ import mtmoe
 
 _PACKAGE = Path(mtmoe.__file__).resolve().parent
 _IMPORTED = time.time()
-# Seconds by which the start of a process is not known for sure.
+# Uncertainty of the start of a process, in seconds.
 _CLOCK = 0.05
-# TensorFlow writes these from functions of other modules, anew in each process.
+# TensorFlow writes these in each process, from functions of other modules.
 _GENERATED = "__autograph_generated_file"
 
 
 class ChangedSourceError(Exception):
-    """A file is not what this process has read, or there is none."""
+    """A file has changed since this process read it, or is missing."""
 
 
 def digest() -> str:
     """Returns a digest of all code that this process may run.
 
-    That is: every file of this package; every file outside the installed packages that
+    It covers every file of this package; every file outside the installed packages that
     a module was loaded from; name, version and time of installation of every installed
     package; and the version of Python.
 
     Raises:
-      ChangedSourceError: a file was written after this process began, which may so run
-        what was in it before; or the main module has no file.
+      ChangedSourceError: a file was written after this process began, which may be
+        running what was in it before; or the main module has no file.
     """
     begun = _process_start()
     content = hashlib.sha256(repr((sys.version, _installed())).encode())
@@ -52,8 +52,7 @@ def digest() -> str:
 
 def is_product(value: Any) -> bool:
     """Whether a class, function or module is of this package."""
-    name = _module_name(value)
-    return name.partition(".")[0] == mtmoe.__name__
+    return _module_name(value).partition(".")[0] == mtmoe.__name__
 
 
 def is_installed(value: Any) -> bool:
@@ -61,9 +60,8 @@ def is_installed(value: Any) -> bool:
     name = _module_name(value)
     if is_product(value) or name == "__main__":
         return False
-    return _comes_installed(
-        name, getattr(sys.modules.get(name), "__file__", None) or ""
-    )
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return _comes_installed(name, file or "")
 
 
 def _module_name(value: Any) -> str:
@@ -98,8 +96,8 @@ def _files() -> list[Path]:
 def _comes_installed(name: str, file: str) -> bool:
     """Whether a module of this name and file is Python's or an installed package's.
 
-    Some packages make modules whose file is a name alone, which no import gives:
-    torch.classes says `_classes.py`. They are installed as their package is.
+    Some packages make modules whose file is a bare name, which no import gives:
+    torch.classes says `_classes.py`. These count as their package does.
     """
     package = name.partition(".")[0]
     if package in sys.stdlib_module_names:

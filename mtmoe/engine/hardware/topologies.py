@@ -21,8 +21,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mtmoe.engine.generations import GENERATIONS, Generation
-from mtmoe.engine.plugins import libtpu_path
+from mtmoe.engine.hardware.generations import GENERATIONS, Generation
+from mtmoe.engine.hardware.plugins import libtpu_path
 from mtmoe.errors import HardwareError, UnknownNameError
 
 _NAME = re.compile(
@@ -35,13 +35,7 @@ _EXAMPLES = "such as v5e:2x2, v5e-32, v4-128, v5p:2x2x1, v6e:2x2, tpu7x:2x2x1"
 
 @dataclass(frozen=True)
 class Topology:
-    """A slice of TPUs, or several of one shape.
-
-    Attributes:
-      generation: of its chips.
-      shape: chips along each dimension of a slice.
-      num_slices: slices, joined by the data centre's network.
-    """
+    """One or several slices of TPUs, each with `shape` chips along its dimensions."""
 
     generation: Generation
     shape: tuple[int, ...]
@@ -49,9 +43,13 @@ class Topology:
 
     @property
     def name(self) -> str:
-        """The one name of what can be written in several ways."""
-        name = f"{self.generation.name}:{'x'.join(map(str, self.shape))}"
-        return name if self.num_slices == 1 else f"{self.num_slices}*{name}"
+        """The canonical name, where several are possible."""
+        slices = "" if self.num_slices == 1 else f"{self.num_slices}*"
+        return slices + self._slice_name
+
+    @property
+    def _slice_name(self) -> str:
+        return f"{self.generation.name}:{'x'.join(map(str, self.shape))}"
 
     @property
     def num_chips(self) -> int:
@@ -65,11 +63,11 @@ class Topology:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What libtpu wants to know beside the name."""
+        """What libtpu needs besides the name."""
         shape = (*self.shape, 1)[:3]
         ring = self.generation.full_ring
         wrap = [size > 1 and size % ring == 0 for size in shape]
-        if self.generation.dimensions == 3:  # whole cubes are joined, or nothing is
+        if self.generation.dimensions == 3:  # all dimensions are rings, or none
             wrap = [all(wrap)] * 3
         host = (1, 1, 1) if math.prod(shape) == 1 else self.generation.one_host
         options: dict[str, Any] = {
@@ -95,13 +93,11 @@ class Topology:
         from jax.errors import JaxRuntimeError
         from jax.experimental import topologies
 
-        name = f"{self.generation.name}:{'x'.join(map(str, self.shape))}"
         try:
-            return list(
-                topologies.get_topology_desc(
-                    name, platform="tpu", **self.options
-                ).devices
+            description = topologies.get_topology_desc(
+                self._slice_name, platform="tpu", **self.options
             )
+            return list(description.devices)
         except JaxRuntimeError as error:
             raise HardwareError(
                 f"libtpu does not know the slice {self.name}: {error}"
@@ -109,10 +105,7 @@ class Topology:
 
 
 def named_topology(name: str) -> Topology:
-    """Returns the slice of a name.
-
-    Args:
-      name: one of the forms of the module's table, in any case.
+    """Returns the slice of a name in one of the forms of the module's table.
 
     Raises:
       UnknownNameError: there is no such generation of TPUs.
@@ -133,13 +126,10 @@ def named_topology(name: str) -> Topology:
 
 
 def _generation(name: str) -> Generation:
-    names = {}
     for generation in GENERATIONS.values():
-        for other in (generation.name, *generation.other_names):
-            names[other] = generation
-    if name not in names:
-        raise UnknownNameError("TPU generation", name, GENERATIONS)
-    return names[name]
+        if name in (generation.name, *generation.other_names):
+            return generation
+    raise UnknownNameError("TPU generation", name, GENERATIONS)
 
 
 def _checked_shape(name: str, generation: Generation, text: str) -> tuple[int, ...]:
@@ -194,9 +184,8 @@ def _shape_of_count(name: str, generation: Generation, count: int) -> tuple[int,
 
 def _shapes(generation: Generation) -> dict[int, tuple[int, ...]]:
     """The usual shapes by their number of chips."""
-    one = (1,) * generation.dimensions
     shape = (2, 2, 1)[: generation.dimensions]
-    shapes = {1: one}
+    shapes = {1: (1,) * generation.dimensions}
     limits = sorted(generation.largest)
     while all(n <= most for n, most in zip(sorted(shape), limits, strict=True)):
         shapes[math.prod(shape)] = shape

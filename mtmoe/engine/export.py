@@ -1,8 +1,8 @@
 """A lowered program as files that any JAX of the next years can run.
 
 The StableHLO is a portable artifact, which later versions of XLA promise to read for
-five years. Its signature and how to draw its variables are JSON. The scripts that run
-it lie beside it; see `mtmoe.engine.standalone`.
+five years. The signature and the recipe for the variables are JSON. The scripts that
+run it are copied from `engine.standalone`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from jax.extend.mlir.dialects import stablehlo
 from jax.interpreters import mlir
 
 from mtmoe.engine import standalone
-from mtmoe.engine.generations import GENERATIONS
-from mtmoe.engine.options import TABLE
+from mtmoe.engine.compile.options import TABLE
+from mtmoe.engine.hardware.generations import GENERATIONS
 from mtmoe.errors import MtmoeError
 from mtmoe.mesh.context import InitialValue
 from mtmoe.mesh.initializers import Constant, TruncatedNormal
@@ -37,10 +37,10 @@ PROGRAM = "program.stablehlo.gz"
 DESCRIPTION = "program.json"
 MANIFEST = "MANIFEST.json"
 README = "README.txt"
-# What JAX 0.4.35 reads. Where a program needs later operations, it is written for the
-# version of twelve weeks ago.
+# What JAX 0.4.35 reads. A program with later operations is written for the version of
+# twelve weeks ago.
 STABLEHLO_VERSION = "1.7.0"
-# Variables that only Python can draw are written out, up to this size together.
+# Variables that only Python can draw are written as arrays, up to this size in all.
 LARGEST_ARRAYS = 16 * 2**20
 
 Features = Mapping[str, np.ndarray[Any, Any]]
@@ -52,7 +52,7 @@ class ProgramExportError(MtmoeError):
 
 @dataclasses.dataclass(frozen=True)
 class Expectation:
-    """What a program's first steps should give.
+    """The losses a program's first steps should give.
 
     Attributes:
       losses: of the steps, in order; empty where they were not computed.
@@ -71,14 +71,7 @@ def write_program(
     expectation: Expectation,
     facts: Mapping[str, Any],
 ) -> None:
-    """Writes a program and all that its first steps need.
-
-    Args:
-      folder: where to; it must not exist.
-      program: what to write.
-      batches: the features of each step, by name.
-      expectation: what the steps should give.
-      facts: more entries of `program.json`.
+    """Writes a program, `facts` about it, and all that its first steps need.
 
     Raises:
       ProgramExportError: the folder exists, or a variable's initial value can neither
@@ -117,11 +110,7 @@ def write_program(
 
 
 def portable_artifact(module: bytes) -> tuple[bytes, str]:
-    """Returns a StableHLO module as a portable artifact, and the version it is of.
-
-    Args:
-      module: MLIR bytecode or text.
-    """
+    """Returns StableHLO, bytecode or text, as a portable artifact, and its version."""
     with mlir.make_ir_context():
         parsed = ir.Module.parse(module)
         try:
@@ -203,7 +192,7 @@ def _write_manifest(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _new_folder(path: Path) -> Iterator[Path]:
-    """A folder that takes its name once all of it is there."""
+    """A folder that gets its name when it is complete."""
     check_is_new(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))

@@ -1,9 +1,9 @@
-"""Compiles a large program for CPUs in a process of its own.
+"""Compiles a large program for CPUs in another process.
 
-XLA takes a gigabyte for it in millions of pieces, and leaves this process's memory full
-of gaps. A step asks for memory thousands of times, and each time glibc looks through
-all that might fit: 12 % of the time of a step, 20 % of one on two devices. What the
-other process has compiled is loaded as if it had been kept. See docs/performance.md.
+XLA allocates a gigabyte for it in millions of pieces, and leaves this process's memory
+full of gaps. A step asks for memory thousands of times, and each time glibc searches
+all the gaps that might fit: 12 % of the time of a step, 20 % of one on two devices. The
+executable is read from the file that the other process wrote. See docs/performance.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jax.sharding import Mesh
 from mtmoe.engine import own_python
 from mtmoe.mesh.signature import Program, Signature
 
-# Bytes of a program's variables from which it pays to start a process: 1 s of a core.
+# Bytes of a program's variables above which starting a process pays: 1 s of a core.
 _LEAST_BYTES = 50_000_000
 
 _waiting: subprocess.Popen[bytes] | None = None
@@ -33,15 +33,13 @@ _waiting: subprocess.Popen[bytes] | None = None
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the other process is to compile.
+    """What the other process is to compile, and where to write it.
 
     Attributes:
-      program: the program.
-      cpu_devices: into how many devices this process's CPU is divided, in JAX's words.
-      device_ids: of the mesh, one an element.
+      cpu_devices: JAX's `jax_num_cpu_devices` in this process.
+      device_ids: of the mesh, in its shape.
       axes: names of the mesh's dimensions.
       options: XLA's.
-      path: where to write what is compiled.
     """
 
     program: Program
@@ -52,13 +50,13 @@ class Request:
     path: Path
 
     def mesh(self) -> Mesh:
-        """Returns the mesh, of the devices of the process that asks."""
+        """Returns the mesh, made of the devices of the process that calls this."""
         devices = {device.id: device for device in jax.devices()}
         return Mesh(np.vectorize(devices.__getitem__)(self.device_ids), self.axes)
 
 
 def is_wanted(signature: Signature, platform: str) -> bool:
-    """Whether a program is to be compiled apart: it is large, for one process's CPU."""
+    """Whether a program is compiled apart: it is large, for one process's CPU."""
     if platform != "cpu" or jax.process_count() > 1 or not sys.executable:
         return False
     sizes = (
@@ -69,14 +67,14 @@ def is_wanted(signature: Signature, platform: str) -> bool:
 
 
 def expect(signature: Signature) -> None:
-    """Starts the other process while a program is lowered; it imports JAX meanwhile."""
+    """Starts the other process, which imports JAX while this one lowers a program."""
     global _waiting
     if _waiting is None and is_wanted(signature, jax.default_backend()):
         _waiting = _start()
 
 
 def dismiss() -> None:
-    """Ends the process that waits, if there is one."""
+    """Ends the waiting process, if there is one."""
     global _waiting
     if _waiting is not None:
         _waiting.kill()
@@ -90,16 +88,10 @@ atexit.register(dismiss)
 def compile_apart(
     program: Program, mesh: Mesh, options: Mapping[str, Any], path: Path
 ) -> str:
-    """Compiles a program in the other process, which writes down what comes out.
-
-    Args:
-      program: what to compile.
-      mesh: the devices, CPUs of this process.
-      options: XLA's.
-      path: where it is written.
+    """Compiles a program for this process's CPUs in the other process.
 
     Returns:
-      How the process ended: the reason if it has written nothing.
+      How it ended, with the reason if it has not written the executable to `path`.
     """
     global _waiting
     request = Request(
@@ -122,7 +114,7 @@ def compile_apart(
 
 def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        own_python.command("mtmoe.engine.compiler_process"),
+        own_python.command("mtmoe.engine.compile.compiler_process"),
         env=own_python.environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

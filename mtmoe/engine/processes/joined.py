@@ -1,8 +1,7 @@
-"""The processes of a run: who is who, what they agree on, how they end together.
+"""Several processes, joined by `jax.distributed`.
 
-They find each other by the variables of the environment (`process_environment`), are
-joined by `jax.distributed`, and talk through its key-value store: small texts, no
-device is involved. One process alone pays for nothing here, and imports no JAX.
+They find each other by the variables of the environment (`environment`), and talk
+through the key-value store of JAX's coordination service: small texts, no devices.
 """
 
 from __future__ import annotations
@@ -19,19 +18,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from mtmoe.engine.native_errors import AbortHandler, NativeErrors, dead_processes
-from mtmoe.engine.process_environment import (
-    COUNT,
-    Start,
-    find_processes,
-    with_timeouts,
-    without_proxies,
+from mtmoe.engine.processes.alone import LOST_STATUS, Processes
+from mtmoe.engine.processes.environment import Start, without_proxies
+from mtmoe.engine.processes.native_errors import (
+    AbortHandler,
+    NativeErrors,
+    dead_processes,
 )
-from mtmoe.engine.tpu_vm import find_tpu_vm
-from mtmoe.errors import ConfigError, LayoutError
-
-LOST_STATUS = os.EX_TEMPFAIL
-"""Exit status where another process ended: start all again (75)."""
+from mtmoe.errors import ConfigError
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 2.0
@@ -42,96 +36,14 @@ _AGAIN = (
 )
 
 
-class Processes:
-    """The processes of a run, as one of them sees them.
+class JoinedProcesses(Processes):
+    """The processes of a run of several, as one of them sees them.
 
     Attributes:
-      index: number of this process, from 0.
-      count: how many there are.
-      hosts: the machine of each.
-      heartbeat_seconds: after so long without a sign of life a process counts as dead.
+      has_left: whether this one has left the run, after the others and without error.
     """
 
-    index = 0
-    count = 1
-    heartbeat_seconds = 0
-
-    def __init__(self) -> None:
-        """One process, alone."""
-        self.hosts: tuple[str, ...] = (socket.gethostname(),)
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this is the process that logs and writes reports."""
-        return self.index == 0
-
-    def name(self, index: int | None = None) -> str:
-        """Returns "process 3 of 4 on host node7"; of this process by default."""
-        index = self.index if index is None else index
-        host = self.hosts[index] if index < len(self.hosts) else "?"
-        return f"process {index} of {self.count} on host {host}"
-
-    def complain(self, text: str) -> None:
-        """Writes an error to stderr, with this process's name if it is not the first.
-
-        Args:
-          text: what is wrong.
-        """
-        print(f"mtmoe: {text}", file=sys.stderr, flush=True)
-
-    def barrier(self, name: str) -> None:
-        """Waits until every process is here."""
-        self.gather(name, None)
-
-    def gather(self, name: str, value: Any) -> list[Any]:
-        """Returns what each process gave, in their order; every process must call.
-
-        The calls of the main thread come in the same order in all, and so do those of
-        the thread that saves.
-
-        Args:
-          name: what it is about; the same in every process.
-          value: small, plain JSON.
-        """
-        return [value]
-
-    def request_stop(self, number: int) -> None:
-        """Asks that all processes stop after one step, because of a signal.
-
-        Args:
-          number: of the signal.
-        """
-
-    def begin_steps(self, step: int) -> None:
-        """Says which step this process begins at, before the first `stop_at`."""
-
-    def stop_at(self, step: int) -> int | None:
-        """Tells whether to stop after this step; asked after every step.
-
-        Args:
-          step: steps done.
-
-        Returns:
-          The number of the signal that asked for it; None: go on. All processes are
-          told so after the same step.
-        """
-        return None
-
-    def note_failure(self, error: BaseException) -> None:
-        """Waits whether another process is the cause of an error, which ends this."""
-
-    def leave(self, status: int, reason: str | None = None) -> None:
-        """Ends this process's part of the run.
-
-        Args:
-          status: the exit status.
-          reason: what went wrong, for the other processes, which end too; None: all is
-            done here, and the others are waited for.
-        """
-
-
-class JoinedProcesses(Processes):
-    """Several processes, joined by `jax.distributed`."""
+    has_left = False
 
     def __init__(self, start: Start):
         """Joins the others, and waits for all of them.
@@ -176,7 +88,7 @@ class JoinedProcesses(Processes):
         own = f"{folder}/{self.index}"
         self._client.key_value_set(own, json.dumps(value))
         texts = [self._get(f"{folder}/{i}") for i in range(self.count)]
-        # Who came this far has read what was given in this thread before.
+        # Every process that came this far has read this thread's previous value.
         in_main = threading.current_thread() is threading.main_thread()
         if read := self._given.get(in_main):
             self._client.key_value_delete(read)
@@ -184,7 +96,7 @@ class JoinedProcesses(Processes):
         return [json.loads(text) for text in texts]
 
     def request_stop(self, number: int) -> None:
-        """Asks for it; the first request counts."""
+        """Asks all processes to stop; the first request counts."""
         with contextlib.suppress(Exception):  # another was first
             self._client.key_value_set("mtmoe/news/stop", str(number))
         self._wake.set()
@@ -197,7 +109,7 @@ class JoinedProcesses(Processes):
     def stop_at(self, step: int) -> int | None:
         """Tells whether to stop after this step.
 
-        While processes agree on a step, this waits: nobody goes on beyond it.
+        It waits while the processes agree on a step, so that none goes beyond it.
         """
         with self._lock:
             self._step = step
@@ -216,7 +128,6 @@ class JoinedProcesses(Processes):
 
     def leave(self, status: int, reason: str | None = None) -> None:
         """Waits for the others, or tells them why it cannot."""
-        global _current
         self._status = status
         if reason is not None:
             self._fail(status, reason)
@@ -229,7 +140,7 @@ class JoinedProcesses(Processes):
         jax.distributed.shutdown()
         self._abort.close()
         self._native.close()
-        _current = Processes()
+        self.has_left = True
 
     def _fail(self, status: int, reason: str) -> NoReturn:
         news = json.dumps({"status": status, "reason": reason[:2000]})
@@ -248,7 +159,7 @@ class JoinedProcesses(Processes):
             time.sleep(_POLL_SECONDS / 5)
 
     def _get(self, key: str) -> str:
-        """Waits for a key; who would set it may be dead, which ends this process."""
+        """Waits for a key; if the process that sets it is dead, JAX ends this one."""
         while not self._over.is_set():
             try:
                 return str(self._client.blocking_key_value_get(key, _WAIT_MS))
@@ -279,7 +190,7 @@ class JoinedProcesses(Processes):
                     self._agree_on_stop(int(news["mtmoe/news/stop"]))
 
     def _agree_on_stop(self, number: int) -> None:
-        """Stops all after the step behind the one that the foremost has begun."""
+        """Stops all processes one step after the latest that any has begun."""
         with self._lock:
             self._client.key_value_set(f"mtmoe/stop_step/{self.index}", str(self._step))
             steps = [int(self._get(f"mtmoe/stop_step/{i}")) for i in range(self.count)]
@@ -290,14 +201,7 @@ class JoinedProcesses(Processes):
         index = min(ended)
         reason = json.loads(ended[index])["reason"]
         self.complain(f"{self.name(index)} ended: {reason}")
-        news = json.dumps(
-            {"status": LOST_STATUS, "reason": f"{self.name(index)} ended"}
-        )
-        with contextlib.suppress(Exception):
-            self._client.key_value_set(f"mtmoe/news/ended/{self.index}", news)
-            if self.is_first:
-                self._wait_for_farewells()
-        self._exit(LOST_STATUS)
+        self._fail(LOST_STATUS, f"{self.name(index)} ended")
 
     def _aborted(self) -> None:
         """Says which process is gone, where JAX's coordination ends this one."""
@@ -326,110 +230,6 @@ class JoinedProcesses(Processes):
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
-
-
-_current = Processes()
-
-
-def current() -> Processes:
-    """Returns the processes of this run."""
-    return _current
-
-
-def start_processes() -> Processes:
-    """Joins this process to the others of its run, if the environment names any.
-
-    To be called before any device is touched.
-
-    Raises:
-      ConfigError: the variables are set half or contradict each other, or the processes
-        did not find each other.
-    """
-    global _current
-    start = _find()
-    if start is not None and _current.count == 1:
-        _current = JoinedProcesses(start)
-    return _current
-
-
-def refuse_several_processes(command: str) -> None:
-    """Raises ConfigError where a command is started as one of several processes."""
-    start = _find()
-    if start is not None:
-        count = "several" if start.count is None else str(start.count)
-        raise ConfigError(
-            f"mtmoe {command} runs in one process, but {start.found_in} says that it "
-            f"is one of {count}. Start it once, on one host, with a layout for the "
-            "devices there"
-        )
-
-
-def _find() -> Start | None:
-    start = find_processes(os.environ)
-    told = any(os.environ.get(name) for name in COUNT)  # one process, outright
-    if start is not None or told:
-        return start
-    found = find_tpu_vm()
-    return None if found is None else with_timeouts(found, os.environ)
-
-
-def devices_per_process(processors: int, processes: int) -> int:
-    """Returns how many of a layout's processors each process has.
-
-    Raises:
-      LayoutError: they cannot be divided evenly.
-    """
-    if processors % processes:
-        lower = processors - processors % processes
-        nearest = [n for n in (lower, lower + processes) if n]
-        raise LayoutError(
-            f"the layout has {processors} processors, which {processes} processes "
-            f"cannot share evenly: {processors} / {processes} is no whole number. Take "
-            f"a layout of {' or '.join(map(str, nearest))} processors, or a number of "
-            "processes that divides it"
-        )
-    return processors // processes
-
-
-def check_alike(facts: Mapping[str, str]) -> None:
-    """Checks that every process was given the same, before the first step.
-
-    Args:
-      facts: by name what must be equal: versions, the text of the config, the
-        fingerprint of the data.
-
-    Raises:
-      ConfigError: something differs, in every process; it names what.
-    """
-    processes = current()
-    if processes.count == 1:
-        return
-    all_facts = processes.gather("facts", dict(facts))
-    differing = []
-    for index, other in enumerate(all_facts):
-        for name in all_facts[0].keys() | other.keys():
-            first, theirs = all_facts[0].get(name, ""), other.get(name, "")
-            if first != theirs:
-                differing.append((index, name, *_first_difference(first, theirs)))
-    if differing:
-        index, name, first, theirs = min(differing)
-        others = sorted({number for number, *_ in differing} - {index})
-        also = f" (and of processes {others})" if others else ""
-        raise ConfigError(
-            f"the processes were not started alike: the {name} of "
-            f"{processes.name(index)}{also} is not that of "
-            f"{processes.name(0)}: {theirs!r} there, {first!r} here"
-        )
-
-
-def _first_difference(first: str, other: str) -> tuple[str, str]:
-    """Returns the first lines that differ."""
-    a, b = first.splitlines(), other.splitlines()
-    for number in range(max(len(a), len(b))):
-        lines = tuple(x[number] if number < len(x) else "" for x in (a, b))
-        if lines[0] != lines[1]:
-            return lines[0][:200], lines[1][:200]
-    return first[:200], other[:200]
 
 
 def _join(start: Start) -> Any:
