@@ -58,7 +58,9 @@ def test_every_command_of_the_page_runs(
     number: int, lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, *arguments = shlex.split(COMMANDS[number])
-    assert main(arguments) == 0, capsys.readouterr().err
+    status = main(arguments)
+    output = capsys.readouterr()
+    assert status == 0, output.out + output.err
     if arguments[0] == "train":
         checkpoint = store.load(lab / "runs/lab/checkpoints", 2)
         shift = "decoder/layer_000/token_shift/shift"

@@ -112,3 +112,19 @@ def check_raw_length(
             f"lengths: inputs of {inputs_length} and targets of {targets_length} leave "
             f"no room for one token with {objective}"
         )
+
+
+def cut_rows(dataset: tf.data.Dataset, objective: Any) -> tf.data.Dataset:
+    """Joins documents and cuts rows of as many raw tokens as the objective asks for."""
+    from t5.data import preprocessors
+
+    lengths = objective.sequence_length
+    raw_length, _ = objective.lengths(lengths.get("inputs"), lengths["targets"])
+    dataset = preprocessors.select_random_chunk(
+        dataset,
+        output_features=objective.output_features,
+        feature_key="targets",
+        max_length=65536,
+    )
+    dataset = preprocessors.reduce_concat_tokens(dataset, feature_key="targets")
+    return preprocessors.split_tokens(dataset, max_tokens_per_segment=raw_length)
