@@ -15,6 +15,7 @@ from typing import Any
 
 from gin import config_parser
 
+from mtmoe import moved
 from mtmoe.errors import ConfigError, did_you_mean
 
 
@@ -90,7 +91,12 @@ class Binding:
 
 @dataclasses.dataclass(frozen=True)
 class Import:
-    """A module that a gin file imports for what it registers."""
+    """A module that a gin file imports for what it registers.
+
+    Attributes:
+      module: its name today: a model folder's config may be of an earlier release.
+      where: "file:line".
+    """
 
     module: str
     where: str
@@ -239,7 +245,7 @@ def _plain(statement: Any, origin: str) -> Iterator[Statement]:
             where,
         )
     elif isinstance(statement, config_parser.ImportStatement):
-        yield Import(statement.module, where)
+        yield Import(moved.new_name(statement.module), where)
     elif isinstance(statement, config_parser.IncludeStatement):
         raise ConfigError(f"{where}: include is allowed in files only")
 
