@@ -181,7 +181,8 @@ def plan_blocks(
     first_block_E = tf.cumsum(blocks_E, exclusive=True)
     total = tf.reduce_sum(blocks_E)
 
-    # Blocks: the expert, then the assignments in sorted order.
+    # From blocks to assignments. Block n holds ranks r = (n - the expert's first block)
+    # * R and on among its expert's assignments, which lie side by side in sorted order.
     block_N = tf.range(num_blocks)
     expert_N = tf.searchsorted(tf.cumsum(blocks_E), block_N, side="right")
     expert_N = tf.minimum(expert_N, num_experts - 1)
@@ -196,7 +197,7 @@ def plan_blocks(
         num_assignments,
     )
 
-    # Assignments: sorting the order gives each one's place in it.
+    # And back. Sorting the order gives each assignment's place in it.
     rank_A = tf.argsort(order_A) - tf.gather(first_E, _known(expert_A, num_experts))
     row_A = tf.gather(first_block_E, _known(expert_A, num_experts)) * size + rank_A
     row_A = tf.where(expert_A < num_experts, row_A, num_blocks * size)

@@ -12,15 +12,19 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.groupwise import groupwise
 from mtmoe.mesh.slots import SlotAssignment, assign_slots
-from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
-from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
-from mtmoe.model.moe.routers.scores import ExpertChoices, choose_experts, score_experts
-from mtmoe.ranges import Count, NonNegative, Rate, check_fields
+from mtmoe.model.moe.routers.interface import RouterInput, RouterOutput
+from mtmoe.model.moe.routers.scores import (
+    ExpertChoices,
+    LearnedRouter,
+    choose_experts,
+    score_experts,
+)
+from mtmoe.ranges import Count
 
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class NoTokenLeftBehindRouter(Router):
+class NoTokenLeftBehindRouter(LearnedRouter):
     """Switch routing, with `rounds` more tries for tokens whose expert is full.
 
     Fedus et al. 2022, appendix B. In every round the tokens that have no slot yet ask
@@ -32,19 +36,9 @@ class NoTokenLeftBehindRouter(Router):
 
     Attributes:
       rounds: tries after the first; without any it is `SwitchRouter`.
-      jitter_epsilon: see `SwitchRouter`.
-      balance_loss_weight: see `SwitchRouter`.
-      z_loss_weight: see `SwitchRouter`.
     """
 
     rounds: Count = 1
-    jitter_epsilon: Rate = 0.01
-    balance_loss_weight: NonNegative = 0.01
-    z_loss_weight: NonNegative = 0.001
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        check_fields(self)
 
     def __call__(self, context: GraphContext, inputs: RouterInput) -> RouterOutput:
         """Sends every token to the best of its experts that has room.
@@ -67,23 +61,8 @@ class NoTokenLeftBehindRouter(Router):
         )
         expert, slots = _seat_in_rounds(inputs, choices)
         chosen = mtf.one_hot(expert, experts, dtype=tf.float32)
-        balance = load_balance_loss(
-            scores.probabilities,
-            choices.first_choice,
-            inputs.nonpadding,
-            self.balance_loss_weight,
-        )
-        return RouterOutput(
-            slots=slots,
-            weights=mtf.einsum(
-                [scores.probabilities, chosen], output_shape=expert.shape
-            ),
-            first_choice=choices.first_choice,
-            balance_loss=balance,
-            z_loss=router_z_loss(scores.log_z, self.z_loss_weight),
-            entropy=scores.entropy,
-            log_z=scores.log_z,
-        )
+        weights = mtf.einsum([scores.probabilities, chosen], output_shape=expert.shape)
+        return self.output(inputs, scores, choices, slots, weights)
 
 
 def _seat_in_rounds(

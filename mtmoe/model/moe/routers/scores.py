@@ -10,7 +10,9 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.slots import SlotAssignment, assign_slots
 from mtmoe.model.initialization import scaled_normal
-from mtmoe.model.moe.routers.interface import RouterInput
+from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
+from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.ranges import NonNegative, Rate, check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,54 @@ class ExpertChoices:
     expert: mtf.Tensor
     gate: mtf.Tensor
     first_choice: mtf.Tensor
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearnedRouter(Router):
+    """A router that scores experts by a matrix, with two auxiliary losses.
+
+    Attributes:
+      jitter_epsilon: while training the router's input, and only the router's, is
+        multiplied by noise from U[1 - epsilon, 1 + epsilon].
+      balance_loss_weight: alpha of equation 4 of Fedus et al. 2022.
+      z_loss_weight: c_z of ST-MoE (Zoph et al. 2022); 0 for the Switch Transformer as
+        published. It is not multiplied by alpha.
+    """
+
+    jitter_epsilon: Rate = 0.01
+    balance_loss_weight: NonNegative = 0.01
+    z_loss_weight: NonNegative = 0.001
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
+
+    def output(
+        self,
+        inputs: RouterInput,
+        scores: ExpertScores,
+        choices: ExpertChoices,
+        slots: SlotAssignment,
+        weights: mtf.Tensor,
+        wanted: mtf.Tensor | None = None,
+    ) -> RouterOutput:
+        """Returns a decision with its losses and statistics; see `RouterOutput`."""
+        balance = load_balance_loss(
+            scores.probabilities,
+            choices.first_choice,
+            inputs.nonpadding,
+            self.balance_loss_weight,
+        )
+        return RouterOutput(
+            slots=slots,
+            weights=weights,
+            first_choice=choices.first_choice,
+            balance_loss=balance,
+            z_loss=router_z_loss(scores.log_z, self.z_loss_weight),
+            entropy=scores.entropy,
+            log_z=scores.log_z,
+            wanted=wanted,
+        )
 
 
 def score_experts(

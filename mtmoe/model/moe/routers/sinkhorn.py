@@ -89,6 +89,8 @@ def sinkhorn(
         return tf.reduce_any(error_G1 > tolerance)
 
     def scale(bonus_GE: tf.Tensor, error_G1: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Rows: the softmax over experts gives each token a mass of 1. Columns: what an
+        # expert then has too much, in logarithms, is taken off its bonus.
         log_plan_GTE = tf.nn.log_softmax(logits_GTE + bonus_GE[:, tf.newaxis])
         log_plan_GTE = tf.where(is_token, log_plan_GTE, log_plan_GTE.dtype.min)
         excess_GE = tf.reduce_logsumexp(log_plan_GTE, axis=1) - wanted_G1

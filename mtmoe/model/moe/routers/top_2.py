@@ -10,15 +10,15 @@ import tensorflow as tf
 from mtmoe.errors import UnknownNameError
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
-from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.model.moe.routers.interface import RouterInput, RouterOutput
 from mtmoe.model.moe.routers.scores import (
+    LearnedRouter,
     choose_experts,
     normalize_gates,
     score_experts,
     seat_choices,
 )
-from mtmoe.ranges import NonNegative, Positive, Rate, check_fields
+from mtmoe.ranges import Positive, Rate
 
 POLICIES = ("all", "none", "threshold", "random")
 _CHOICE = mtf.Dimension("choice", 2)
@@ -26,7 +26,7 @@ _CHOICE = mtf.Dimension("choice", 2)
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class Top2Router(Router):
+class Top2Router(LearnedRouter):
     """p = softmax(W x); weights g_1, g_2 = the two largest of p, divided by their sum.
 
     GShard (Lepikhin et al. 2021), algorithm 1. All first choices are given slots before
@@ -42,21 +42,16 @@ class Top2Router(Router):
       second_policy_evaluation: policy otherwise. With "random" what becomes of a token
         depends on its place in the batch.
       second_threshold: see above.
-      jitter_epsilon: see `SwitchRouter`.
-      balance_loss_weight: see `SwitchRouter`.
-      z_loss_weight: see `SwitchRouter`.
     """
 
     second_policy_train: str = "random"
     second_policy_evaluation: str = "all"
     second_threshold: Positive = 0.2
-    jitter_epsilon: Rate = 0.0
-    balance_loss_weight: NonNegative = 0.01
-    z_loss_weight: NonNegative = 0.001
+    jitter_epsilon: Rate = dataclasses.field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
         """Checks the policies' names and the ranges."""
-        check_fields(self)
+        super().__post_init__()
         for name in ("second_policy_train", "second_policy_evaluation"):
             policy = getattr(self, name)
             if policy not in POLICIES:
@@ -78,22 +73,8 @@ class Top2Router(Router):
         choices = choose_experts(scores.probabilities, inputs.nonpadding, _CHOICE)
         weights = normalize_gates(choices.gate, _CHOICE)
         wanted = self._wanted(context, inputs, weights)
-        balance = load_balance_loss(
-            scores.probabilities,
-            choices.first_choice,
-            inputs.nonpadding,
-            self.balance_loss_weight,
-        )
-        return RouterOutput(
-            slots=seat_choices(inputs, choices, _CHOICE, wanted),
-            weights=weights,
-            first_choice=choices.first_choice,
-            balance_loss=balance,
-            z_loss=router_z_loss(scores.log_z, self.z_loss_weight),
-            entropy=scores.entropy,
-            log_z=scores.log_z,
-            wanted=wanted,
-        )
+        slots = seat_choices(inputs, choices, _CHOICE, wanted)
+        return self.output(inputs, scores, choices, slots, weights, wanted)
 
     def _wanted(
         self, context: GraphContext, inputs: RouterInput, weights: mtf.Tensor

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
-from mtmoe.model.moe.losses import load_balance_loss, router_z_loss
-from mtmoe.model.moe.routers.interface import Router, RouterInput, RouterOutput
+from mtmoe.model.moe.routers.interface import RouterInput, RouterOutput
 from mtmoe.model.moe.routers.scores import (
+    LearnedRouter,
     choose_experts,
     expert_logits,
     normalize_gates,
@@ -20,12 +20,12 @@ from mtmoe.model.moe.routers.scores import (
     seat_choices,
     softmax_scores,
 )
-from mtmoe.ranges import Count, NonNegative, Rate, check_fields
+from mtmoe.ranges import Count
 
 
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
-class TopKRouter(Router):
+class TopKRouter(LearnedRouter):
     """p = softmax(W x), experts = the k largest of p, weights = their p.
 
     Shazeer et al. 2017, section 2.1; without noise, the top-n routing of ST-MoE (Zoph
@@ -38,21 +38,11 @@ class TopKRouter(Router):
         the softmax over the logits of the k experts alone, as in Shazeer et al.
       learned_noise: while training, add N(0, 1) * softplus(W_noise x) to the logits
         (Shazeer et al. 2017, equation 4), W_noise being learned.
-      jitter_epsilon: see `SwitchRouter`.
-      balance_loss_weight: see `SwitchRouter`.
-      z_loss_weight: see `SwitchRouter`.
     """
 
     k: Count = 2
     normalize_weights: bool = True
     learned_noise: bool = False
-    jitter_epsilon: Rate = 0.01
-    balance_loss_weight: NonNegative = 0.01
-    z_loss_weight: NonNegative = 0.001
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        check_fields(self)
 
     @property
     def num_choices(self) -> int:
@@ -72,24 +62,11 @@ class TopKRouter(Router):
         scores = softmax_scores(logits, inputs.nonpadding)
         choice = mtf.Dimension("choice", self.k)
         choices = choose_experts(scores.probabilities, inputs.nonpadding, choice)
-        balance = load_balance_loss(
-            scores.probabilities,
-            choices.first_choice,
-            inputs.nonpadding,
-            self.balance_loss_weight,
-        )
         weights = choices.gate
         if self.normalize_weights:
             weights = normalize_gates(weights, choice)
-        return RouterOutput(
-            slots=seat_choices(inputs, choices, choice),
-            weights=weights,
-            first_choice=choices.first_choice,
-            balance_loss=balance,
-            z_loss=router_z_loss(scores.log_z, self.z_loss_weight),
-            entropy=scores.entropy,
-            log_z=scores.log_z,
-        )
+        slots = seat_choices(inputs, choices, choice)
+        return self.output(inputs, scores, choices, slots, weights)
 
 
 def _add_learned_noise(
