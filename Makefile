@@ -19,26 +19,26 @@ SOURCES := setup.py mtmoe tasks $(wildcard launch) tests bazel $(wildcard benchm
 help:
 	@echo "make setup        install the exact versions of requirements.lock into $(VENV)"
 	@echo "make quickstart   train on 101 languages, evaluate, and write a report"
-	@echo "make test         all tests; which lines none of them runs: .coverage.txt"
-	@echo "make test-fast    the fast tests alone; make test-slow: the others"
-	@echo "make reliability  write docs/reliability.md out of the tests of tests/reliability"
-	@echo "make agreement    write the table of docs/layouts.md out of its test"
-	@echo "make goldens      write tests/engine/goldens anew, with libtpu installed"
+	@echo "make test         all tests; .coverage.txt lists the lines that none of them runs"
+	@echo "make test-fast    only the fast tests; make test-slow: the others"
+	@echo "make reliability  write docs/reliability.md from the tests of tests/reliability"
+	@echo "make agreement    write the table of docs/layouts.md from its test"
+	@echo "make goldens      rewrite tests/engine/goldens, with libtpu installed"
 	@echo "make lint         formatting, style and import rules"
 	@echo "make types        static types"
 	@echo "make build-files  rewrite the BUILD.bazel files from the tree"
-	@echo "make lock         resolve requirements.lock anew from setup.py"
-	@echo "make cldr         fetch CLDR's tables of languages anew, of the version this file names"
+	@echo "make lock         resolve requirements.lock from setup.py"
+	@echo "make cldr         fetch CLDR's tables of languages, of the version named here"
 	@echo "make bench        every benchmark of benchmarks/"
 	@echo "make clean        remove what the commands above made"
 
 setup: $(STAMP) udhr
 
-# --no-deps: the lock is complete, and t5's own wish list would overwrite two packages. In
-# two halves at a time: most of what pip does is to unpack.
-# What every command imports is compiled at once: where Python may not write bytecode, each
-# process would compile TensorFlow anew, 13 seconds. A file for another Python, which does not
-# compile, is never imported; hence the dash.
+# --no-deps: the lock is complete, and t5's own requirements would overwrite two packages.
+# Two halves in parallel: pip mostly unpacks.
+# The large imports are compiled here: where Python may not write bytecode, each process
+# would compile TensorFlow itself, 13 seconds. Files for another Python do not compile and
+# are never imported; hence the dash.
 $(STAMP): requirements.lock setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	sed '/^#/d' requirements.lock | split --number=r/2 - $(VENV)/half_
@@ -69,9 +69,9 @@ quickstart: setup
 	$(BIN)/mtmoe report --model_dir=$(RUN) --output_dir=$(RUN)/report
 	@echo "The report is $(RUN)/report/report.html"
 
-# In one run the fast and the slow tests of a file share what they train. Measuring which
-# lines run costs next to nothing. SlipCover prints another table than it compares with a
-# bound, if it is asked for both at once; hence a call for each.
+# In one run the fast and the slow tests of a file share what they train. Measuring coverage
+# costs next to nothing. SlipCover prints another table than the one it compares with a bound,
+# if one call does both; hence a call for each.
 MEASURED := $(BIN)/python -m slipcover --json --out .coverage.json -m pytest
 COVERED := $(BIN)/python -m slipcover --merge .coverage.json --out .coverage.json --fail-under 85
 test: setup
@@ -81,11 +81,11 @@ test: setup
 test-fast: setup
 	$(BIN)/python -m pytest $(IN_PARALLEL)
 
-# The table of docs/layouts.md: losses and weights on many devices beside one.
+# The table of docs/layouts.md: losses and weights on many devices, compared with one.
 agreement: setup
 	MTMOE_WRITE_AGREEMENT=1 $(BIN)/python -m pytest -m slow tests/contract/test_agreement.py
 
-# docs/reliability.md out of the tests that try flawed input.
+# docs/reliability.md, from the tests that try flawed input.
 reliability: setup
 	MTMOE_WRITE_RELIABILITY=1 $(BIN)/python -m pytest -m 'slow or not slow' tests/reliability
 
@@ -108,8 +108,7 @@ types: setup
 build-files: setup
 	$(BIN)/python bazel/build_files.py
 
-# One resolution for every supported Python; lines that no platform of ours installs are
-# dropped, and no line that Linux installs too.
+# One resolution for every supported Python, without lines for platforms we do not support.
 ELSEWHERE := ^[^;]*; (python_full_version [^ ]+ '[^']+' and )*sys_platform == '(never|win32|emscripten)'$$
 lock:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

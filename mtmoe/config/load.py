@@ -86,7 +86,7 @@ def gin_directory() -> Path:
     for folder in (package / "gin", package.parent / "gin"):
         if folder.is_dir():
             return folder
-    raise ConfigError(f"no gin files beside {package}; install mtmoe again")
+    raise ConfigError(f"no gin files next to {package}; install mtmoe again")
 
 
 def load_config(

@@ -146,7 +146,7 @@ def _initial_values(new: Path, program: LoweredProgram) -> dict[str, dict[str, A
             written += 4 * int(np.prod(argument.shape))
             if written > LARGEST_ARRAYS:
                 raise ProgramExportError(
-                    f"the initial value of {argument.name} comes of "
+                    f"the initial value of {argument.name} is drawn by "
                     f"{initial.initializer!r}, which only Python can draw, and such "
                     f"variables have more than {LARGEST_ARRAYS:,} bytes; allowed are "
                     "initializers of mtmoe.mesh.initializers, or less of the others"

@@ -112,7 +112,7 @@ class Profile:
 def name_operations(folder: Path, program: str) -> None:
     """Names the operations of the newest trace in a folder as the model does.
 
-    This is for Perfetto; TensorBoard reads the names from a file of its own.
+    This is for Perfetto; TensorBoard has its own file with the names.
 
     Args:
       folder: where `jax.profiler` wrote to.

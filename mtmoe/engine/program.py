@@ -266,7 +266,7 @@ class MeshProgram:
         Args:
           shapes: of all variables that `read` knows.
           read: takes a variable's name, the start of a slice and its size; returns the
-            slice, in memory of its own.
+            slice, in new memory.
 
         Raises:
           CheckpointError: as by `assign`.

@@ -147,7 +147,7 @@ def _read_json(path: Path, command: str) -> dict[str, Any]:
         content = json.loads(_existing(path, command).read_text(encoding="utf-8"))
     except ValueError as error:
         raise CheckpointError(
-            f"{path} is damaged ({error}); make it anew with: {command}"
+            f"{path} is damaged ({error}); make it again with: {command}"
         ) from error
     return dict(content)
 
@@ -161,7 +161,7 @@ def _read_training(path: Path, command: str) -> tuple[Mapping[str, Any], ...]:
             by_step[int(record["step"])] = record
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
-                f"{path}:{i} is damaged ({error}); make it anew with: {command}"
+                f"{path}:{i} is damaged ({error}); make it again with: {command}"
             ) from error
     if not by_step:
         raise CheckpointError(f"{path} is empty; make it with: {command}")

@@ -88,7 +88,7 @@ def language_results(folder: ModelFolder) -> tuple[LanguageResult, ...]:
         if missing:
             raise CheckpointError(
                 f"per_language.csv of step {folder.step} has no {', '.join(missing)} "
-                f"for {task}; make it anew with: mtmoe evaluate"
+                f"for {task}; make it again with: mtmoe evaluate"
             )
         results.append(_result(rows, mixture.get(task, {}), details.get(task, {})))
     return tuple(results)

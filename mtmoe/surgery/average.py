@@ -1,4 +1,4 @@
-"""The mean of several checkpoints of a run, as a model of its own.
+"""The mean of several checkpoints of a run, as a new model.
 
 Vaswani et al. 2017 average the last checkpoints of a transformer; Izmailov et al. 2018,
 "Averaging Weights Leads to Wider Optima and Better Generalization", say why it helps.

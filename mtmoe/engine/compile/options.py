@@ -82,7 +82,7 @@ TABLE = (
         "xla_gpu_enable_latency_hiding_scheduler",
         True,
         frozenset({"gpu"}),
-        "Collectives are started early and run beside computation.",
+        "Collectives start early and run during computation.",
         "docs.jax.dev, GPU performance tips",
     ),
     XlaOption(

@@ -56,8 +56,8 @@ def refuse_several_processes(command: str) -> None:
 
 def _find() -> Start | None:
     start = find_processes(os.environ)
-    told = any(os.environ.get(name) for name in COUNT)  # one process, outright
-    if start is not None or told:
+    is_explicit = any(os.environ.get(name) for name in COUNT)  # one process
+    if start is not None or is_explicit:
         return start
     found = find_tpu_vm()
     return None if found is None else with_timeouts(found, os.environ)

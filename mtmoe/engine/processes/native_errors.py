@@ -109,7 +109,7 @@ class AbortHandler:
     """Calls a function when C++ aborts the process, in whatever thread that is."""
 
     def __init__(self, function: Callable[[], None]):
-        """Installs it; `function` may end the process, else `abort` goes on."""
+        """Installs it; unless `function` ends the process, `abort` does."""
         kind = ctypes.CFUNCTYPE(None, ctypes.c_int)
         self._handler: Any = kind(lambda number: function())
         self._signal = ctypes.CDLL(None).signal

@@ -53,7 +53,7 @@ class PortableProgram:
         if self.content["format"] != FORMAT:
             raise ProgramError(
                 f"{folder} has format {self.content['format']}, this script reads "
-                f"{FORMAT}; take the run_program.py that lies beside the program"
+                f"{FORMAT}; use the run_program.py next to the program"
             )
         self.artifact = gzip.decompress((folder / PROGRAM).read_bytes())
         self.signature = json.loads(

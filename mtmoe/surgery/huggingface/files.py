@@ -102,7 +102,7 @@ def write_tensors(folder: Path, tensors: Mapping[str, Array]) -> None:
         save_file(dict(tensors), path, metadata={"format": "pt"})
     except SafetensorError as error:
         raise OSError(str(error)) from error
-    # safetensors puts a temporary file of its own there, which is the owner's alone.
+    # safetensors writes a temporary file there that only its owner can read.
     path.chmod(mode)
 
 
@@ -165,7 +165,7 @@ def _no_safetensors(folder: Path) -> CheckpointError:
     if pickles:
         message += (
             f"; it has {pickles[0]}, a pickle, which can run code and is not read. "
-            "Where you trust it, transformers writes it anew as safetensors: "
+            "Where you trust it, transformers rewrites it as safetensors: "
             "AutoModelForSeq2SeqLM.from_pretrained(FOLDER).save_pretrained(NEW)"
         )
     return CheckpointError(message)
