@@ -35,8 +35,7 @@ def test_the_old_name_is_an_error_that_has_the_new_one(old):
 
 def test_what_a_package_held_is_found_in_the_new_one():
     assert (
-        new_name("mtmoe.data.sources.embedded.splits")
-        == "mtmoe.data.sources.embedded.splits"
+        new_name("mtmoe.data.embedded.splits") == "mtmoe.data.sources.embedded.splits"
     )
     assert new_name("mtmoe.data.sources.text") == "mtmoe.data.sources.text"
     assert new_name("data.registry") == "data.registry"
@@ -49,7 +48,7 @@ def test_names_that_never_were_are_an_error_of_pythons():
 
 def test_a_task_module_with_an_old_import_is_told_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "of_before.py").write_text(
-        "from mtmoe.data.tasks.registration import register_task\n"
+        "from mtmoe.data.registration import register_task\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -57,11 +56,11 @@ def test_a_task_module_with_an_old_import_is_told_in_one_line(tmp_path, monkeypa
         register(["of_before"])
     assert str(caught.value).splitlines()[0] == (
         "task module 'of_before' cannot be imported: ModuleNotFoundError: "
-        "mtmoe.data.tasks.registration is now mtmoe.data.tasks.registration; change the "
+        "mtmoe.data.registration is now mtmoe.data.tasks.registration; change the "
         f"import ({tmp_path}/of_before.py:1)"
     )
 
 
 def test_gin_files_of_before_import_what_has_moved():
-    (statement,) = read_text("import mtmoe.data.tasks.registry\n", "config.gin")
+    (statement,) = read_text("import mtmoe.data.registry\n", "config.gin")
     assert statement.module == "mtmoe.data.tasks.registry"
