@@ -22,9 +22,9 @@ from mtmoe.data.task_rows import task_vocabulary
 from mtmoe.data.vocabularies import vocabulary_fingerprint
 from mtmoe.errors import ConfigError, CorpusError, MtmoeError
 from mtmoe.evaluate.checkpoints import chosen_steps
-from mtmoe.evaluate.files import write_together
 from mtmoe.evaluate.generation import Generator
 from mtmoe.evaluate.trained_run import TrainedRun, load_trained_run
+from mtmoe.files import write_together
 from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.decoding.strategies import named_strategy
 from mtmoe.train.settings import TrainingRun

@@ -28,7 +28,6 @@ from mtmoe.evaluate.examples import (
     mixture_examples,
     text_objective,
 )
-from mtmoe.evaluate.files import write_together
 from mtmoe.evaluate.gaps import LeftOut, own_metrics_gap, say_left_out
 from mtmoe.evaluate.losses import Scorer
 from mtmoe.evaluate.own_metrics import OwnMetrics, has_own_metrics
@@ -47,6 +46,7 @@ from mtmoe.evaluate.tabulate import (
     task_scores,
 )
 from mtmoe.evaluate.trained_run import TrainedRun, load_trained_run
+from mtmoe.files import write_together
 from mtmoe.model.decoding.strategies import Greedy, Strategy, named_strategy
 from mtmoe.ranges import Count, Seed, check_fields
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from mtmoe.errors import CheckpointError
-from mtmoe.evaluate.files import finish_writing
 from mtmoe.evaluate.records import (
     EVALUATION_FILE,
     EXPERTS_FILE,
@@ -24,6 +23,7 @@ from mtmoe.evaluate.records import (
     read_expert_rows,
     read_metric_rows,
 )
+from mtmoe.files import finish_writing
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from mtmoe.data.batch import Batch, DecoderBatch, padding_fraction
 from mtmoe.engine.processes import Processes
 from mtmoe.errors import CheckpointError
+from mtmoe.files import write_file
 from mtmoe.train.summed_metrics import SUMMED, SummedMetrics
 
 METRICS_NAME = "metrics.jsonl"
@@ -212,9 +213,7 @@ class MetricsLog:
         """
         path = folder / METRICS_NAME
         kept = _lines_up_to(path, step) if path.exists() else []
-        temporary = path.with_name(METRICS_NAME + ".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, path)
+        write_file(path, "".join(kept))
         self._stream = path.open("a", encoding="utf-8")
         self._events = tf.summary.create_file_writer(str(folder))
 

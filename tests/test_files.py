@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from mtmoe.errors import MtmoeError
-from mtmoe.evaluate.files import PENDING_NAME, finish_writing, write_together
+from mtmoe.files import PENDING_NAME, finish_writing, write_together
 
 
 def test_writes_all_and_makes_the_folder(tmp_path):
@@ -46,7 +46,7 @@ def test_a_file_in_the_way_is_named(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from mtmoe.evaluate.files import write_together
+from mtmoe.files import write_together
 left, replace = int(sys.argv[2]), os.replace
 def dies(*paths):
     global left
