@@ -9,8 +9,8 @@ from typing import TextIO
 
 from absl import flags
 
-from mtmoe.cli.cache_progress import CachingProgress
 from mtmoe.errors import MtmoeError
+from mtmoe.progress import Progress
 from mtmoe.report.wording import compact
 
 FLAGS = flags.FLAGS
@@ -39,7 +39,7 @@ def write_batches(stderr: TextIO) -> int:
     first_step = FLAGS.first_step or 0
     steps = run.steps - first_step if FLAGS.num_steps is None else FLAGS.num_steps
     batches = run.batches()
-    progress = CachingProgress("steps", max(steps, 1), stream=stderr)
+    progress = Progress("steps", max(steps, 1), stderr)
     started = time.monotonic()
     manifest = write_prescheduled(
         batches,
@@ -56,7 +56,7 @@ def write_batches(stderr: TextIO) -> int:
         },
         on_steps=progress.show,
     )
-    progress.end()
+    progress.erase_line()
     size = sum(file.bytes for part in manifest.sets for file in part.files)
     print(
         f"steps {first_step:,} to {manifest.end_step - 1:,}, {run.batch_size} rows in "

@@ -34,7 +34,7 @@ from mtmoe.train.alarms import Alarms
 from mtmoe.train.guard import NonFiniteError, check_metrics, check_variable
 from mtmoe.train.metrics import MetricsLog, NoLog, Window
 from mtmoe.train.model_folder import ModelFolder
-from mtmoe.train.progress import Chrono, Progress
+from mtmoe.train.progress import Chrono, TrainingProgress
 from mtmoe.train.provenance import PROVENANCE_NAME, DataRecord, provenance_text
 from mtmoe.train.settings import TrainingRun
 from mtmoe.train.signals import StopSignal
@@ -77,7 +77,7 @@ def train(
     Raises:
       MtmoeError: anything that is the user's to mend.
     """
-    folder, progress = ModelFolder(model_dir), Progress(run.steps)
+    folder, progress = ModelFolder(model_dir), TrainingProgress(run.steps)
     processes = current()
     if processes.is_first:
         folder.check()
@@ -153,7 +153,7 @@ class _Session:
         batches: TrainingBatches,
         data: DataRecord,
         command: str,
-        progress: Progress,
+        progress: TrainingProgress,
     ):
         """Restores the newest checkpoint, if there is one."""
         self._folder = folder
@@ -192,7 +192,7 @@ class _Session:
           The number of the signal, 0 if none ended it.
         """
         run, progress, chrono = self._run, self._progress, self._chrono
-        first, began = self.step, chrono.seconds
+        first = self.step
         self._processes.begin_steps(first)
         self._write_provenance(self._provenance())
         for batch in self._batches.iterate(first):
@@ -215,11 +215,10 @@ class _Session:
             received = self._received(stop)
             if last or self.step % run.log_every == 0:
                 self._write_metrics()
-            timed_steps = self.step - first - 1
-            if timed_steps:
-                pace = (chrono.seconds - began) / timed_steps
-                left = pace * (run.steps - self.step)
-                progress.step(self.step, chrono.seconds, left)
+            if self.step == first + 1:  # it compiled, and is not timed
+                progress.begin(self.step, chrono.seconds)
+            else:
+                progress.step(self.step, chrono.seconds)
             ends = last or bool(received)
             self.saver.check()
             if ends or self.step % run.checkpoint_every == 0:
