@@ -32,10 +32,10 @@ from mtmoe.cli.quiet import without_sentencepiece_notes
 from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import table
 from mtmoe.errors import MtmoeError
-from mtmoe.mesh.importing import import_tensorflow
 from mtmoe.progress import Progress
 from mtmoe.ranges import Count, Natural
 from mtmoe.report.wording import compact
+from mtmoe.startup.importing import import_tensorflow
 
 if TYPE_CHECKING:
     import seqio

@@ -166,7 +166,7 @@ def _diff(names: Sequence[str]) -> int:
 
 
 def _average(names: Sequence[str]) -> int:
-    from mtmoe.mesh.importing import import_tensorflow
+    from mtmoe.startup.importing import import_tensorflow
 
     if not FLAGS.output_dir or bool(names) == bool(FLAGS.last):
         raise MtmoeError(
@@ -232,7 +232,7 @@ def _reader(name: str) -> CheckpointReader:
     """Opens a step of --model_dir, or a folder."""
     from mtmoe.checkpoint.manifest import MANIFEST_NAME
     from mtmoe.checkpoint.reader import CheckpointReader
-    from mtmoe.mesh.importing import import_tensorflow
+    from mtmoe.startup.importing import import_tensorflow
 
     path = Path(name)
     if name.isdecimal():

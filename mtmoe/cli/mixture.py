@@ -24,9 +24,9 @@ from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import one_line, table
 from mtmoe.errors import MtmoeError, UnknownNameError
-from mtmoe.mesh.importing import import_tensorflow
 from mtmoe.ranges import Count, Natural, Positive
 from mtmoe.report.wording import compact, percent
+from mtmoe.startup.importing import import_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

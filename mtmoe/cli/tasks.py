@@ -29,8 +29,8 @@ from mtmoe.cli.quiet import without_sentencepiece_notes
 from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import isolated, one_line, table
 from mtmoe.errors import MtmoeError, UnknownNameError
-from mtmoe.mesh.importing import import_tensorflow
 from mtmoe.ranges import Count, Natural
+from mtmoe.startup.importing import import_tensorflow
 
 if TYPE_CHECKING:
     import seqio

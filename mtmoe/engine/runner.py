@@ -24,8 +24,8 @@ from jax.stages import Compiled
 
 from mtmoe.engine.cache import mended
 from mtmoe.engine.kept_executables import kept_executable
-from mtmoe.mesh.garbage import without_garbage_collection
 from mtmoe.mesh.signature import Argument, Program, Signature
+from mtmoe.startup.garbage import without_garbage_collection
 
 _program = Primitive("mesh_program")
 _program.multiple_results = True

@@ -28,13 +28,13 @@ from mtmoe.mesh.build import Build, named_features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext, InitialValue
 from mtmoe.mesh.fit import check_fit
-from mtmoe.mesh.garbage import without_garbage_collection
 from mtmoe.mesh.initializers import WholeInitializer
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.precision import Precision
 from mtmoe.mesh.products import exact_products
 from mtmoe.mesh.signature import Argument, Program, Signature
 from mtmoe.mesh.spmd import SpmdMeshImpl, VariableSlice
+from mtmoe.startup.garbage import without_garbage_collection
 
 
 @dataclasses.dataclass(frozen=True)
