@@ -118,13 +118,8 @@ def write_shard(
 ) -> str:
     """Writes the pieces of one process, synchronises them and reads them back.
 
-    Args:
-      folder: an existing folder.
-      step: the checkpoint's.
-      pieces: of this process; each is asked for its values once, and then let go.
-      process: number of this process.
-      processes: how many there are.
-      check: called with name and values of each piece before it is written.
+    Each piece is asked for its values once, and then let go; `check` is called with
+    its name and values before they are written. The folder exists.
 
     Returns:
       The name of the index.
@@ -246,14 +241,10 @@ class Shard:
                     self._check(piece, start, block[:read])
 
     def read_box(self, piece: StoredPiece, box: Box) -> np.ndarray:
-        """Reads a part of a piece.
+        """Reads the part of a piece that a box of the whole variable cuts out of it.
 
         Only the blocks are read, and checked, from the one with the part's first
         element to the one with its last.
-
-        Args:
-          piece: one of `pieces`.
-          box: the part, in the whole variable; it lies in the piece.
 
         Raises:
           CheckpointError: a block is damaged.

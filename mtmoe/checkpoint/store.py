@@ -22,9 +22,10 @@ import numpy as np
 
 from mtmoe.checkpoint.manifest import MANIFEST_NAME, Manifest, file_sha256, versions
 from mtmoe.checkpoint.pieces import Piece, check_cover
-from mtmoe.checkpoint.processes import ALONE, Processes, together
+from mtmoe.checkpoint.processes import ALONE, together
 from mtmoe.checkpoint.reader import CheckpointReader, read_shards
 from mtmoe.checkpoint.shards import Shard, StoredPiece, write_shard
+from mtmoe.engine.processes import Processes
 from mtmoe.errors import CheckpointError
 from mtmoe.files import (
     make_temporary_folder,
@@ -141,10 +142,7 @@ def save(
 def open(directory: Path | str, step: int, finite: bool = True) -> CheckpointReader:
     """Opens a checkpoint, to read any slice of any variable.
 
-    Args:
-      directory: the folder of checkpoints.
-      step: which one.
-      finite: whether reading refuses values that are infinite or not a number.
+    With `finite`, reading refuses values that are infinite or not a number.
 
     Raises:
       CheckpointError: it is absent, or its manifest or an index is damaged, or its

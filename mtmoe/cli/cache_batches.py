@@ -19,9 +19,6 @@ FLAGS = flags.FLAGS
 def write_batches(stderr: TextIO) -> int:
     """Writes the batches of the configured run; returns the exit status.
 
-    Args:
-      stderr: where progress is shown.
-
     Raises:
       MtmoeError: a flag, the configuration or the data cannot be used.
     """

@@ -11,12 +11,7 @@ class CachingProgress(Progress):
     _examples = 0
 
     def show_examples(self, done: int, examples: int) -> None:
-        """Shows how far it is, unless that was shown a moment ago.
-
-        Args:
-          done: shards done.
-          examples: of shards done and begun.
-        """
+        """Shows shards done and examples, unless they were shown a moment ago."""
         self._examples = examples
         self.show(done)
 

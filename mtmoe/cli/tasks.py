@@ -26,9 +26,9 @@ from absl import flags
 
 from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.quiet import without_sentencepiece_notes
-from mtmoe.cli.shared_flags import define_task_flags, register_tasks
+from mtmoe.cli.shared_flags import chosen_action, define_task_flags, register_tasks
 from mtmoe.cli.terminal import isolated, one_line, table
-from mtmoe.errors import MtmoeError, UnknownNameError
+from mtmoe.errors import MtmoeError
 from mtmoe.ranges import Count, Natural
 from mtmoe.startup.importing import import_tensorflow
 
@@ -74,11 +74,8 @@ def run(argv: list[str]) -> int:
     Raises:
       MtmoeError: a flag, a name or a task's data cannot be used.
     """
-    action, *names = argv[1:] or [""]
-    if not action:
-        raise MtmoeError("usage: mtmoe tasks list | show | preview | verify [NAME]")
-    if action not in ACTIONS:
-        raise UnknownNameError("action of mtmoe tasks", action, ACTIONS)
+    usage = "usage: mtmoe tasks list | show | preview | verify [NAME]"
+    action, names = chosen_action(argv, ACTIONS, usage)
     import_tensorflow()
     register_tasks()
     if action in ("show", "preview") and len(names) != 1:

@@ -285,16 +285,11 @@ def output_directory(
     trained_mixture: str,
     default_split: str = "validation",
 ) -> Path:
-    """Returns the folder an evaluation is written to.
+    """Returns the folder an evaluation of a step is written to.
 
     `evaluation/step_N` holds the training mixture's; other mixtures, text folders and
-    splits lie below it, so that they never take its place in a report.
-
-    Args:
-      request: what is evaluated.
-      step: of the checkpoint.
-      trained_mixture: what the model was trained on.
-      default_split: the split that the model folder's config evaluates.
+    splits, if not the default of the model folder's config, lie below it, so that they
+    never take its place in a report.
     """
     if request.output_dir:
         several = request.checkpoint == "all"

@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 class Feature:
     """An array that a function is called with, as its build function sees it.
 
-    It is a handle, not a tensor: `GraphContext.import_tensor` says how it lies on the
-    mesh, and only then does each processor have a tensor, its own slice.
-
-    Attributes:
-      name: name of the argument.
-      shape: shape of the whole array.
-      dtype: its dtype.
+    It is a handle, with the name of the argument, the shape of the whole array and its
+    dtype, and no tensor: `GraphContext.import_tensor` says how it lies on the mesh, and
+    only then does each processor have a tensor, its own slice.
     """
 
     name: str

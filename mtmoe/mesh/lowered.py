@@ -39,13 +39,7 @@ from mtmoe.startup.garbage import without_garbage_collection
 
 @dataclasses.dataclass(frozen=True)
 class LoweredProgram(Program):
-    """A program, and what is known of how it was made.
-
-    Attributes:
-      initial_values: of the variables, by name.
-      operations: TensorFlow operations in the lowered graph.
-      seconds: time to build and lower it.
-    """
+    """A program, its variables' initial values by name, and what lowering it took."""
 
     initial_values: Mapping[str, InitialValue]
     operations: int

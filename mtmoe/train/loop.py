@@ -367,12 +367,7 @@ def _facts(config_text: str, data: DataRecord) -> dict[str, str]:
 def batch_features(
     batch: Batch | DecoderBatch, task_language: npt.NDArray[np.int32]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Returns what the training step takes of a batch; see `step_features`.
-
-    Args:
-      batch: the batch.
-      task_language: number of each task's language.
-    """
+    """Returns what the training step takes of a batch; see `step_features`."""
     # Padding is of task -1, and so of the language put behind all others: none.
     language_of_task = np.append(task_language, -1).astype(np.int32)
     if isinstance(batch, DecoderBatch):

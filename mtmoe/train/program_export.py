@@ -60,13 +60,7 @@ class ProgramExport:
 
 @dataclasses.dataclass(frozen=True)
 class ExportedProgram:
-    """What was exported.
-
-    Attributes:
-      parameters: trainable parameters.
-      devices: how many the program is for.
-      losses: of the first steps, in nats per target token; empty if not computed.
-    """
+    """What was exported; losses, of the first steps, are in nats per target token."""
 
     parameters: int
     devices: int

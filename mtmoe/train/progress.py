@@ -19,12 +19,7 @@ class Chrono:
     def __init__(
         self, seconds: float = 0.0, clock: Callable[[], float] = time.monotonic
     ):
-        """Starts stopped.
-
-        Args:
-          seconds: what an earlier process of the same run has counted.
-          clock: tells the time, in seconds.
-        """
+        """Starts stopped, at the seconds that an earlier process has counted."""
         self._seconds = seconds
         self._clock = clock
         self._since: float | None = None
@@ -58,13 +53,7 @@ class TrainingProgress(Progress):
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        """Says nothing yet.
-
-        Args:
-          steps: steps of the whole run.
-          stream: where to write; stderr by default.
-          clock: tells the time, in seconds.
-        """
+        """Says nothing yet; `steps` are those of the whole run."""
         super().__init__("step", steps, stream, clock)
         self._metrics: Mapping[str, float] = {}
 
@@ -73,12 +62,7 @@ class TrainingProgress(Progress):
         self._metrics = metrics
 
     def step(self, step: int, elapsed: float) -> None:
-        """Shows where the run is, unless it was shown a moment ago.
-
-        Args:
-          step: steps done.
-          elapsed: seconds of training so far.
-        """
+        """Shows step and seconds of training, unless they were shown a moment ago."""
         self.show(step, elapsed, last=step == self._total)
 
     def _words(self, elapsed: float) -> list[str]:

@@ -26,10 +26,9 @@ class StopSignal:
     """
 
     def __init__(self, on_received: Callable[[int], None] | None = None) -> None:
-        """Nothing is installed before the context is entered.
+        """Installs nothing yet.
 
-        Args:
-          on_received: called with the first signal's number, in a thread of its own.
+        `on_received` is called with the first signal's number, in a thread of its own.
         """
         self.received: int | None = None
         self._on_received = on_received

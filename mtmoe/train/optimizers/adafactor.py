@@ -27,7 +27,7 @@ from mtmoe.train.optimizers.interface import (
 )
 from mtmoe.train.optimizers.means import MeansAcross, mean_over
 from mtmoe.train.optimizers.norm import clipping_factor
-from mtmoe.train.optimizers.update import VariableUpdate, traced
+from mtmoe.train.optimizers.update import VariableUpdate, traced_method
 
 
 @gin.configurable
@@ -88,15 +88,7 @@ class Adafactor:
 
         The second moments are variables `<variable>/adafactor_vr` and `_vc`, or
         `<variable>/adafactor_v` where they are not factored, and the momentum is
-        `<variable>/adafactor_m`; zero at first.
-
-        Args:
-          context: the graph; its step is the number of updates made so far.
-          gradients: each trainable variable with its gradient.
-          learning_rate: float32 scalar.
-
-        Raises:
-          ValueError: a variable has no gradient.
+        `<variable>/adafactor_m`; zero at first. See `Optimizer`.
         """
         check_gradients(gradients)
         factor = clipping_factor(gradients, self.clip_global_norm)
@@ -112,14 +104,9 @@ class Adafactor:
         ]
 
     def factored_axes(self, shape: mtf.Shape) -> tuple[int, int] | None:
-        """Chooses the two dimensions to factor the second moment over.
+        """Returns the axes of the largest and second largest dimension to factor over.
 
-        Args:
-          shape: shape of a variable.
-
-        Returns:
-          The axes of the largest and the second largest dimension; None to keep the
-          moment whole.
+        None to keep the second moment of a variable of this shape whole.
         """
         axes = range(num_stacked_dims(shape, self.stacked_dims), shape.ndims)
         largest = sorted(axes, key=lambda axis: -shape.dims[axis].size)[:2]
@@ -192,6 +179,8 @@ class _AdafactorUpdate(VariableUpdate):
         slicewise = mesh_impl.slicewise
         mean = MeansAcross(mesh_impl, self.inputs[1].shape)
         old = [state[name] for name in self._moment_names]
+        # Between the functions of slices lie means across the processors that split a
+        # dimension; without such a split they are what is passed on.
         if axes.factored:
             squares = slicewise(arithmetic.mean_squares, axes, gradient)
             squares = [
@@ -237,38 +226,32 @@ class _Arithmetic:
     def __init__(self, config: Adafactor, learning_rate: tf.Tensor, mixing: tf.Tensor):
         """Makes the functions of one step.
 
-        Args:
-          config: the optimizer.
-          learning_rate: float32 scalar.
-          mixing: share of a second moment that is the new gradient's, 1 - beta2.
+        `mixing`, a float32 scalar as the learning rate, is the share of a second moment
+        that is the new gradient's: 1 - beta2.
         """
         self.config = config
         self.functions: dict[Hashable, Callable[..., Any]] = {}
         self._learning_rate = learning_rate
         self._mixing = mixing
-        self.whole_moment = traced(self._whole_moment)
-        self.mean_squares = traced(self._mean_squares)
-        self.factored_moment = traced(self._factored_moment)
-        self.scales = traced(self._scales)
-        self.change = traced(self._change)
-        self.momentum = traced(self._momentum)
-        self.weight_decay = traced(self._weight_decay)
 
     def _mix(self, moment: tf.Tensor, square: tf.Tensor) -> tf.Tensor:
         mixing = self._mixing
         return (1.0 - mixing) * moment + mixing * (square + self.config.epsilon1)
 
-    def _whole_moment(self, gradient: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
+    @traced_method
+    def whole_moment(self, gradient: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
         return self._mix(moment, tf.square(gradient))
 
-    def _mean_squares(
+    @traced_method
+    def mean_squares(
         self, axes: _Axes, gradient: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         largest, second = axes.factored
         squares = tf.square(gradient)
         return mean_over(squares, [largest]), mean_over(squares, [second])
 
-    def _factored_moment(
+    @traced_method
+    def factored_moment(
         self,
         axes: _Axes,
         row_squares: tf.Tensor,
@@ -278,8 +261,11 @@ class _Arithmetic:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Row means, column means, and the mean of the row means.
 
-        Algorithm 4, lines 6 to 8 of the paper, the sums taken as means.
+        Algorithm 4, lines 6 to 8 of the paper, the sums taken as means: V is taken to
+        be R C / mean(R), which the means of R = V's rows and C = V's columns determine.
         """
+        # Of a parameter [n, m], n >= m: rows [m], means over n; columns [n], means over
+        # m; their row_mean is one number. A stack of E experts has E of each.
         largest, second = axes.factored
         rows = self._mix(rows, tf.squeeze(row_squares, largest))
         columns = self._mix(columns, tf.squeeze(column_squares, second))
@@ -290,7 +276,8 @@ class _Arithmetic:
         self, axes: _Axes, gradient: tf.Tensor, *divisors: tf.Tensor
     ) -> tf.Tensor:
         """The gradient divided by the root of its second moment."""
-        # Powers: each root takes ten milliseconds longer to lower.
+        # Powers: each root takes ten milliseconds longer to lower. A factored moment is
+        # never written out: its root is the product of [1, m] and [n, 1].
         if not axes.factored:
             return gradient * tf.pow(divisors[0], -0.5)
         rows, columns, row_mean = divisors
@@ -299,7 +286,8 @@ class _Arithmetic:
         column_factor = tf.pow(tf.expand_dims(columns, second), -0.5)
         return gradient * (row_factor * column_factor)
 
-    def _scales(
+    @traced_method
+    def scales(
         self,
         axes: _Axes,
         value: tf.Tensor,
@@ -315,7 +303,8 @@ class _Arithmetic:
             mean_over(tf.square(direction), axes.parameter),
         )
 
-    def _change(
+    @traced_method
+    def change(
         self,
         axes: _Axes,
         gradient: tf.Tensor,
@@ -332,10 +321,12 @@ class _Arithmetic:
             scale *= tf.maximum(tf.pow(value_mean_square, 0.5), config.epsilon2)
         return self._direction(axes, gradient, *divisors) * scale
 
-    def _momentum(self, decay: float, mean: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
+    @traced_method
+    def momentum(self, decay: float, mean: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
         return decay * mean + (1.0 - decay) * change
 
-    def _weight_decay(
+    @traced_method
+    def weight_decay(
         self, rate: float, change: tf.Tensor, value: tf.Tensor
     ) -> tf.Tensor:
         return change + rate * value

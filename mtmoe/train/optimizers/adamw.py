@@ -20,7 +20,7 @@ from mtmoe.train.optimizers.interface import (
     num_stacked_dims,
 )
 from mtmoe.train.optimizers.norm import clipping_factor
-from mtmoe.train.optimizers.update import VariableUpdate, traced
+from mtmoe.train.optimizers.update import VariableUpdate, traced_method
 
 _UNDECAYED = re.compile(r"(^|[/_])(bias|scale)$")
 
@@ -77,15 +77,7 @@ class AdamW:
         """Returns the operations that update variables and moments.
 
         The moments are variables `<variable>/adamw_m` and `<variable>/adamw_v`, zero
-        at first.
-
-        Args:
-          context: the graph; its step is the number of updates made so far.
-          gradients: each trainable variable with its gradient.
-          learning_rate: float32 scalar.
-
-        Raises:
-          ValueError: a variable has no gradient.
+        at first. See `Optimizer`.
         """
         check_gradients(gradients)
         if self.expert_gradient_scale != 1.0:
@@ -201,9 +193,9 @@ class _Arithmetic:
         self._learning_rate = learning_rate
         self._direction_rate = direction_rate
         self._epsilon = epsilon
-        self.change = traced(self._change)
 
-    def _change(
+    @traced_method
+    def change(
         self,
         decays: bool,
         value: tf.Tensor,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
@@ -169,3 +170,8 @@ def _slice(x: Any) -> tf.Tensor:
 def traced(function: Callable[..., Any]) -> Callable[..., Any]:
     """Makes a `tf.function` of one that takes tensors, and axes as integers."""
     return tf.function(function, autograph=False)
+
+
+def traced_method(method: Callable[..., Any]) -> functools.cached_property[Any]:
+    """Makes a method such a function, which each object traces for itself."""
+    return functools.cached_property(lambda self: traced(method.__get__(self)))
