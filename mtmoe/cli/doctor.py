@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mtmoe
-from mtmoe import installation
+from mtmoe.cli import installation
 from mtmoe.data.cache import cache_directory
 from mtmoe.engine.cores import num_cores
 from mtmoe.engine.plugins import Plugin

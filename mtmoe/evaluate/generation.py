@@ -101,8 +101,7 @@ class Generator(BatchedModel):
         """
         del model_feature_shapes
         numbers, features = _examples(dataset, ["inputs"])
-        inputs = _stacked(features["inputs"], self._lengths["inputs"], "inputs")
-        tokens = self(inputs, numbers, "decoding")
+        tokens = self(stacked(features["inputs"]), numbers, "decoding")
         return list(zip(numbers, tokens.tolist(), strict=True))
 
 
@@ -154,10 +153,7 @@ class TargetScorer(BatchedModel):
         """
         del model_feature_shapes
         numbers, features = _examples(dataset, ["inputs", "targets"])
-        inputs, targets = (
-            _stacked(features[name], self._lengths[name], name)
-            for name in ("inputs", "targets")
-        )
+        inputs, targets = map(stacked, (features["inputs"], features["targets"]))
         scores = self(inputs, targets, "scoring")
         return list(zip(numbers, scores.tolist(), strict=True))
 
@@ -194,11 +190,10 @@ def _examples(
     return numbers, features
 
 
-def _stacked(rows: Sequence[Ids], length: int, name: str) -> Ids:
-    """Rows of any lengths, one below the other, padded with 0."""
-    longest = max((len(row) for row in rows), default=0)
-    padded = [np.pad(row, (0, longest - len(row))) for row in rows]
-    return _fitted(np.stack(padded), length, name)
+def stacked(rows: Sequence[Ids]) -> Ids:
+    """Returns rows of any lengths, one below the other, padded with 0."""
+    longest = max(map(len, rows), default=0)
+    return np.stack([np.pad(row, (0, longest - len(row))) for row in rows])
 
 
 def _fitted(rows: Ids, length: int, name: str) -> Ids:

@@ -142,44 +142,38 @@ def train(
     return TrainingResult(session.step, 0)
 
 
+@dataclasses.dataclass
 class _Session:
     """One process's part of a run."""
 
-    def __init__(
-        self,
-        folder: ModelFolder,
-        run: TrainingRun,
-        program: MeshProgram,
-        batches: TrainingBatches,
-        data: DataRecord,
-        command: str,
-        progress: TrainingProgress,
-    ):
+    _folder: ModelFolder
+    _run: TrainingRun
+    _program: MeshProgram
+    _batches: TrainingBatches
+    _data: DataRecord
+    _command: str
+    _progress: TrainingProgress
+
+    def __post_init__(self) -> None:
         """Restores the newest checkpoint, if there is one."""
-        self._folder = folder
-        self._run = run
-        self._program = program
-        self._batches = batches
-        self._data = data
-        self._command = command
-        self._progress = progress
+        folder, batches = self._folder, self._batches
         self._processes = current()
         self.step = _steps_done(folder, self._processes)
         self.saver = AsyncSaver(
-            folder.checkpoints, run.keep, saved=self.step, processes=self._processes
+            folder.checkpoints, self._run.keep, self.step, self._processes
         )
         metadata = self._restore() if self.step else {}
         self._chrono = Chrono(metadata.get("seconds", 0.0))
         self._window = Window(
             batches.languages,
-            run.model.switch_layer_names(),
+            self._run.model.switch_layer_names(),
             metadata.get("window"),
             self._processes,
         )
         batches.bad_records.restore(metadata.get("bad_records", {}))
         first = self._processes.is_first
         self.log = MetricsLog(folder.path, self.step) if first else NoLog()
-        self._alarms = Alarms(run.facts())
+        self._alarms = Alarms(self._run.facts())
         for line in self.log.lines():
             self._alarms.note(line)
 

@@ -34,11 +34,6 @@ class StopSignal:
         self._on_received = on_received
         self._previous: dict[int, Any] = {}
 
-    @property
-    def exit_status(self) -> int:
-        """What a shell reports for the signal: 130 for Ctrl-C, 143 for SIGTERM."""
-        return 0 if self.received is None else 128 + self.received
-
     def __enter__(self) -> StopSignal:
         """Takes over both signals; only a process's main thread can."""
         self._reader, self._writer = socket.socketpair()

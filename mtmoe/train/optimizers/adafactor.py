@@ -132,6 +132,8 @@ class _Axes(NamedTuple):
 class _AdafactorUpdate(VariableUpdate):
     """Adafactor's update of one variable."""
 
+    optimizer = "adafactor"
+
     def __init__(
         self,
         arithmetic: _Arithmetic,
@@ -160,9 +162,8 @@ class _AdafactorUpdate(VariableUpdate):
             context,
             variable,
             gradient,
-            state,
             factor,
-            "adafactor",
+            state,
             arithmetic.functions,
             kind=self._axes,
         )
@@ -212,6 +213,7 @@ class _AdafactorUpdate(VariableUpdate):
         return change, new_state
 
 
+@dataclasses.dataclass(eq=False)
 class _Arithmetic:
     """What updates compute on one processor's slices.
 
@@ -220,22 +222,20 @@ class _Arithmetic:
 
     Attributes:
       config: the optimizer.
+      learning_rate: float32 scalar.
+      mixing: share of a second moment that is the new gradient's, 1 - beta2.
       functions: whole updates traced before; see `VariableUpdate`.
     """
 
-    def __init__(self, config: Adafactor, learning_rate: tf.Tensor, mixing: tf.Tensor):
-        """Makes the functions of one step.
-
-        `mixing`, a float32 scalar as the learning rate, is the share of a second moment
-        that is the new gradient's: 1 - beta2.
-        """
-        self.config = config
-        self.functions: dict[Hashable, Callable[..., Any]] = {}
-        self._learning_rate = learning_rate
-        self._mixing = mixing
+    config: Adafactor
+    learning_rate: tf.Tensor
+    mixing: tf.Tensor
+    functions: dict[Hashable, Callable[..., Any]] = dataclasses.field(
+        default_factory=dict
+    )
 
     def _mix(self, moment: tf.Tensor, square: tf.Tensor) -> tf.Tensor:
-        mixing = self._mixing
+        mixing = self.mixing
         return (1.0 - mixing) * moment + mixing * (square + self.config.epsilon1)
 
     @traced_method
@@ -313,7 +313,7 @@ class _Arithmetic:
         *divisors: tf.Tensor,
     ) -> tf.Tensor:
         """The direction, clipped, times the learning rate and the parameter's scale."""
-        config, scale = self.config, self._learning_rate
+        config, scale = self.config, self.learning_rate
         if config.clipping_threshold is not None:
             excess = tf.pow(direction_mean_square, 0.5) / config.clipping_threshold
             scale /= tf.maximum(1.0, excess)

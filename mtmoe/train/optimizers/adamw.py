@@ -124,6 +124,8 @@ def _bias_correction(beta: float, updates: tf.Tensor) -> tf.Tensor:
 class _AdamWUpdate(VariableUpdate):
     """AdamW's update of one variable."""
 
+    optimizer = "adamw"
+
     def __init__(
         self,
         arithmetic: _Arithmetic,
@@ -139,9 +141,8 @@ class _AdamWUpdate(VariableUpdate):
             context,
             variable,
             gradient,
-            state,
             factor,
-            "adamw",
+            state,
             arithmetic.functions,
             kind=self._decays,
         )
@@ -165,34 +166,25 @@ class _AdamWUpdate(VariableUpdate):
         return change, {"adamw_m": first, "adamw_v": second}
 
 
+@dataclasses.dataclass(eq=False)
 class _Arithmetic:
     """What updates compute on one processor's slices.
 
     Attributes:
       config: the optimizer.
+      learning_rate: float32 scalar.
+      direction_rate: the same with the corrections of both moments' bias.
+      epsilon: epsilon as it is added to the root of the uncorrected second moment.
       functions: whole updates traced before; see `VariableUpdate`.
     """
 
-    def __init__(
-        self,
-        config: AdamW,
-        learning_rate: tf.Tensor,
-        direction_rate: tf.Tensor,
-        epsilon: tf.Tensor,
-    ):
-        """Makes the function of one step.
-
-        Args:
-          config: the optimizer.
-          learning_rate: float32 scalar.
-          direction_rate: the same with the corrections of both moments' bias.
-          epsilon: epsilon as it is added to the root of the uncorrected second moment.
-        """
-        self.config = config
-        self.functions: dict[Hashable, Callable[..., Any]] = {}
-        self._learning_rate = learning_rate
-        self._direction_rate = direction_rate
-        self._epsilon = epsilon
+    config: AdamW
+    learning_rate: tf.Tensor
+    direction_rate: tf.Tensor
+    epsilon: tf.Tensor
+    functions: dict[Hashable, Callable[..., Any]] = dataclasses.field(
+        default_factory=dict
+    )
 
     @traced_method
     def change(
@@ -206,7 +198,7 @@ class _Arithmetic:
         config = self.config
         first = config.beta1 * first + (1.0 - config.beta1) * gradient
         second = config.beta2 * second + (1.0 - config.beta2) * tf.square(gradient)
-        change = self._direction_rate * first / (tf.sqrt(second) + self._epsilon)
+        change = self.direction_rate * first / (tf.sqrt(second) + self.epsilon)
         if decays:
-            change += self._learning_rate * config.weight_decay * value
+            change += self.learning_rate * config.weight_decay * value
         return change, first, second

@@ -26,14 +26,16 @@ class VariableUpdate(mtf.Operation):
     gradient is split that the variable has whole, each processor updates its part.
     """
 
+    optimizer: str
+    """What operations are named after."""
+
     def __init__(
         self,
         context: GraphContext,
         variable: mtf.Variable,
         gradient: mtf.Tensor,
-        state: Mapping[str, mtf.Shape],
         factor: mtf.Tensor | None,
-        name: str,
+        state: Mapping[str, mtf.Shape],
         functions: dict[Hashable, Callable[..., Any]],
         kind: Hashable,
     ):
@@ -45,9 +47,8 @@ class VariableUpdate(mtf.Operation):
           gradient: its gradient, of any float dtype; computed with in float32. A
             dimension may have another name than the variable's, under which it is
             split; see `mtmoe.train.optimizers.split_state`.
-          state: name and shape of what is kept.
           factor: float32 scalar that the gradient is multiplied by; None: 1.
-          name: name of the operation.
+          state: name and shape of what is kept.
           functions: updates traced before, by kind; shared by those of one step.
           kind: what `change` depends on besides its arguments and their shapes.
         """
@@ -62,7 +63,7 @@ class VariableUpdate(mtf.Operation):
         # Operations are lowered in the order of creation: the state comes first.
         inputs = [variable.value, gradient] + ([] if factor is None else [factor])
         # By its variable, so that profiles tell the layers apart.
-        super().__init__(inputs, name=f"{name}/{variable.name}")
+        super().__init__(inputs, name=f"{self.optimizer}/{variable.name}")
 
     def change(
         self,
