@@ -11,7 +11,6 @@ factor it over the experts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 import gin
@@ -27,7 +26,15 @@ from mtmoe.train.optimizers.interface import (
 )
 from mtmoe.train.optimizers.means import MeansAcross, mean_over
 from mtmoe.train.optimizers.norm import clipping_factor
-from mtmoe.train.optimizers.update import VariableUpdate, traced_method
+from mtmoe.train.optimizers.update import (
+    Target,
+    UpdateRule,
+    VariableUpdate,
+    traced_method,
+)
+
+_FACTORS = ("adafactor_vr", "adafactor_vc")  # means over the largest, the second
+_MOMENTUM = "adafactor_m"
 
 
 @gin.configurable
@@ -93,15 +100,31 @@ class Adafactor:
         check_gradients(gradients)
         factor = clipping_factor(gradients, self.clip_global_norm)
         step = tf.cast(context.step, tf.float32)
-        arithmetic = _Arithmetic(
-            self,
+        rule = _AdafactorRule(
             tf.convert_to_tensor(learning_rate, tf.float32),
+            "adafactor",
+            self,
             mixing=tf.pow(step + 1.0, -self.decay_exponent),
         )
         return [
-            _AdafactorUpdate(arithmetic, context, variable, grad, factor)
+            VariableUpdate(context, rule, self._target(variable, grad), factor)
             for variable, grad in gradients
         ]
+
+    def _target(self, variable: mtf.Variable, gradient: mtf.Tensor) -> Target:
+        shape = gradient.shape
+        first = num_stacked_dims(shape, self.stacked_dims)
+        factored = self.factored_axes(shape) or ()
+        state = {"adafactor_v": shape}
+        if factored:
+            state = {
+                name: shape - shape.dims[axis]
+                for name, axis in zip(_FACTORS, factored, strict=True)
+            }
+        if self.momentum is not None:
+            state[_MOMENTUM] = shape
+        axes = _Axes(tuple(range(first, shape.ndims)), factored)
+        return Target(variable, gradient, state, kind=axes)
 
     def factored_axes(self, shape: mtf.Shape) -> tuple[int, int] | None:
         """Returns the axes of the largest and second largest dimension to factor over.
@@ -129,110 +152,57 @@ class _Axes(NamedTuple):
     factored: tuple[int, ...]
 
 
-class _AdafactorUpdate(VariableUpdate):
-    """Adafactor's update of one variable."""
+@dataclasses.dataclass(eq=False)
+class _AdafactorRule(UpdateRule):
+    """Adafactor's updates in one step.
 
-    optimizer = "adafactor"
+    Attributes:
+      config: the optimizer.
+      mixing: share of a second moment that is the new gradient's, 1 - beta2.
+    """
 
-    def __init__(
-        self,
-        arithmetic: _Arithmetic,
-        context: GraphContext,
-        variable: mtf.Variable,
-        gradient: mtf.Tensor,
-        factor: mtf.Tensor | None,
-    ):
-        config, shape = arithmetic.config, gradient.shape
-        self._arithmetic = arithmetic
-        first = num_stacked_dims(shape, config.stacked_dims)
-        self._axes = _Axes(
-            tuple(range(first, shape.ndims)), config.factored_axes(shape) or ()
-        )
-        names = ("adafactor_vr", "adafactor_vc")
-        state = {"adafactor_v": shape}
-        if self._axes.factored:
-            state = {
-                name: shape - shape.dims[axis]
-                for name, axis in zip(names, self._axes.factored, strict=True)
-            }
-        self._moment_names = tuple(state)
-        if config.momentum is not None:
-            state["adafactor_m"] = shape
-        super().__init__(
-            context,
-            variable,
-            gradient,
-            factor,
-            state,
-            arithmetic.functions,
-            kind=self._axes,
-        )
+    config: Adafactor
+    mixing: tf.Tensor
 
     def change(
         self,
         mesh_impl: mtf.MeshImpl,
+        target: Target,
         value: Any,
         gradient: Any,
-        state: Mapping[str, Any],
+        **state: Any,
     ) -> tuple[Any, dict[str, Any]]:
         """Algorithm 4 of the paper, or algorithm 2 where moments are kept whole."""
-        arithmetic, axes = self._arithmetic, self._axes
-        slicewise = mesh_impl.slicewise
-        mean = MeansAcross(mesh_impl, self.inputs[1].shape)
-        old = [state[name] for name in self._moment_names]
+        slicewise, axes, config = mesh_impl.slicewise, target.kind, self.config
+        mean = MeansAcross(mesh_impl, target.gradient.shape)
+        old_momentum = state.pop(_MOMENTUM, None)
         # Between the functions of slices lie means across the processors that split a
         # dimension; without such a split they are what is passed on.
         if axes.factored:
-            squares = slicewise(arithmetic.mean_squares, axes, gradient)
+            squares = slicewise(self.mean_squares, axes, gradient)
             squares = [
                 mean([square], [axis])[0]
                 for square, axis in zip(squares, axes.factored, strict=True)
             ]
             *moments, row_mean = slicewise(
-                arithmetic.factored_moment, axes, *squares, *old
+                self.factored_moment, axes, *squares, *state.values()
             )
             divisors = [*moments, *mean([row_mean], axes.factored[1:])]
         else:
-            moments = [slicewise(arithmetic.whole_moment, gradient, *old)]
+            moments = [slicewise(self.whole_moment, gradient, *state.values())]
             divisors = moments
-        scales = slicewise(arithmetic.scales, axes, value, gradient, *divisors)
+        scales = slicewise(self.scales, axes, value, gradient, *divisors)
         scales = mean(scales, axes.parameter)
-        change = slicewise(arithmetic.change, axes, gradient, *scales, *divisors)
-        new_state = dict(zip(self._moment_names, moments, strict=True))
-        momentum, decay = (
-            arithmetic.config.momentum,
-            arithmetic.config.weight_decay_rate,
-        )
-        if momentum is not None:
+        change = slicewise(self.scaled, axes, gradient, *scales, *divisors)
+        new_state = dict(zip(state, moments, strict=True))
+        if config.momentum is not None:
+            change = slicewise(self.momentum, config.momentum, old_momentum, change)
+            new_state[_MOMENTUM] = change
+        if config.weight_decay_rate is not None:
             change = slicewise(
-                arithmetic.momentum, momentum, state["adafactor_m"], change
+                self.weight_decay, config.weight_decay_rate, change, value
             )
-            new_state["adafactor_m"] = change
-        if decay is not None:
-            change = slicewise(arithmetic.weight_decay, decay, change, value)
         return change, new_state
-
-
-@dataclasses.dataclass(eq=False)
-class _Arithmetic:
-    """What updates compute on one processor's slices.
-
-    Each method becomes a function that is traced once a shape. Between them lie the
-    means across processors.
-
-    Attributes:
-      config: the optimizer.
-      learning_rate: float32 scalar.
-      mixing: share of a second moment that is the new gradient's, 1 - beta2.
-      functions: whole updates traced before; see `VariableUpdate`.
-    """
-
-    config: Adafactor
-    learning_rate: tf.Tensor
-    mixing: tf.Tensor
-    functions: dict[Hashable, Callable[..., Any]] = dataclasses.field(
-        default_factory=dict
-    )
 
     def _mix(self, moment: tf.Tensor, square: tf.Tensor) -> tf.Tensor:
         mixing = self.mixing
@@ -304,7 +274,7 @@ class _Arithmetic:
         )
 
     @traced_method
-    def change(
+    def scaled(
         self,
         axes: _Axes,
         gradient: tf.Tensor,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import gin
@@ -20,7 +19,12 @@ from mtmoe.train.optimizers.interface import (
     num_stacked_dims,
 )
 from mtmoe.train.optimizers.norm import clipping_factor
-from mtmoe.train.optimizers.update import VariableUpdate, traced_method
+from mtmoe.train.optimizers.update import (
+    Target,
+    UpdateRule,
+    VariableUpdate,
+    traced_method,
+)
 
 _UNDECAYED = re.compile(r"(^|[/_])(bias|scale)$")
 
@@ -96,16 +100,21 @@ class AdamW:
         # Both corrections as numbers of the step (Kingma and Ba 2015, section 2) rather
         # than a division of every element.
         root = tf.sqrt(_bias_correction(self.beta2, updates))
-        arithmetic = _Arithmetic(
-            self,
+        rule = _AdamWRule(
             learning_rate,
+            "adamw",
+            self,
             direction_rate=learning_rate * root / _bias_correction(self.beta1, updates),
             epsilon=self.epsilon * root,
         )
         return [
-            _AdamWUpdate(arithmetic, context, variable, grad, factor)
+            VariableUpdate(context, rule, self._target(variable, grad), factor)
             for variable, grad in gradients
         ]
+
+    def _target(self, variable: mtf.Variable, gradient: mtf.Tensor) -> Target:
+        state = dict.fromkeys(("adamw_m", "adamw_v"), gradient.shape)
+        return Target(variable, gradient, state, kind=self.decays(variable))
 
     def decays(self, variable: mtf.Variable) -> bool:
         """Whether weight decay applies to a variable; not to scales and biases."""
@@ -121,43 +130,32 @@ def _bias_correction(beta: float, updates: tf.Tensor) -> tf.Tensor:
     return -tf.math.expm1(updates * math.log(beta))
 
 
-class _AdamWUpdate(VariableUpdate):
-    """AdamW's update of one variable."""
+@dataclasses.dataclass(eq=False)
+class _AdamWRule(UpdateRule):
+    """AdamW's updates in one step.
 
-    optimizer = "adamw"
+    Attributes:
+      config: the optimizer.
+      direction_rate: the learning rate with the corrections of both moments' bias.
+      epsilon: epsilon as it is added to the root of the uncorrected second moment.
+    """
 
-    def __init__(
-        self,
-        arithmetic: _Arithmetic,
-        context: GraphContext,
-        variable: mtf.Variable,
-        gradient: mtf.Tensor,
-        factor: mtf.Tensor | None,
-    ):
-        self._arithmetic = arithmetic
-        self._decays = arithmetic.config.decays(variable)
-        state = {"adamw_m": gradient.shape, "adamw_v": gradient.shape}
-        super().__init__(
-            context,
-            variable,
-            gradient,
-            factor,
-            state,
-            arithmetic.functions,
-            kind=self._decays,
-        )
+    config: AdamW
+    direction_rate: tf.Tensor
+    epsilon: tf.Tensor
 
     def change(
         self,
         mesh_impl: mtf.MeshImpl,
+        target: Target,
         value: Any,
         gradient: Any,
-        state: Mapping[str, Any],
+        **state: Any,
     ) -> tuple[Any, dict[str, Any]]:
         """Lines 6 to 12 of algorithm 2."""
         change, first, second = mesh_impl.slicewise(
-            self._arithmetic.change,
-            self._decays,
+            self.step,
+            target.kind,
             value,
             gradient,
             state["adamw_m"],
@@ -165,29 +163,8 @@ class _AdamWUpdate(VariableUpdate):
         )
         return change, {"adamw_m": first, "adamw_v": second}
 
-
-@dataclasses.dataclass(eq=False)
-class _Arithmetic:
-    """What updates compute on one processor's slices.
-
-    Attributes:
-      config: the optimizer.
-      learning_rate: float32 scalar.
-      direction_rate: the same with the corrections of both moments' bias.
-      epsilon: epsilon as it is added to the root of the uncorrected second moment.
-      functions: whole updates traced before; see `VariableUpdate`.
-    """
-
-    config: AdamW
-    learning_rate: tf.Tensor
-    direction_rate: tf.Tensor
-    epsilon: tf.Tensor
-    functions: dict[Hashable, Callable[..., Any]] = dataclasses.field(
-        default_factory=dict
-    )
-
     @traced_method
-    def change(
+    def step(
         self,
         decays: bool,
         value: tf.Tensor,
