@@ -18,7 +18,6 @@ import csv
 import dataclasses
 import io
 import sys
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from mtmoe.cli.quiet import without_sentencepiece_notes
 from mtmoe.cli.shared_flags import chosen_action, define_task_flags, register_tasks
 from mtmoe.cli.terminal import isolated, one_line, table
 from mtmoe.errors import MtmoeError
+from mtmoe.progress import Progress
 from mtmoe.ranges import Count, Natural
 from mtmoe.startup.importing import import_tensorflow
 
@@ -42,7 +42,6 @@ FLAGS = flags.FLAGS
 ACTIONS = ("list", "show", "preview", "verify")
 FAILED_STATUS = 1
 _PREVIEWED = 3
-_TOLD_EVERY = 10.0  # seconds
 
 
 def define_flags() -> None:
@@ -270,21 +269,21 @@ def _verify(names: list[str]) -> int:
     return FAILED_STATUS if failed else 0
 
 
+class _Seen(Progress):
+    """Counts examples, of which it is not known how many there are."""
+
+    def _line(self, done: int, elapsed: float, left: float | None) -> str:
+        return f"{self._what}: {done:,} examples so far"
+
+
 def _is_sound(task: seqio.Task, split: str) -> bool:
     """Checks a split and prints what came of it."""
     from mtmoe.data.user_code import described
     from mtmoe.data.verify import verify_task
 
-    told = time.monotonic()
-
-    def tell(count: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > _TOLD_EVERY:
-            told = time.monotonic()
-            print(f"{task.name} {split}: {count:,} examples so far", file=sys.stderr)
-
+    seen = _Seen(f"{task.name} {split}", total=0)
     try:
-        found = verify_task(task, split, FLAGS.num_examples, _lengths(), tell)
+        found = verify_task(task, split, FLAGS.num_examples, _lengths(), seen.show)
     except MtmoeError as error:
         print(f"FAIL {task.name} {split}: {error}")
         return False
