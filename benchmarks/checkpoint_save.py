@@ -29,7 +29,7 @@ import numpy as np
 
 from mtmoe.checkpoint import store
 from mtmoe.checkpoint.saver import AsyncSaver
-from mtmoe.mesh.memory import keep_freed_memory, restart_with_tunables
+from mtmoe.startup.memory import keep_freed_memory, restart_with_tunables
 
 Values = dict[str, np.ndarray]
 ROWS = (

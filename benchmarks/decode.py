@@ -70,7 +70,7 @@ def common_fields(args: argparse.Namespace) -> dict[str, int]:
 def our_model(args: argparse.Namespace) -> Callable[[], np.ndarray]:
     """Compiles the model; returns a call that decodes the batch."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from mtmoe.mesh.memory import keep_freed_memory
+    from mtmoe.startup.memory import keep_freed_memory
 
     keep_freed_memory()  # as the commands do, before TensorFlow starts threads
     import tensorflow as tf
@@ -198,7 +198,7 @@ def main() -> None:
     if args.role == "peer":
         serve(args)
         return
-    from mtmoe.mesh.memory import restart_with_tunables
+    from mtmoe.startup.memory import restart_with_tunables
 
     restart_with_tunables()  # as the commands do
     peer = None if args.no_peer else start_peer(args)

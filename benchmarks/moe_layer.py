@@ -35,15 +35,16 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from mtmoe.engine.program import MeshFunction, MeshProgram
-from mtmoe.mesh.build import Build, Built, Features
+from mtmoe.mesh.build import Build, Built
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.features import Features
 from mtmoe.mesh.initializers import zeros
-from mtmoe.mesh.memory import keep_freed_memory, restart_with_tunables
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
 from mtmoe.model.moe.statistics import RoutingSummary, summarize_routing
+from mtmoe.startup.memory import keep_freed_memory, restart_with_tunables
 
 _EXPERTS = flags.DEFINE_list("experts", ["8", "16", "32", "64", "128"], "How many.")
 _RUNS = flags.DEFINE_integer("runs", 15, "Calls timed of each layer.", 5)

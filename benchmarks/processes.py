@@ -86,11 +86,11 @@ def started(count: int, devices: int, flags: argparse.Namespace) -> dict[str, An
 
 def train(devices: int, width: int, steps: int) -> None:
     """One process: trains, and prints the losses and the time of a step."""
-    from mtmoe.mesh.memory import keep_freed_memory, restart_with_tunables
+    from mtmoe.startup.memory import keep_freed_memory, restart_with_tunables
 
     restart_with_tunables()  # as the commands do
-    from mtmoe.engine.processes.current import start_processes
-    from mtmoe.mesh.importing import import_tensorflow
+    from mtmoe.engine.processes import start_processes
+    from mtmoe.startup.importing import import_tensorflow
 
     keep_freed_memory()
     import_tensorflow()

@@ -24,7 +24,7 @@ from training_systems import SETTINGS, Ours
 
 from mtmoe.checkpoint.pieces import Piece
 from mtmoe.checkpoint.saver import AsyncSaver
-from mtmoe.mesh.memory import restart_with_tunables
+from mtmoe.startup.memory import restart_with_tunables
 
 _STEPS_BETWEEN = 4
 

@@ -47,7 +47,7 @@ _TWO_DEVICES = 1.15
 def child(setting_name: str, system_name: str) -> None:
     """Builds one system and makes a step for each line that comes in."""
     if system_name in ("ours", "two-devices"):
-        from mtmoe.mesh.memory import restart_with_tunables
+        from mtmoe.startup.memory import restart_with_tunables
 
         restart_with_tunables()  # as `mtmoe train` does
     from training_systems import SETTINGS, SYSTEMS

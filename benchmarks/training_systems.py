@@ -110,8 +110,8 @@ class Ours:
           setting: the sizes.
           layout: the mesh's shape and the layout rules; one device by default.
         """
-        from mtmoe.mesh.importing import import_tensorflow
-        from mtmoe.mesh.memory import keep_freed_memory
+        from mtmoe.startup.importing import import_tensorflow
+        from mtmoe.startup.memory import keep_freed_memory
 
         # As the commands do: this before TensorFlow starts threads.
         keep_freed_memory()

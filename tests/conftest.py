@@ -49,7 +49,7 @@ hypothesis.settings.load_profile("repeatable")
 jax.config.update("jax_num_cpu_devices", 8)
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # most tests need it, and here it is fastest
-    from mtmoe.mesh.importing import import_tensorflow
+    from mtmoe.startup.importing import import_tensorflow
 
     import_tensorflow()
 

@@ -42,11 +42,9 @@ class Difference:
 
 
 def differences(first: CheckpointReader, second: CheckpointReader) -> list[Difference]:
-    """Compares two checkpoints.
+    """Compares the variables of two checkpoints.
 
-    Returns:
-      Every variable of either: first those that cannot be compared, then those with the
-      largest relative norm.
+    First come those that cannot be compared, then those with the largest relative norm.
 
     Raises:
       CheckpointError: what is read of one is damaged.

@@ -12,13 +12,10 @@ _SHOWN = 5
 
 
 def not_finite(values: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Returns what is wrong with each array that has an element that is no number.
+    """Returns, by name, what is wrong with arrays whose elements are not all numbers.
 
-    Args:
-      values: arrays by name; those of whole numbers are sound.
-
-    Returns:
-      By name, in words: "3 of 128 values are not finite (2 infinite, 1 NaN)".
+    In words: "3 of 128 values are not finite (2 infinite, 1 NaN)". Whole numbers are
+    sound.
     """
     problems = {}
     for name, value in values.items():
@@ -34,11 +31,7 @@ def not_finite(values: Mapping[str, np.ndarray]) -> dict[str, str]:
 
 
 def check_finite(values: Mapping[str, np.ndarray], where: str) -> None:
-    """Checks weights that come in from outside.
-
-    Args:
-      values: arrays by name.
-      where: the file or checkpoint they are from.
+    """Checks weights that come in from outside, `where` being a file or checkpoint.
 
     Raises:
       CheckpointError: an array has an element that is infinite or not a number; the

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtmoe.checkpoint.files import check_file
 from mtmoe.errors import CheckpointError
 
 MANIFEST_NAME = "MANIFEST.json"
@@ -42,6 +41,21 @@ def file_sha256(path: Path) -> str:
         while block := stream.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_file(folder: Path, name: str, size: int) -> Path:
+    """Returns the path of a checkpoint's file.
+
+    Raises:
+      CheckpointError: it is not there or of another size, or the name leads elsewhere.
+    """
+    path = folder / name
+    if Path(name).name != name or not path.is_file():
+        raise CheckpointError(f"{folder}: file {name!r} is missing")
+    found = path.stat().st_size
+    if found != size:
+        raise CheckpointError(f"{path} has {found} bytes, {size} were written")
+    return path
 
 
 def signed_json(content: Mapping[str, Any]) -> str:

@@ -39,13 +39,7 @@ class CheckpointFacts:
 
 
 def checkpoint_facts(directory: Path, step: int, check: bool = True) -> CheckpointFacts:
-    """Looks at one checkpoint.
-
-    Args:
-      directory: the folder of checkpoints.
-      step: which one; it is there.
-      check: whether to read every byte of it.
-    """
+    """Looks at a checkpoint that is there, at every byte of it if it is to `check`."""
     folder = store.step_folder(directory, step)
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     started = time.monotonic()

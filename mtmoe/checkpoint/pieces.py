@@ -191,11 +191,7 @@ def _cover_problem(shape: tuple[int, ...], boxes: Sequence[Box]) -> str:
 def rows_of(
     shape: tuple[int, ...], elements: int
 ) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Cuts a variable into parts of whole rows, of at most so many elements each.
-
-    Args:
-      shape: of the variable.
-      elements: most elements of a part, unless one row has more.
+    """Cuts a variable into whole rows, of at most so many elements or one row each.
 
     Yields:
       `begin` and `size` of each part.

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from mtmoe.engine.processes.alone import Processes as EngineProcesses
+from mtmoe.engine.processes.alone import Processes
 from mtmoe.errors import CheckpointError
 
 _T = TypeVar("_T")
 
 
-class Processes(Protocol):
-    """All processes of a run, as one of them sees them."""
-
-    @property
-    def index(self) -> int:
-        """The number of this process, from 0."""
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-
-    def gather(self, tag: str, text: str) -> list[str]:
-        """Gives a text to all processes; waits for theirs and returns them by number.
-
-        Every process makes the same calls in the same order, perhaps from a thread.
-        A tag says what the call is for; it may come again later.
-        """
-
-
-ALONE = EngineProcesses()
+ALONE = Processes()
 """A run of one process."""
 
 
@@ -62,9 +42,7 @@ def together(processes: Processes, tag: str, action: Callable[[], _T]) -> list[_
         "error": None if error is None else f"{error}" or type(error).__name__,
         "errno": _errno(error),
     }
-    answers: list[dict[str, Any]] = [
-        json.loads(text) for text in processes.gather(tag, json.dumps(report))
-    ]
+    answers: list[dict[str, Any]] = processes.gather(tag, report)
     if error is not None:
         raise error
     failed = [

@@ -27,11 +27,7 @@ class CheckpointReader:
     """
 
     def __init__(self, folder: Path, finite: bool = True):
-        """Reads the manifest and the indexes of all shards.
-
-        Args:
-          folder: of one checkpoint.
-          finite: whether `read` refuses values that are infinite or not a number.
+        """Reads the manifest and the indexes of all shards of a folder.
 
         Raises:
           CheckpointError: one of them is missing or damaged, or the pieces do not make
@@ -56,15 +52,10 @@ class CheckpointReader:
         begin: Sequence[int] | None = None,
         size: Sequence[int] | None = None,
     ) -> np.ndarray:
-        """Reads a slice of a variable, or all of it.
+        """Reads a slice of a variable, by default all of it, into an array of its own.
 
-        Args:
-          name: the variable.
-          begin: where the slice begins in each dimension; at 0 by default.
-          size: its length in each dimension; up to the end by default.
-
-        Returns:
-          The slice, of the variable's dtype, in an array of its own.
+        It is of the variable's dtype, and refused if a value is not finite, unless the
+        checkpoint was opened with `finite=False`.
 
         Raises:
           UnknownNameError: there is no such variable.

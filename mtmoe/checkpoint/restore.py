@@ -15,14 +15,11 @@ _SHOWN = 5
 
 
 def load_initial_values(directory: Path | str, program: MeshProgram) -> int:
-    """Sets the parameters of a program to those of a folder's newest checkpoint.
+    """Sets a built program's parameters to those of a folder's newest checkpoint.
 
     Parameters are matched by name. What belongs to the optimizer keeps its initial
-    value here and is left behind there.
-
-    Args:
-      directory: a model folder, or what `mtmoe import` wrote; it has `checkpoints/`.
-      program: whose parameters to set; its functions have been built.
+    value here and is left behind there. The folder is a model folder, or what
+    `mtmoe import` wrote.
 
     Returns:
       The step of the checkpoint.

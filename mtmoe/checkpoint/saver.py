@@ -15,7 +15,8 @@ import numpy as np
 
 from mtmoe.checkpoint import store
 from mtmoe.checkpoint.pieces import Piece
-from mtmoe.checkpoint.processes import ALONE, Processes
+from mtmoe.checkpoint.processes import ALONE
+from mtmoe.engine.processes.alone import Processes
 
 Snapshot = Callable[[], Mapping[str, np.ndarray] | Iterable[Piece]]
 
@@ -38,7 +39,7 @@ class AsyncSaver:
         saved: int = 0,
         processes: Processes = ALONE,
     ):
-        """Nothing is written yet.
+        """Writes nothing yet.
 
         Args:
           directory: the folder of checkpoints.

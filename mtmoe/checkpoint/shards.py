@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -21,10 +20,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from mtmoe.checkpoint.files import check_file, naming, synchronize, write_text
-from mtmoe.checkpoint.manifest import read_signed_json, signed_json
+from mtmoe.checkpoint.manifest import check_file, read_signed_json, signed_json
 from mtmoe.checkpoint.pieces import Box, Piece, whole
 from mtmoe.errors import CheckpointError
+from mtmoe.files import naming, new_file, synchronize, write_file
 
 BLOCK_BYTES = 1 << 20
 _CRC_DIGITS = 8
@@ -119,13 +118,8 @@ def write_shard(
 ) -> str:
     """Writes the pieces of one process, synchronises them and reads them back.
 
-    Args:
-      folder: an existing folder.
-      step: the checkpoint's.
-      pieces: of this process; each is asked for its values once, and then let go.
-      process: number of this process.
-      processes: how many there are.
-      check: called with name and values of each piece before it is written.
+    Each piece is asked for its values once, and then let go; `check` is called with
+    its name and values before they are written. The folder exists.
 
     Returns:
       The name of the index.
@@ -140,7 +134,7 @@ def write_shard(
     # Large elements first: all lie at multiples of their size.
     ordered = sorted(pieces, key=lambda p: (-np.dtype(p.values.dtype).itemsize, p.name))
     header, stored = _header(ordered, step)
-    with naming(data), data.open("wb") as stream:
+    with naming(data), new_file(data) as path, path.open("wb") as stream:
         stream.write(header)
         for number, piece in enumerate(ordered):
             values = _elements(piece, stored[number])
@@ -153,8 +147,6 @@ def write_shard(
             stored[number] = dataclasses.replace(
                 stored[number], crc32="".join(checksums)
             )
-        stream.flush()
-        os.fsync(stream.fileno())
     size = len(header) + sum(piece.bytes for piece in stored)
     content = {
         "step": step,
@@ -167,7 +159,7 @@ def write_shard(
         "header_crc32": f"{zlib.crc32(header):08x}",
         "pieces": [piece.to_json() for piece in stored],
     }
-    write_text(index, signed_json(content))
+    write_file(index, signed_json(content))
     synchronize(folder)
     Shard.read(folder, index.name).verify()
     return index.name
@@ -249,14 +241,10 @@ class Shard:
                     self._check(piece, start, block[:read])
 
     def read_box(self, piece: StoredPiece, box: Box) -> np.ndarray:
-        """Reads a part of a piece.
+        """Reads the part of a piece that a box of the whole variable cuts out of it.
 
         Only the blocks are read, and checked, from the one with the part's first
         element to the one with its last.
-
-        Args:
-          piece: one of `pieces`.
-          box: the part, in the whole variable; it lies in the piece.
 
         Raises:
           CheckpointError: a block is damaged.

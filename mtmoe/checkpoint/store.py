@@ -20,13 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from mtmoe.checkpoint.files import put_in_place, remove, synchronize, write_text
 from mtmoe.checkpoint.manifest import MANIFEST_NAME, Manifest, file_sha256, versions
 from mtmoe.checkpoint.pieces import Piece, check_cover
-from mtmoe.checkpoint.processes import ALONE, Processes, together
+from mtmoe.checkpoint.processes import ALONE, together
 from mtmoe.checkpoint.reader import CheckpointReader, read_shards
 from mtmoe.checkpoint.shards import Shard, StoredPiece, write_shard
+from mtmoe.engine.processes.alone import Processes
 from mtmoe.errors import CheckpointError
+from mtmoe.files import (
+    make_temporary_folder,
+    put_in_place,
+    remove_folder,
+    synchronize,
+    temporary_folder,
+    write_file,
+)
 
 MINIMUM_KEPT = 2
 _STEP = re.compile(r"step_(\d+)$")
@@ -93,7 +101,7 @@ def save(
         and earlier checkpoints are as before.
     """
     final = step_folder(directory, step)
-    temporary = final.with_name(final.name + ".tmp")
+    temporary = temporary_folder(final)
     pieces = (
         [Piece.whole(name, value) for name, value in values.items()]
         if isinstance(values, Mapping)
@@ -109,13 +117,15 @@ def save(
 
     try:
         together(
-            processes, f"step {step}: folder", lambda: _make(temporary) if first else 0
+            processes,
+            f"step {step}: folder",
+            lambda: make_temporary_folder(final) if first else None,
         )
         written = together(processes, f"step {step}: shards", write)
         together(
             processes,
             f"step {step}: manifest",
-            lambda: _finish(final, step, written, metadata) if first else 0,
+            lambda: _finish(final, step, written, metadata) if first else None,
         )
     except Exception as error:
         if first:
@@ -132,10 +142,7 @@ def save(
 def open(directory: Path | str, step: int, finite: bool = True) -> CheckpointReader:
     """Opens a checkpoint, to read any slice of any variable.
 
-    Args:
-      directory: the folder of checkpoints.
-      step: which one.
-      finite: whether reading refuses values that are infinite or not a number.
+    With `finite`, reading refuses values that are infinite or not a number.
 
     Raises:
       CheckpointError: it is absent, or its manifest or an index is damaged, or its
@@ -151,7 +158,7 @@ def verify(directory: Path | str, step: int, processes: Processes = ALONE) -> Ma
       CheckpointError: it is absent or damaged; the message says which file and how.
     """
 
-    def check() -> int:
+    def check() -> None:
         folder = _existing(directory, step)
         manifest = Manifest.read(folder)
         mine = slice(processes.index, None, processes.count)
@@ -161,7 +168,6 @@ def verify(directory: Path | str, step: int, processes: Processes = ALONE) -> Ma
         else:
             for shard in read_shards(folder, manifest)[mine]:
                 shard.verify()
-        return 0
 
     together(processes, f"step {step}: verify", check)
     return Manifest.read(step_folder(directory, step))
@@ -225,10 +231,9 @@ def prune(directory: Path | str, keep: int, processes: Processes = ALONE) -> lis
     while wanted and remaining:
         wanted -= is_intact(directory, remaining.pop(), processes)
 
-    def delete() -> int:
+    def delete() -> None:
         for step in remaining if processes.index == 0 else ():
-            remove(step_folder(directory, step))
-        return 0
+            remove_folder(step_folder(directory, step))
 
     if remaining:
         together(processes, f"steps {remaining}: delete", delete)
@@ -270,23 +275,14 @@ def _agreed_steps(directory: Path | str, processes: Processes) -> list[int]:
     return together(processes, "steps", lambda: steps(directory))[0]
 
 
-def _make(temporary: Path) -> int:
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    temporary.mkdir()
-    synchronize(temporary.parent)
-    return 0
-
-
 def _finish(
     final: Path,
     step: int,
     written: list[Any],
     metadata: Mapping[str, Any],
-) -> int:
+) -> None:
     """Checks what all processes have written, and makes a checkpoint of it."""
-    folder = final.with_name(final.name + ".tmp")
+    folder = temporary_folder(final)
     files: dict[str, dict[str, Any]] = {}
     pieces: list[StoredPiece] = []
     for number, answer in enumerate(written):
@@ -318,8 +314,7 @@ def _finish(
         metadata=metadata,
         written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
-    write_text(folder / MANIFEST_NAME, manifest.to_json())
+    write_file(folder / MANIFEST_NAME, manifest.to_json())
     synchronize(folder)
     Manifest.read(folder)
-    put_in_place(folder, final)
-    return 0
+    put_in_place(final)

@@ -28,9 +28,10 @@ from mtmoe.cli.quiet import without_sentencepiece_notes
 from mtmoe.cli.shared_flags import define_task_flags, register_tasks
 from mtmoe.cli.terminal import table
 from mtmoe.errors import MtmoeError
-from mtmoe.mesh.importing import import_tensorflow
+from mtmoe.progress import Progress
 from mtmoe.ranges import Count, Natural
 from mtmoe.report.wording import compact
+from mtmoe.startup.importing import import_tensorflow
 
 if TYPE_CHECKING:
     import seqio
@@ -121,12 +122,12 @@ def _verified(
     from mtmoe.data.token_cache.caching import verify_splits
 
     total = sum(len(FLAGS.split or task.splits) for task in tasks)
-    progress = CachingProgress("splits", total, stream=stderr)
+    progress = Progress("splits", total, stderr)
     results: list[SplitResult] = []
     for result in verify_splits(tasks, FLAGS.split, root):
         results.append(result)
         progress.show(len(results))
-    progress.end()
+    progress.erase_line()
     return results
 
 
@@ -136,9 +137,9 @@ def _written(
     from mtmoe.data.token_cache.caching import finish_splits, plan_caching
 
     total = sum(len(FLAGS.split or task.splits) for task in tasks)
-    looking = CachingProgress("looked at splits", total, stream=stderr)
+    looking = Progress("looked at splits", total, stderr)
     plan = plan_caching(tasks, FLAGS.split, root, lambda done, _: looking.show(done))
-    looking.end()
+    looking.erase_line()
     return list(finish_splits(plan, _outcomes(plan, root, config, stderr)))
 
 
@@ -152,13 +153,13 @@ def _outcomes(
     if not plan.jobs:
         return
     setup = WorkerSetup.of_this_process(config.text if config else None)
-    progress = CachingProgress("shards", len(plan.jobs), "examples", stderr)
+    progress = CachingProgress("shards", len(plan.jobs), stderr)
     begun: dict[ShardJob, int] = {}
     done = examples = 0
 
     def on_progress(job: ShardJob, examples_of_job: int, tokens: int) -> None:
         begun[job] = examples_of_job
-        progress.show(done, examples + sum(begun.values()))
+        progress.show_examples(done, examples + sum(begun.values()))
 
     outcomes: Iterable[JobOutcome]
     if FLAGS.runner == "beam":
@@ -178,10 +179,10 @@ def _outcomes(
         for outcome in outcomes:
             begun.pop(outcome.job, None)
             done, examples = done + 1, examples + outcome.examples
-            progress.show(done, examples + sum(begun.values()))
+            progress.show_examples(done, examples + sum(begun.values()))
             yield outcome
     finally:
-        progress.end()
+        progress.erase_line()
 
 
 def _print(results: Sequence[SplitResult], root: str, seconds: float) -> None:

@@ -13,7 +13,7 @@ from absl import flags
 
 from mtmoe.cli.shared_flags import define_config_flags
 from mtmoe.errors import MtmoeError
-from mtmoe.mesh.importing import import_tensorflow
+from mtmoe.startup.importing import import_tensorflow
 
 FLAGS = flags.FLAGS
 

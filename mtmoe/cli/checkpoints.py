@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from mtmoe.cli.number_flags import define_number
+from mtmoe.cli.shared_flags import chosen_action
 from mtmoe.cli.terminal import table
 from mtmoe.errors import CheckpointError, MtmoeError, UnknownNameError
 from mtmoe.ranges import Count, Natural
@@ -67,11 +68,8 @@ def run(argv: list[str]) -> int:
     Raises:
       MtmoeError: a flag, a step or a folder cannot be used.
     """
-    action, *names = argv[1:] or [""]
-    if not action:
-        raise MtmoeError(f"usage: mtmoe checkpoints {' | '.join(ACTIONS)} [STEP ...]")
-    if action not in ACTIONS:
-        raise UnknownNameError("action of mtmoe checkpoints", action, ACTIONS)
+    usage = f"usage: mtmoe checkpoints {' | '.join(ACTIONS)} [STEP ...]"
+    action, names = chosen_action(argv, ACTIONS, usage)
     for name, owner in _OWNERS.items():
         if FLAGS[name].present and action != owner:
             raise MtmoeError(f"--{name} is a flag of mtmoe checkpoints {owner} alone")
@@ -166,7 +164,7 @@ def _diff(names: Sequence[str]) -> int:
 
 
 def _average(names: Sequence[str]) -> int:
-    from mtmoe.mesh.importing import import_tensorflow
+    from mtmoe.startup.importing import import_tensorflow
 
     if not FLAGS.output_dir or bool(names) == bool(FLAGS.last):
         raise MtmoeError(
@@ -232,7 +230,7 @@ def _reader(name: str) -> CheckpointReader:
     """Opens a step of --model_dir, or a folder."""
     from mtmoe.checkpoint.manifest import MANIFEST_NAME
     from mtmoe.checkpoint.reader import CheckpointReader
-    from mtmoe.mesh.importing import import_tensorflow
+    from mtmoe.startup.importing import import_tensorflow
 
     path = Path(name)
     if name.isdecimal():

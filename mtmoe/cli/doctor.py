@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mtmoe
-from mtmoe import installation
+from mtmoe.cli import installation
 from mtmoe.data.ground.cache import cache_directory
 from mtmoe.engine.hardware.cores import num_cores
 from mtmoe.engine.hardware.plugins import Plugin
@@ -66,16 +66,17 @@ class Finding:
         return "note" if self.mend else "ok"
 
 
+def broken(text: str, mend: str = "") -> Finding:
+    """What makes mtmoe unusable until it is mended."""
+    return Finding(text, mend, is_essential=True)
+
+
 def define_flags() -> None:
     """Defines nothing: the command has no flags of its own."""
 
 
 def run(argv: Sequence[str]) -> int:
-    """Prints what was found; returns 0 when mtmoe is usable, else 1.
-
-    Args:
-      argv: the command line; no arguments are taken.
-    """
+    """Prints what was found; returns 0 when mtmoe is usable, else 1."""
     del argv
     # TensorFlow's own start-up lines would stand between ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -99,9 +100,9 @@ def run(argv: Sequence[str]) -> int:
             print(f"  {finding.mark:<5}{finding.text}")
             if finding.mend:
                 print(f"       mend: {finding.mend}")
-    broken = sum(finding.is_essential for finding in findings)
-    print("\nmtmoe is usable." if not broken else f"\n{broken} to mend before use.")
-    return 1 if broken else 0
+    missing = sum(finding.is_essential for finding in findings)
+    print("\nmtmoe is usable." if not missing else f"\n{missing} to mend before use.")
+    return 1 if missing else 0
 
 
 def check_machine() -> list[Finding]:
@@ -122,7 +123,7 @@ def check_packages() -> list[Finding]:
         requirements = importlib.metadata.requires("mtmoe") or []
         from packaging.requirements import Requirement
     except (importlib.metadata.PackageNotFoundError, ModuleNotFoundError) as error:
-        return [Finding(str(error), "pip install .", is_essential=True)]
+        return [broken(str(error), "pip install .")]
     return [
         check_requirement(requirement.name, str(requirement.specifier), version)
         for requirement in map(Requirement, requirements)
@@ -132,28 +133,18 @@ def check_packages() -> list[Finding]:
 
 
 def check_requirement(name: str, wanted: str, version: str | None) -> Finding:
-    """One requirement against the installed version.
-
-    Args:
-      name: of the package.
-      wanted: range of versions, as in ">=2.21,<2.22".
-      version: what is installed; None if nothing is.
-    """
+    """One requirement, a range of versions, against what is installed, if anything."""
     from packaging.specifiers import SpecifierSet
 
-    if version is None:
-        return Finding(
-            f"{name} is not installed; wanted: {wanted}",
-            f"pip install --no-deps '{name}{wanted}'",
-            is_essential=True,
-        )
-    if not SpecifierSet(wanted).contains(version, prereleases=True):
-        return Finding(
-            f"{name} {version}; wanted: {wanted}",
-            f"pip install --no-deps '{name}{wanted}'",
-            is_essential=True,
-        )
-    return Finding(f"{name} {version}")
+    fits = version is not None and SpecifierSet(wanted).contains(
+        version, prereleases=True
+    )
+    if fits:
+        return Finding(f"{name} {version}")
+    return broken(
+        f"{name} {version or 'is not installed'}; wanted: {wanted}",
+        f"pip install --no-deps '{name}{wanted}'",
+    )
 
 
 def check_mixes() -> list[Finding]:
@@ -171,11 +162,7 @@ def describe_mix(mix: installation.Mix) -> Finding:
             f"{mix.wanted}'s, nothing to do"
         )
     if not mix.version:
-        return Finding(
-            f"{twins} is installed in place of {mix.wanted}",
-            mix.mend,
-            is_essential=True,
-        )
+        return broken(f"{twins} is installed in place of {mix.wanted}", mix.mend)
     count = len(mix.overwritten)
     files = "file is" if count == 1 else "files are"
     return Finding(
@@ -194,10 +181,9 @@ def check_imports() -> list[Finding]:
             importlib.import_module(name)
         except Exception as error:  # any failure of a third party's import counts
             findings.append(
-                Finding(
+                broken(
                     f"import {name}: {type(error).__name__}: {error}",
                     "pip install --no-deps --force-reinstall -r requirements.lock",
-                    is_essential=True,
                 )
             )
         else:
@@ -210,7 +196,7 @@ def check_shims() -> list[Finding]:
     try:
         from mtmoe.mesh.compat import SHIMS
     except Exception as error:  # reported in full by check_imports
-        return [Finding(f"unknown: {type(error).__name__}", is_essential=True)]
+        return [broken(f"unknown: {type(error).__name__}")]
     return [
         Finding(f"{shim.name} ({shim.reason})") for shim in SHIMS if shim.needed()
     ] or [Finding("none needed")]
@@ -226,7 +212,7 @@ def check_devices() -> list[Finding]:
     try:
         found = attached.find_devices(seconds=SECONDS_FOR_DEVICES)
     except HardwareError as error:
-        return [*findings, Finding(str(error), DEVICES_HELP, is_essential=True)]
+        return [*findings, broken(str(error), DEVICES_HELP)]
     for devices in found:
         memory = devices.memory_bytes
         room = f", {memory / 1024**3:.2f} GiB each" if memory else ""
@@ -271,7 +257,7 @@ def check_corpora() -> list[Finding]:
         try:
             installed = package.locate()
         except CorpusError as error:
-            findings.append(Finding(str(error), package.mend, is_essential=True))
+            findings.append(broken(str(error), package.mend))
             continue
         if installed is None:
             text = f"{package.name} is missing"
@@ -293,10 +279,9 @@ def check_storage() -> list[Finding]:
         existing = existing.parent
     if not (existing.is_dir() and os.access(existing, os.W_OK)):
         return [
-            Finding(
+            broken(
                 f"the cache folder {folder} cannot be written",
                 "export MTMOE_CACHE=/a/folder/you/can/write",
-                is_essential=True,
             )
         ]
     free = shutil.disk_usage(existing).free

@@ -14,7 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from mtmoe.errors import MtmoeError
-from mtmoe.mesh.importing import import_tensorflow
+from mtmoe.startup.importing import import_tensorflow
 
 FLAGS = flags.FLAGS
 

@@ -25,7 +25,7 @@ from absl import flags
 from mtmoe import __version__
 from mtmoe.engine.processes.current import current
 from mtmoe.errors import MtmoeError, UnknownNameError, nearest_names
-from mtmoe.mesh.memory import restart_with_tunables
+from mtmoe.startup.memory import restart_with_tunables
 
 COMMANDS = {
     "doctor": "versions, shims in force, devices, corpora found",

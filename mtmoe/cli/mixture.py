@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from mtmoe.cli.number_flags import define_number
-from mtmoe.cli.shared_flags import define_task_flags, register_tasks
+from mtmoe.cli.shared_flags import chosen_action, define_task_flags, register_tasks
 from mtmoe.cli.terminal import one_line, table
-from mtmoe.errors import MtmoeError, UnknownNameError
-from mtmoe.mesh.importing import import_tensorflow
+from mtmoe.errors import MtmoeError
 from mtmoe.ranges import Count, Natural, Positive
 from mtmoe.report.wording import compact, percent
+from mtmoe.startup.importing import import_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,12 +72,10 @@ def run(argv: list[str]) -> int:
     Raises:
       MtmoeError: a flag, a name or a rate cannot be used.
     """
-    action, *names = argv[1:] or [""]
     usage = "usage: mtmoe mixture plan [NAME] [--tokens=1e9] [--output_file=F.csv]"
-    if not action or len(names) > 1:
+    _, names = chosen_action(argv, ACTIONS, usage)
+    if len(names) > 1:
         raise MtmoeError(usage)
-    if action not in ACTIONS:
-        raise UnknownNameError("action of mtmoe mixture", action, ACTIONS)
     for name in FLAGS.output_file:
         if Path(name).suffix not in (".csv", ".html"):
             raise MtmoeError(f"--output_file={name}: allowed are .csv and .html")

@@ -37,13 +37,6 @@ class _RangeParser(flags.ArgumentParser):  # type: ignore[misc]
 
 
 def define_number(name: str, default: float | None, text: str, annotation: Any) -> None:
-    """Defines a flag for a number.
-
-    Args:
-      name: the flag.
-      default: its value where it is not given.
-      text: its help.
-      annotation: a type of `mtmoe.ranges`, such as `Count`.
-    """
+    """Defines a flag for a number of a type of `mtmoe.ranges`, such as `Count`."""
     parser = _RangeParser(range_of(annotation))
     flags.DEFINE(parser, name, default, text)

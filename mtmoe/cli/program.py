@@ -18,8 +18,8 @@ from absl import flags
 
 from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.runtime import prepare_runtime
-from mtmoe.cli.shared_flags import define_config_flags
-from mtmoe.errors import MtmoeError, UnknownNameError
+from mtmoe.cli.shared_flags import chosen_action, define_config_flags
+from mtmoe.errors import MtmoeError
 from mtmoe.ranges import Count
 
 FLAGS = flags.FLAGS
@@ -51,14 +51,13 @@ def run(argv: list[str]) -> int:
     Raises:
       MtmoeError: anything that is the user's to mend.
     """
-    action = argv[1] if len(argv) > 1 else ""
-    if action and action not in ACTIONS:
-        raise UnknownNameError("action of mtmoe program", action, ACTIONS)
-    if len(argv) != 2 or not FLAGS.gin_file or not FLAGS.output_dir:
-        raise MtmoeError(
-            "usage: mtmoe program export --gin_file=F --output_dir=DIR "
-            "[--gin_param=k=v ...]"
-        )
+    usage = (
+        "usage: mtmoe program export --gin_file=F --output_dir=DIR "
+        "[--gin_param=k=v ...]"
+    )
+    _, names = chosen_action(argv, ACTIONS, usage)
+    if names or not FLAGS.gin_file or not FLAGS.output_dir:
+        raise MtmoeError(usage)
     prepare_runtime()
     from mtmoe.engine.export import check_is_new
     from mtmoe.train.check import check_run

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mtmoe.mesh.importing import import_tensorflow
-from mtmoe.mesh.memory import keep_freed_memory
+from mtmoe.startup.importing import import_tensorflow
+from mtmoe.startup.memory import keep_freed_memory
 
 
 def prepare_runtime() -> None:

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
+
+from mtmoe.errors import MtmoeError, UnknownNameError
 
 if TYPE_CHECKING:
     from mtmoe.config.load import Config
 
 FLAGS = flags.FLAGS
+
+
+def chosen_action(
+    argv: list[str], actions: Sequence[str], usage: str
+) -> tuple[str, list[str]]:
+    """Returns the action that a command was given, and the names behind it.
+
+    Raises:
+      MtmoeError: there is none.
+      UnknownNameError: it is none of the command's.
+    """
+    action, *names = argv[1:] or [""]
+    if not action:
+        raise MtmoeError(usage)
+    if action not in actions:
+        raise UnknownNameError(f"action of mtmoe {argv[0]}", action, actions)
+    return action, names
 
 
 def define_config_flags() -> None:

@@ -18,7 +18,6 @@ import csv
 import dataclasses
 import io
 import sys
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -26,11 +25,12 @@ from absl import flags
 
 from mtmoe.cli.number_flags import define_number
 from mtmoe.cli.quiet import without_sentencepiece_notes
-from mtmoe.cli.shared_flags import define_task_flags, register_tasks
+from mtmoe.cli.shared_flags import chosen_action, define_task_flags, register_tasks
 from mtmoe.cli.terminal import isolated, one_line, table
-from mtmoe.errors import MtmoeError, UnknownNameError
-from mtmoe.mesh.importing import import_tensorflow
+from mtmoe.errors import MtmoeError
+from mtmoe.progress import Progress
 from mtmoe.ranges import Count, Natural
+from mtmoe.startup.importing import import_tensorflow
 
 if TYPE_CHECKING:
     import seqio
@@ -42,7 +42,6 @@ FLAGS = flags.FLAGS
 ACTIONS = ("list", "show", "preview", "verify")
 FAILED_STATUS = 1
 _PREVIEWED = 3
-_TOLD_EVERY = 10.0  # seconds
 
 
 def define_flags() -> None:
@@ -74,11 +73,8 @@ def run(argv: list[str]) -> int:
     Raises:
       MtmoeError: a flag, a name or a task's data cannot be used.
     """
-    action, *names = argv[1:] or [""]
-    if not action:
-        raise MtmoeError("usage: mtmoe tasks list | show | preview | verify [NAME]")
-    if action not in ACTIONS:
-        raise UnknownNameError("action of mtmoe tasks", action, ACTIONS)
+    usage = "usage: mtmoe tasks list | show | preview | verify [NAME]"
+    action, names = chosen_action(argv, ACTIONS, usage)
     import_tensorflow()
     register_tasks()
     if action in ("show", "preview") and len(names) != 1:
@@ -273,21 +269,21 @@ def _verify(names: list[str]) -> int:
     return FAILED_STATUS if failed else 0
 
 
+class _Seen(Progress):
+    """Counts examples, of which it is not known how many there are."""
+
+    def _line(self, done: int, elapsed: float, left: float | None) -> str:
+        return f"{self._what}: {done:,} examples so far"
+
+
 def _is_sound(task: seqio.Task, split: str) -> bool:
     """Checks a split and prints what came of it."""
     from mtmoe.data.ground.user_code import described
     from mtmoe.data.tasks.verify import verify_task
 
-    told = time.monotonic()
-
-    def tell(count: int) -> None:
-        nonlocal told
-        if time.monotonic() - told > _TOLD_EVERY:
-            told = time.monotonic()
-            print(f"{task.name} {split}: {count:,} examples so far", file=sys.stderr)
-
+    seen = _Seen(f"{task.name} {split}", total=0)
     try:
-        found = verify_task(task, split, FLAGS.num_examples, _lengths(), tell)
+        found = verify_task(task, split, FLAGS.num_examples, _lengths(), seen.show)
     except MtmoeError as error:
         print(f"FAIL {task.name} {split}: {error}")
         return False

@@ -7,15 +7,12 @@ run it are copied from `engine.standalone`.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gzip
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,7 @@ from mtmoe.engine import standalone
 from mtmoe.engine.compile.options import TABLE
 from mtmoe.engine.hardware.generations import GENERATIONS
 from mtmoe.errors import MtmoeError
+from mtmoe.files import new_folder
 from mtmoe.mesh.context import InitialValue
 from mtmoe.mesh.initializers import Constant, TruncatedNormal
 from mtmoe.mesh.lowered import LoweredProgram
@@ -77,7 +75,8 @@ def write_program(
       ProgramExportError: the folder exists, or a variable's initial value can neither
         be described nor is small enough to be written.
     """
-    with _new_folder(folder) as new:
+    check_is_new(folder)
+    with new_folder(folder) as new:
         artifact, version = portable_artifact(program.stablehlo)
         # The same bytes at every call: no time in the header.
         (new / PROGRAM).write_bytes(gzip.compress(artifact, 9, mtime=0))
@@ -188,20 +187,6 @@ def _write_manifest(folder: Path) -> None:
     }
     text = json.dumps({"format": FORMAT, "files": files}, indent=1)
     (folder / MANIFEST).write_text(text + "\n")
-
-
-@contextlib.contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """A folder that gets its name when it is complete."""
-    check_is_new(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        os.rename(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_is_new(path: Path) -> None:

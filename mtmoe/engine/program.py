@@ -23,9 +23,9 @@ from mtmoe.errors import CheckpointError
 from mtmoe.mesh.build import Build
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lowered import LoweredProgram, ProgramOptions
-from mtmoe.mesh.memory import return_freed_memory
 from mtmoe.mesh.precision import named_precision
 from mtmoe.mesh.signature import Argument
+from mtmoe.startup.memory import return_freed_memory
 
 
 class MeshFunction:

@@ -19,13 +19,7 @@ from mtmoe.languages import SEVERAL_LANGUAGES
 
 
 class TrainingBaselines(NamedTuple):
-    """Baselines, and what they were counted from.
-
-    Attributes:
-      models: the unigram models.
-      tokens: by task the tokens that were counted, and those there are; None: not
-        known, its first ones were counted.
-    """
+    """Baselines, and by task the tokens counted and those there are, if known."""
 
     models: UnigramBaselines
     tokens: dict[str, tuple[int, int | None]]
@@ -40,11 +34,12 @@ def training_baselines(
 ) -> TrainingBaselines:
     """Fits the unigram baselines on what a mixture trains on, by language.
 
-    They are fitted on its self-supervised tasks, on all tasks if it has none.
+    They are fitted on its self-supervised tasks, on all tasks if it has none. A staged
+    mixture's rates are averaged over the steps of its training.
 
     Args:
       mixture: the mixture the model was trained on.
-      steps: steps of its training, over which a staged mixture's rates are averaged.
+      steps: of its training.
       lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
       is_text_V: tokens that stand for text.
       max_tokens: most tokens of a task that are counted; None: all.

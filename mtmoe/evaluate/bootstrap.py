@@ -28,13 +28,7 @@ _BLOCK_WEIGHTS = 1 << 21
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval.
-
-    Attributes:
-      value: the ratio over all examples.
-      low: lower end of the interval, NaN when there is one group only.
-      high: upper end of the interval, NaN when there is one group only.
-    """
+    """The ratio over all examples and its interval, NaN with one group only."""
 
     value: float
     low: float
@@ -42,12 +36,7 @@ class Interval:
 
 
 class Estimate(NamedTuple):
-    """A ratio of sums, and what the resamples make of it.
-
-    Attributes:
-      interval: the ratio over all examples with its interval.
-      replicates: [R], the ratio over each resample.
-    """
+    """A ratio over all examples with its interval, and over each resample [R]."""
 
     interval: Interval
     replicates: NDArray[np.float64]
@@ -74,9 +63,7 @@ class Bootstrap:
     def resamples(self, name: str, groups_E: NDArray[np.int32]) -> Resamples:
         """Returns the resamples of one task, to be shared by all its metrics.
 
-        Args:
-          name: the task; another task's examples change nothing here.
-          groups_E: the group of each example, any integers.
+        Groups are any integers; another task's examples change nothing here.
         """
         _, index_E = np.unique(groups_E, return_inverse=True)
         return Resamples(
@@ -121,9 +108,7 @@ class Resamples:
     def estimates(self, ratios: Mapping[str, Ratio]) -> dict[str, Estimate]:
         """Returns sum(numerator) / sum(denominator) by name, all of the same draws.
 
-        Args:
-          ratios: by name a numerator and a denominator, [E] each. Every group's
-            denominator must be positive.
+        Both are [E], and every group's denominator must be positive.
         """
         sums_GK = np.stack(
             [self._by_group(x_E) for ratio in ratios.values() for x_E in ratio], axis=1

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mtmoe.checkpoint import store
 from mtmoe.errors import CheckpointError, UnknownNameError
-from mtmoe.evaluate.files import finish_writing
 from mtmoe.evaluate.records import EVALUATION_FILE
+from mtmoe.files import finish_writing
 
 CHOICES = ("latest", "best", "all")
 

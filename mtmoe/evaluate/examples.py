@@ -78,12 +78,7 @@ class TaskExamples:
 
 
 class ToScore(NamedTuple):
-    """What an evaluation scores, and what it cannot.
-
-    Attributes:
-      tasks: examples by task, or by file.
-      left_out: what is left out.
-    """
+    """What an evaluation scores, by task or by file, and what it leaves out."""
 
     tasks: tuple[TaskExamples, ...]
     left_out: tuple[LeftOut, ...]
@@ -117,13 +112,7 @@ def folder_examples(
     vocabulary: seqio.Vocabulary,
     sampling: Sampling,
 ) -> ToScore:
-    """Returns the examples of every `LANG.txt`.
-
-    Args:
-      directory: the folder.
-      objective: masks the text; see `text_objective`.
-      vocabulary: that of the model.
-      sampling: how text becomes examples.
+    """Returns the examples of every `LANG.txt`, masked by `text_objective`.
 
     Raises:
       CorpusError: the folder or a file of it cannot be used; see `read_text_folder`; or
@@ -165,11 +154,7 @@ def text_objective(mixture: str, takes_inputs: bool) -> tuple[TokenObjective, bo
 
     It is the objective of the first task of the mixture that has one. A model trained
     on supervised tasks alone is asked what an untrained one would be: to fill in spans,
-    or, of a decoder alone, to go on.
-
-    Args:
-      mixture: what the model was trained on.
-      takes_inputs: whether the model has an encoder.
+    or, where it takes no inputs, to go on.
     """
     for task in tasks_of(mixture):
         objective = task_form(task).objective

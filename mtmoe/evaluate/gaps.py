@@ -52,14 +52,10 @@ class LeftOut:
 
 
 def evaluation_gaps(mixture: str, split: str) -> list[str]:
-    """Returns what an evaluation of a mixture will leave out, a sentence each.
+    """Returns what an evaluation of a mixture's split will leave out, a sentence each.
 
     Reads no data: whether a split that a source declares is empty shows later, and of
     a data set of TensorFlow Datasets, which splits it has.
-
-    Args:
-      mixture: a registered mixture or task.
-      split: the split that is evaluated, `evaluate.split`.
 
     Raises:
       UnknownNameError: no such mixture.
@@ -80,12 +76,7 @@ def evaluation_gaps(mixture: str, split: str) -> list[str]:
 
 
 def gap_of(task: seqio.Task, split: str) -> LeftOut | None:
-    """Returns why a task cannot be scored, as far as its registration says.
-
-    Args:
-      task: a registered task.
-      split: the split that is evaluated.
-    """
+    """Returns why a split of a task cannot be scored, if its registration says so."""
     code = task_card(task).language
     try:
         with asking(task, split):
@@ -103,11 +94,7 @@ def gap_of(task: seqio.Task, split: str) -> LeftOut | None:
 
 
 def own_metrics_gap(task: seqio.Task) -> LeftOut | None:
-    """Returns which of a supervised task's own metrics no model here can be given.
-
-    Args:
-      task: a registered task.
-    """
+    """Returns which of a supervised task's own metrics no model here can be given."""
     card = task_card(task)
     if card.labels == "self" or not task.predict_with_aux_metric_fns:
         return None
@@ -146,12 +133,7 @@ def say_left_out(left_out: Sequence[LeftOut]) -> None:
 
 
 def nothing_to_score(what: str, left_out: Sequence[LeftOut]) -> MtmoeError:
-    """Returns the error that nothing is left to be scored.
-
-    Args:
-      what: what was to be evaluated, in words.
-      left_out: all of it, with the reasons.
-    """
+    """Returns the error that nothing of `what` is left to be scored."""
     return CorpusError(f"{what} has nothing to score:\n  {_listed(left_out)}\n{_CURE}")
 
 

@@ -8,7 +8,7 @@ Legend: B batch, E examples, L inputs length, T targets length.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import ConfigError
-from mtmoe.evaluate.losses import assign_weights
-from mtmoe.evaluate.progress import BatchProgress
+from mtmoe.evaluate.batched_model import BatchedModel
 from mtmoe.model.decoding.generate import generation_builder
 from mtmoe.model.decoding.scoring import scoring_builder
 from mtmoe.model.decoding.strategies import Strategy
@@ -34,8 +33,8 @@ _NAMES = {
 }
 
 
-class Generator:
-    """Decodes examples with a run's model; weights come by `load`."""
+class Generator(BatchedModel):
+    """Decodes examples with a run's model."""
 
     def __init__(
         self,
@@ -46,7 +45,7 @@ class Generator:
         seed: int | None = None,
         lengths: Lengths | None = None,
     ):
-        """Builds the graph, one for all batches; XLA compiles at the first.
+        """Builds the graph.
 
         Args:
           run: the run as it was trained.
@@ -54,31 +53,19 @@ class Generator:
           eos_id: token that ends a sequence.
           batch_size: rows of a batch; the run's if None.
           seed: seed of the noise; the run's if None.
-          lengths: room for `inputs`, and most tokens of `targets`; the run's if None,
-            where a decoder alone has room for `targets` tokens of either.
+          lengths: see `_room`.
         """
-        lengths = lengths or run.lengths
-        self._inputs_length = lengths.get("inputs", lengths["targets"])
-        self._batch_size = batch_size or run.batch_size
-        self._program = MeshProgram(
-            run.layout.without("length"),  # one token at a time
-            run.seed if seed is None else seed,
-            run.precision,
-        )
-        self._generate = self._program.function(
-            generation_builder(run.model, strategy, lengths["targets"], eos_id),
+        self._lengths = _room(run, lengths)
+        size = batch_size or run.batch_size
+        super().__init__(
+            _one_token_at_a_time(run, run.seed if seed is None else seed),
+            generation_builder(run.model, strategy, self._lengths["targets"], eos_id),
             {
-                "inputs": tf.TensorSpec(
-                    [self._batch_size, self._inputs_length], tf.int32
-                ),
-                "example_keys": tf.TensorSpec([self._batch_size], tf.int32),
+                "inputs": tf.TensorSpec([size, self._lengths["inputs"]], tf.int32),
+                "example_keys": tf.TensorSpec([size], tf.int32),
             },
-            name="generation",
+            "generation",
         )
-
-    def load(self, values: Mapping[str, NDArray[np.generic]], where: str) -> None:
-        """Takes the weights of a checkpoint; see `assign_weights`."""
-        assign_weights(self._program, values, where)
 
     def __call__(self, inputs: Ids, keys: Sequence[int], what: str) -> Ids:
         """Decodes examples.
@@ -91,19 +78,14 @@ class Generator:
         Returns:
           [E, T]: tokens up to and including the end mark, then 0.
         """
-        inputs = _fitted(inputs, self._inputs_length, "inputs")
-        decoded = []
-        for rows in _batches(len(inputs), self._batch_size, what):
-            filler = self._batch_size - len(rows)
-            outputs = self._generate(
-                0,
-                inputs=np.pad(inputs[rows], ((0, filler), (0, 0))),
-                example_keys=np.pad(
-                    np.asarray(keys, np.int32)[rows], (0, filler), constant_values=-1
-                ),
-            )
-            decoded.append(np.asarray(outputs["tokens"])[: len(rows)])
-        return np.concatenate(decoded)
+        inputs = _fitted(inputs, self._lengths["inputs"], "inputs")
+        keys_E = np.asarray(keys, np.int32)
+        batches = self.outputs(
+            np.arange(len(inputs)),
+            lambda rows: {"inputs": inputs[rows], "example_keys": keys_E[rows]},
+            what,
+        )
+        return np.concatenate([outputs_B["tokens"] for outputs_B in batches])
 
     def predict_fn(
         self,
@@ -112,77 +94,49 @@ class Generator:
     ) -> list[tuple[int, list[int]]]:
         """Decodes a data set as `seqio.Evaluator` hands it over.
 
-        Args:
-          dataset: pairs (number, example), with `inputs` or `encoder_input_tokens`.
-          model_feature_shapes: what an evaluator may say of them; not needed.
+        It holds pairs (number, example), with `inputs` or `encoder_input_tokens`.
 
         Returns:
           Pairs (number, tokens), all of one length, 0 behind the end mark.
         """
         del model_feature_shapes
         numbers, features = _examples(dataset, ["inputs"])
-        inputs = _stacked(features["inputs"], self._inputs_length, "inputs")
-        tokens = self(inputs, numbers, "decoding")
+        tokens = self(stacked(features["inputs"]), numbers, "decoding")
         return list(zip(numbers, tokens.tolist(), strict=True))
 
 
-class TargetScorer:
-    """Scores given targets with a run's model; weights come by `load`."""
+class TargetScorer(BatchedModel):
+    """Scores given targets with a run's model."""
 
     def __init__(self, run: TrainingRun, lengths: Lengths | None = None):
-        """Builds the graph.
-
-        Args:
-          run: the run as it was trained.
-          lengths: room for `inputs` and `targets`; the run's if None, where a decoder
-            alone has room for `targets` tokens of either.
-        """
-        lengths = lengths or run.lengths
-        self._lengths = {
-            "inputs": lengths.get("inputs", lengths["targets"]),
-            "targets": lengths["targets"],
-        }
-        self._batch_size = run.batch_size
-        self._program = MeshProgram(
-            run.layout.without("length"), run.seed, run.precision
-        )
-        self._score = self._program.function(
+        """Builds the graph of a run as it was trained; see `_room` for `lengths`."""
+        self._lengths = _room(run, lengths)
+        super().__init__(
+            _one_token_at_a_time(run, run.seed),
             scoring_builder(run.model),
             {
                 name: tf.TensorSpec([run.batch_size, length], tf.int32)
                 for name, length in self._lengths.items()
             },
-            name="scoring",
+            "scoring",
         )
 
-    def load(self, values: Mapping[str, NDArray[np.generic]], where: str) -> None:
-        """Takes the weights of a checkpoint; see `assign_weights`."""
-        assign_weights(self._program, values, where)
-
     def __call__(self, inputs: Ids, targets: Ids, what: str) -> NDArray[np.float64]:
-        """Scores examples.
+        """Returns the log-likelihood [E] of targets [E, T] behind inputs [E, L].
 
-        Args:
-          inputs: [E, L], padded with 0 at the end.
-          targets: [E, T], likewise.
-          what: named by the progress line.
-
-        Returns:
-          [E], the log-likelihood of each example's targets.
+        Both are padded with 0 at the end; `what` is named by the progress line.
         """
         inputs = _fitted(inputs, self._lengths["inputs"], "inputs")
         targets = _fitted(targets, self._lengths["targets"], "targets")
-        scores = []
-        for rows in _batches(len(inputs), self._batch_size, what):
-            padding = ((0, self._batch_size - len(rows)), (0, 0))
-            outputs = self._score(
-                0,
-                inputs=np.pad(inputs[rows], padding),
-                targets=np.pad(targets[rows], padding),
-            )
-            by_token = np.asarray(outputs["token_log_likelihood"])[: len(rows)]
-            scores.append(by_token.astype(np.float64).sum(axis=1))
-        return np.concatenate(scores)
+        batches = self.outputs(
+            np.arange(len(inputs)),
+            lambda rows: {"inputs": inputs[rows], "targets": targets[rows]},
+            what,
+        )
+        name = "token_log_likelihood"
+        return np.concatenate(
+            [outputs_B[name].astype(np.float64).sum(axis=1) for outputs_B in batches]
+        )
 
     def score_fn(
         self,
@@ -191,31 +145,31 @@ class TargetScorer:
     ) -> list[tuple[int, float]]:
         """Scores a data set as `seqio.Evaluator` hands it over.
 
-        Args:
-          dataset: pairs (number, example), with inputs and targets under SeqIO's names
-            of them or those of its feature converters.
-          model_feature_shapes: what an evaluator may say of them; not needed.
+        It holds pairs (number, example), with inputs and targets under SeqIO's names of
+        them or those of its feature converters.
 
         Returns:
           Pairs (number, log-likelihood of the targets).
         """
         del model_feature_shapes
         numbers, features = _examples(dataset, ["inputs", "targets"])
-        inputs, targets = (
-            _stacked(features[name], self._lengths[name], name)
-            for name in ("inputs", "targets")
-        )
+        inputs, targets = map(stacked, (features["inputs"], features["targets"]))
         scores = self(inputs, targets, "scoring")
         return list(zip(numbers, scores.tolist(), strict=True))
 
 
-def _batches(num_examples: int, size: int, what: str) -> Iterator[NDArray[np.int64]]:
-    """Yields the rows of each batch, and says how far it is."""
-    starts = range(0, num_examples, size)
-    progress = BatchProgress(what, len(starts))
-    for i, start in enumerate(starts, start=1):
-        yield np.arange(start, min(start + size, num_examples))
-        progress.done(i)
+def _room(run: TrainingRun, lengths: Lengths | None) -> dict[str, int]:
+    """Room for `inputs` and `targets`: the run's by default.
+
+    There a decoder alone has room for `targets` tokens of either.
+    """
+    lengths = lengths or run.lengths
+    targets = lengths["targets"]
+    return {"inputs": lengths.get("inputs", targets), "targets": targets}
+
+
+def _one_token_at_a_time(run: TrainingRun, seed: int) -> MeshProgram:
+    return MeshProgram(run.layout.without("length"), seed, run.precision)
 
 
 def _examples(
@@ -236,11 +190,10 @@ def _examples(
     return numbers, features
 
 
-def _stacked(rows: Sequence[Ids], length: int, name: str) -> Ids:
-    """Rows of any lengths, one below the other, padded with 0."""
-    longest = max((len(row) for row in rows), default=0)
-    padded = [np.pad(row, (0, longest - len(row))) for row in rows]
-    return _fitted(np.stack(padded), length, name)
+def stacked(rows: Sequence[Ids]) -> Ids:
+    """Returns rows of any lengths, one below the other, padded with 0."""
+    longest = max(map(len, rows), default=0)
+    return np.stack([np.pad(row, (0, longest - len(row))) for row in rows])
 
 
 def _fitted(rows: Ids, length: int, name: str) -> Ids:

@@ -10,9 +10,6 @@ def headline_tasks(labels: Mapping[str, str]) -> list[str]:
 
     They are the self-supervised ones (and those whose labels are not said); without
     any the gold ones, without those the rule ones: never two kinds together.
-
-    Args:
-      labels: labels by task name.
     """
     for kinds in (("self", ""), ("gold",), ("rule",)):
         chosen = [name for name, kind in labels.items() if kind in kinds]

@@ -29,12 +29,7 @@ class JoinedRows:
     def of_targets(
         self, values_ER: NDArray[np.generic], length: int
     ) -> NDArray[np.generic]:
-        """Returns the values at the targets' places, [E, T]; 0 where there are none.
-
-        Args:
-          values_ER: a value for each place of a row.
-          length: T.
-        """
+        """Returns the values [E, R] at the targets' places [E, T]; 0 elsewhere."""
         scored_ER = self.features["targets_loss_weights"] != 0
         values_ER = np.where(scored_ER, values_ER, 0)
         places_ET = self.first_target[:, np.newaxis] + np.arange(length)
@@ -44,11 +39,7 @@ class JoinedRows:
 
 
 def join_rows(examples: EvaluationExamples, length: int) -> JoinedRows:
-    """Puts examples into rows as `TrainingBatches` does for a decoder alone.
-
-    Args:
-      examples: made for a decoder alone, so that they fit.
-      length: places of a row, R.
+    """Puts examples into rows of R places, as `TrainingBatches` does.
 
     Raises:
       ValueError: an example has more tokens than a row has places.

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mtmoe.data.evaluation.examples import EvaluationExamples, concatenated
+from mtmoe.data.evaluation.examples import concatenated
 from mtmoe.engine.program import MeshProgram
-from mtmoe.errors import CheckpointError
+from mtmoe.evaluate.batched_model import Arrays, BatchedModel
 from mtmoe.evaluate.examples import TaskExamples
-from mtmoe.evaluate.joined_rows import join_rows
-from mtmoe.evaluate.progress import BatchProgress
+from mtmoe.evaluate.joined_rows import JoinedRows, join_rows
 from mtmoe.evaluate.step import evaluation_features, evaluation_step_builder
 from mtmoe.model.parts import takes_inputs
 from mtmoe.train.settings import TrainingRun
@@ -40,108 +39,52 @@ class TaskOutputs:
     dropped_counts: NDArray[np.float64]
 
 
-def assign_weights(
-    program: MeshProgram, values: Mapping[str, NDArray[np.generic]], where: str
-) -> None:
-    """Sets a program's variables from a checkpoint, the optimizer's state left out.
-
-    Raises:
-      CheckpointError: a variable is missing or of another shape; `where` is named.
-    """
-    names = program.variable_names()
-    missing = [name for name in names if name not in values]
-    if missing:
-        raise CheckpointError(
-            f"{where} is not of the model its config.gin describes: it lacks "
-            f"{', '.join(missing[:3])}"
-            + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        )
-    program.assign({name: values[name] for name in names})
-
-
-class Scorer:
-    """A run's model, ready to score examples; weights come by `load`."""
+class Scorer(BatchedModel):
+    """A run's model, ready to score examples."""
 
     def __init__(self, run: TrainingRun):
-        """Builds the graph; XLA compiles at the first batch.
-
-        Args:
-          run: the run as it was trained; its batch size and layout are used.
-        """
-        self._program = MeshProgram(run.layout, run.seed, run.precision)
-        self._batch_size = run.batch_size
+        """Builds the graph of a run as it was trained, its batch size and layout."""
         self._joined_length = (
             None if takes_inputs(run.model) else run.lengths["targets"]
         )
-        self._step = self._program.function(
+        super().__init__(
+            MeshProgram(run.layout, run.seed, run.precision),
             evaluation_step_builder(run.model, packed=run.packing is not None),
             evaluation_features(run.model, run.lengths, run.batch_size),
-            name="evaluation_step",
+            "evaluation_step",
         )
 
-    def load(self, values: Mapping[str, NDArray[np.generic]], where: str) -> None:
-        """Takes the weights of a checkpoint; see `assign_weights`."""
-        assign_weights(self._program, values, where)
-
     def __call__(self, tasks: Sequence[TaskExamples], what: str) -> list[TaskOutputs]:
-        """Scores the examples of all tasks.
-
-        Batches mix the tasks in a fixed order; the last is filled up with padding,
-        which is never counted.
-
-        Args:
-          tasks: what to score.
-          what: named by the progress line.
-        """
+        """Scores the examples of all tasks, mixed; `what` is named by the progress."""
         examples = concatenated([task.examples for task in tasks])
         order_E = mixed_order(len(examples.group))
-        starts = range(0, len(order_E), self._batch_size)
-        progress = BatchProgress(what, len(starts))
+        length = examples.targets.shape[1]
+        joined: JoinedRows | None = None
+
+        def features(rows_B: NDArray[np.int64]) -> Arrays:
+            nonlocal joined
+            examples_B = examples.rows(rows_B)
+            if self._joined_length is None:
+                return {"inputs": examples_B.inputs, "targets": examples_B.targets}
+            joined = join_rows(examples_B, self._joined_length)
+            return joined.features
+
         batches = []
-        for i, start in enumerate(starts, start=1):
-            rows = order_E[start : start + self._batch_size]
-            batches.append(self._run(examples.rows(rows)))
-            progress.done(i)
-        outputs_E = {
-            name: np.concatenate([batch[name] for batch in batches])[
-                np.argsort(order_E)
-            ]
+        for outputs_B in self.outputs(order_E, features, what):
+            if joined is not None:
+                for name in ("token_loss", "predictions"):
+                    outputs_B[name] = joined.of_targets(outputs_B[name], length)
+            batches.append(outputs_B)
+        place_E = np.argsort(order_E)
+        ends = np.cumsum([len(task.examples.targets) for task in tasks])[:-1]
+        by_name = {
+            name: np.split(np.concatenate([b[name] for b in batches])[place_E], ends)
             for name in batches[0]
         }
-        ends = np.cumsum([len(task.examples.targets) for task in tasks])
         return [
-            _task_outputs(
-                {
-                    name: value_E[end - count : end]
-                    for name, value_E in outputs_E.items()
-                }
-            )
-            for end, count in zip(
-                ends, (len(task.examples.targets) for task in tasks), strict=True
-            )
+            _task_outputs({name: parts[number] for name, parts in by_name.items()})
+            for number in range(len(tasks))
         ]
-
-    def _run(self, examples_B: EvaluationExamples) -> dict[str, NDArray[np.generic]]:
-        size = len(examples_B.group)
-        padding = ((0, self._batch_size - size), (0, 0))
-        joined = None
-        features: Mapping[str, NDArray[np.generic]]
-        if self._joined_length is None:
-            features = {"inputs": examples_B.inputs, "targets": examples_B.targets}
-        else:
-            joined = join_rows(examples_B, self._joined_length)
-            features = joined.features
-        padded = {name: np.pad(value, padding) for name, value in features.items()}
-        outputs = {
-            name: np.asarray(value)[:size]
-            for name, value in self._step(0, **padded).items()
-        }
-        if joined is not None:
-            for name in ("token_loss", "predictions"):
-                outputs[name] = joined.of_targets(
-                    outputs[name], examples_B.targets.shape[1]
-                )
-        return outputs
 
 
 def mixed_order(num_examples: int) -> NDArray[np.int64]:
@@ -154,7 +97,7 @@ def mixed_order(num_examples: int) -> NDArray[np.int64]:
     return generator.permutation(num_examples)
 
 
-def _task_outputs(outputs_E: Mapping[str, NDArray[np.generic]]) -> TaskOutputs:
+def _task_outputs(outputs_E: Arrays) -> TaskOutputs:
     counts = outputs_E.get("expert_counts", np.zeros([1, 0, 0])).astype(np.float64)
     dropped = outputs_E.get("dropped_counts", np.zeros([1, 0])).astype(np.float64)
     return TaskOutputs(

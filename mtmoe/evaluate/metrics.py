@@ -137,14 +137,7 @@ def score(
     """Returns a task's metrics with their intervals.
 
     Examples that mask no text (all of it lies outside the targets) say nothing and are
-    left out.
-
-    Args:
-      task: its name.
-      sums: of its examples.
-      bootstrap: how intervals are drawn.
-      may_be_unknown: whether text may have unknown tokens; their share is a metric
-        then.
+    left out. Where text may have unknown tokens, their share is a metric.
 
     Raises:
       CorpusError: no example masks any text.

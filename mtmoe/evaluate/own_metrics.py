@@ -30,7 +30,7 @@ from mtmoe.errors import CorpusError, MtmoeError
 from mtmoe.evaluate.bootstrap import Bootstrap, Interval, Resamples
 from mtmoe.evaluate.examples import TaskExamples
 from mtmoe.evaluate.generation import Generator, Ids, TargetScorer
-from mtmoe.evaluate.metric_names import OWN_METRIC
+from mtmoe.evaluate.records import OWN_METRIC
 from mtmoe.model.decoding.strategies import Strategy
 from mtmoe.model.parts import takes_inputs
 from mtmoe.train.settings import TrainingRun
@@ -52,12 +52,7 @@ class OwnMetrics:
     ):
         """Reads the examples, and builds a graph for each kind of metric there is.
 
-        Args:
-          run: the run as it was trained.
-          strategy: how predictions are decoded.
-          tasks: what is evaluated; those without metrics of their own are left out.
-          split: the split that their examples are of.
-          bootstrap: how intervals are drawn.
+        Tasks without metrics of their own are left out; the examples are of `split`.
 
         Raises:
           CorpusError: a task cannot be read as its examples were.
@@ -82,19 +77,23 @@ class OwnMetrics:
                 model.load(values, where)
 
     def __call__(self, what: str) -> dict[str, dict[str, Interval]]:
-        """Returns each task's metrics by name, with `OWN_METRIC` before it.
-
-        Args:
-          what: named by the progress lines.
-        """
-        predictions = self._by_task(
-            "predict_metric_fns",
-            lambda inputs, keys, targets: self._generated(inputs, keys, what),
-        )
-        scores = self._by_task(
-            "score_metric_fns",
-            lambda inputs, keys, targets: self._scored(inputs, targets, what),
-        )
+        """Returns each task's metrics by name, with `OWN_METRIC` before it."""
+        predictions: dict[str, NDArray[Any]] = {}
+        scores: dict[str, NDArray[Any]] = {}
+        if generator := self._generator:
+            predictions = self._by_task(
+                "predict_metric_fns",
+                lambda inputs, targets, keys: generator(
+                    inputs, keys.tolist(), f"{what}, decoding"
+                ),
+            )
+        if scorer := self._scorer:
+            scores = self._by_task(
+                "score_metric_fns",
+                lambda inputs, targets, keys: scorer(
+                    inputs, targets, f"{what}, ranking"
+                ),
+            )
         return {
             task.task: task_metrics(
                 get_task(task.task),
@@ -111,24 +110,13 @@ class OwnMetrics:
     ) -> dict[str, NDArray[Any]]:
         """Runs the model over the examples of all tasks that have such functions."""
         tasks = [t for t in self._tasks if getattr(get_task(t.task), functions)]
-        if not tasks:
-            return {}
-        inputs, keys, targets = (
+        inputs, targets, keys = (
             np.concatenate([getattr(task.examples, name) for task in tasks])
-            for name in ("inputs", "group", "targets")
+            for name in ("inputs", "targets", "group")
         )
-        outputs = run(inputs, keys, targets)
         ends = np.cumsum([len(task.examples.group) for task in tasks])[:-1]
-        parts = np.split(outputs, ends)
+        parts = np.split(run(inputs, targets, keys), ends)
         return {task.task: part for task, part in zip(tasks, parts, strict=True)}
-
-    def _generated(self, inputs: Ids, keys: Ids, what: str) -> Ids:
-        assert self._generator is not None
-        return self._generator(inputs, keys.tolist(), f"{what}, decoding")
-
-    def _scored(self, inputs: Ids, targets: Ids, what: str) -> NDArray[np.float64]:
-        assert self._scorer is not None
-        return self._scorer(inputs, targets, f"{what}, ranking")
 
 
 def has_own_metrics(task: TaskExamples) -> bool:

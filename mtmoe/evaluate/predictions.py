@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import seqio
-from numpy.typing import NDArray
 
 from mtmoe.checkpoint import store
 from mtmoe.data.evaluation.infill import (
@@ -27,9 +25,9 @@ from mtmoe.data.tasks.registry import get_task, tasks_of
 from mtmoe.data.vocabulary.configured import vocabulary_fingerprint
 from mtmoe.errors import ConfigError, CorpusError, MtmoeError
 from mtmoe.evaluate.checkpoints import chosen_steps
-from mtmoe.evaluate.files import write_together
-from mtmoe.evaluate.generation import Generator
+from mtmoe.evaluate.generation import Generator, stacked
 from mtmoe.evaluate.trained_run import TrainedRun, load_trained_run
+from mtmoe.files import write_together
 from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.decoding.strategies import named_strategy
 from mtmoe.train.settings import TrainingRun
@@ -124,7 +122,7 @@ def predict(request: PredictionRequest) -> list[AnsweredLine]:
             seed=request.seed,
         )
         generator.load(values, f"step {step} of {request.model_dir}")
-        inputs = _stacked(prompt.tokens for prompt in chosen.values())
+        inputs = stacked([prompt.tokens for prompt in chosen.values()])
         decoded = generator(inputs, list(chosen), "answering")
         for (number, prompt), tokens_T in zip(chosen.items(), decoded, strict=True):
             answered[number] = _answer(number, prompt, tokens_T.tolist(), vocabulary)
@@ -185,12 +183,6 @@ def _as_trained(run: TrainingRun, is_prefix: bool) -> TrainingRun:
         return run
     model = dataclasses.replace(run.model, bidirectional_prefix=False)
     return dataclasses.replace(run, model=model)
-
-
-def _stacked(prompts: Iterable[NDArray[np.int32]]) -> NDArray[np.int32]:
-    rows = list(prompts)
-    longest = max(map(len, rows))
-    return np.stack([np.pad(row, (0, longest - len(row))) for row in rows])
 
 
 def _answer(

@@ -10,12 +10,27 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Iterable, Sequence
+import typing
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 PER_LANGUAGE_FILE = "per_language.csv"
 EXPERTS_FILE = "experts.csv"
 EVALUATION_FILE = "evaluation.json"
+
+# Names of metrics.
+METRICS = (
+    "loss",
+    "accuracy",
+    "bits_per_byte",
+    "mixture_unigram_bits_per_byte",
+    "language_unigram_bits_per_byte",
+)
+UNKNOWN_METRICS = ("unknown_tokens", "unknown_bytes")
+"""Of vocabularies without bytes for what has no piece; from 0 to 1."""
+OWN_METRIC = "own_"
+"""Before the name of a supervised task's own metric."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,36 +95,12 @@ def expert_csv(rows: Iterable[ExpertRow]) -> str:
 
 def read_metric_rows(path: Path) -> tuple[MetricRow, ...]:
     """Reads per_language.csv."""
-    return tuple(
-        MetricRow(
-            language=row["language"],
-            name=row["name"],
-            script=row["script"],
-            task=row["task"],
-            metric=row["metric"],
-            value=float(row["value"] or "nan"),
-            ci_low=float(row["ci_low"] or "nan"),
-            ci_high=float(row["ci_high"] or "nan"),
-            num_examples=int(row["num_examples"]),
-            num_bytes=int(row["num_bytes"]),
-            num_tokens=int(row["num_tokens"]),
-        )
-        for row in _read(path)
-    )
+    return tuple(MetricRow(**cells) for cells in _read(path, MetricRow))
 
 
 def read_expert_rows(path: Path) -> tuple[ExpertRow, ...]:
     """Reads experts.csv."""
-    return tuple(
-        ExpertRow(
-            language=row["language"],
-            layer=row["layer"],
-            expert=int(row["expert"]),
-            count=int(row["count"]),
-            share=float(row["share"]),
-        )
-        for row in _read(path)
-    )
+    return tuple(ExpertRow(**cells) for cells in _read(path, ExpertRow))
 
 
 def text_cell(value: str) -> str:
@@ -142,6 +133,12 @@ def _cells(values: Sequence[str | int | float]) -> list[str]:
     return cells
 
 
-def _read(path: Path) -> list[dict[str, str]]:
+def _read(path: Path, row_type: type) -> Iterator[dict[str, Any]]:
+    """Yields the cells of each row, by name, as the row's type has them."""
+    types = typing.get_type_hints(row_type)
     with path.open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
+        for row in csv.DictReader(stream):
+            yield {
+                name: float(row[name] or "nan") if kind is float else kind(row[name])
+                for name, kind in types.items()
+            }

@@ -28,7 +28,6 @@ from mtmoe.evaluate.examples import (
     mixture_examples,
     text_objective,
 )
-from mtmoe.evaluate.files import write_together
 from mtmoe.evaluate.gaps import LeftOut, own_metrics_gap, say_left_out
 from mtmoe.evaluate.losses import Scorer
 from mtmoe.evaluate.own_metrics import OwnMetrics, has_own_metrics
@@ -47,6 +46,7 @@ from mtmoe.evaluate.tabulate import (
     task_scores,
 )
 from mtmoe.evaluate.trained_run import TrainedRun, load_trained_run
+from mtmoe.files import write_together
 from mtmoe.model.decoding.strategies import Greedy, Strategy, named_strategy
 from mtmoe.model.parts import expert_layer_names, takes_inputs
 from mtmoe.ranges import Count, Seed, check_fields
@@ -286,16 +286,11 @@ def output_directory(
     trained_mixture: str,
     default_split: str = "validation",
 ) -> Path:
-    """Returns the folder an evaluation is written to.
+    """Returns the folder an evaluation of a step is written to.
 
     `evaluation/step_N` holds the training mixture's; other mixtures, text folders and
-    splits lie below it, so that they never take its place in a report.
-
-    Args:
-      request: what is evaluated.
-      step: of the checkpoint.
-      trained_mixture: what the model was trained on.
-      default_split: the split that the model folder's config evaluates.
+    splits, if not the default of the model folder's config, lie below it, so that they
+    never take its place in a report.
     """
     if request.output_dir:
         several = request.checkpoint == "all"

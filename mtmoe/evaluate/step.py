@@ -8,9 +8,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from mtmoe.mesh.build import Build, Built, Features
+from mtmoe.mesh.build import Build, Built
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.features import Features
 from mtmoe.mesh.lookup import label_cross_entropy
 from mtmoe.model.features import Tokens, import_features, import_segmented_features
 from mtmoe.model.forward import score

@@ -75,10 +75,7 @@ def metric_rows(
 ) -> list[MetricRow]:
     """Returns the rows of per_language.csv, by language and task.
 
-    Args:
-      tasks: what was scored.
-      scores: by task.
-      own_metrics: those of supervised tasks, by task and name; after the others.
+    Supervised tasks' own metrics, by task and name, come after the others.
     """
     return [
         MetricRow(

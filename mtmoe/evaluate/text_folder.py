@@ -18,13 +18,7 @@ _TEXT = ".txt"
 
 @dataclasses.dataclass(frozen=True)
 class LanguageText:
-    """The text of one file.
-
-    Attributes:
-      language: what the file's name stands for.
-      file_name: the file's name.
-      text: its content, without white space at either end.
-    """
+    """What a file's name stands for, and its text without white space at either end."""
 
     language: Language
     file_name: str

@@ -25,12 +25,9 @@ from mtmoe.errors import CorpusError
 
 @dataclasses.dataclass(frozen=True)
 class UnigramBaselines:
-    """Fitted baselines.
+    """Fitted baselines: -ln p [V] of each token, mixture-wide and by language code.
 
-    Attributes:
-      mixture: [V], -ln p of each token under the mixture-wide model; infinite for
-        tokens that stand for no text.
-      languages: the same under each language's own model, by code.
+    Infinite for tokens that stand for no text.
     """
 
     mixture: NDArray[np.float64]
@@ -95,11 +92,8 @@ def witten_bell(
 ) -> NDArray[np.float64]:
     """Returns (N observed + T behind) / (N + T), a distribution over the vocabulary.
 
-    Args:
-      observed_V: relative frequencies.
-      num_tokens: N, tokens the frequencies were counted from.
-      num_types: T, distinct tokens among them.
-      behind_V: the distribution that gets the mass of unseen tokens.
+    N tokens, T of them distinct, have the relative frequencies `observed_V`; `behind_V`
+    gets the mass of unseen tokens.
     """
     return (num_tokens * observed_V + num_types * behind_V) / (num_tokens + num_types)
 

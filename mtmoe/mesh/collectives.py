@@ -34,13 +34,9 @@ _CALL_VERSION = 5
 
 
 def all_reduce(x: tf.Tensor, groups: Groups, operation: str, channel: int) -> tf.Tensor:
-    """Reduces a tensor over the processors of a group; each has the result.
+    """Reduces a tensor of static shape over a group, by "SUM", "MAX" or "MIN".
 
-    Args:
-      x: a tensor of static shape.
-      groups: who reduces with whom.
-      operation: "SUM", "MAX" or "MIN".
-      channel: a number that no other collective of the program has.
+    Here as below, `channel` is a number that no other collective of the program has.
     """
     return _one_operand(
         x,
@@ -83,12 +79,7 @@ def ordered_all_reduce(
 
     Numbers are exchanged and summed up by what is computed on a processor, so the bits
     do not depend on how a transport sums (a ring begins each part at another one). As
-    many bytes move as in a ring.
-
-    Args:
-      x: a tensor of static shape.
-      groups: who sums with whom.
-      channel: gives numbers that no other collective of the program has.
+    many bytes move as in a ring. `channel` gives numbers of channels.
     """
     count, size = len(groups[0]), x.shape.num_elements()
     part = -(-size // count)

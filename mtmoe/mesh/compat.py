@@ -21,7 +21,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow.python.framework import ops, tensor_conversion_registry
 
-from mtmoe.mesh.host import keep_tensorflow_on_the_host
+from mtmoe.startup.importing import keep_tensorflow_on_the_host
 
 _ESTIMATOR = "tensorflow.compat.v1.estimator"
 

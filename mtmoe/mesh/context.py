@@ -9,24 +9,18 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from mtmoe.mesh.build import Feature
 from mtmoe.mesh.compat import mtf
-from mtmoe.mesh.feature_import import FeatureArguments
+from mtmoe.mesh.features import Feature, FeatureArguments
 from mtmoe.mesh.initializers import Initializer
 from mtmoe.mesh.layout import Layout
-from mtmoe.mesh.random import Rows, StatelessUniform, name_key
+from mtmoe.mesh.random import Rows, name_key, stateless_uniform
 
 _ROW_DIMENSIONS = ("batch", "batch_unsplit")
 
 
 @dataclasses.dataclass(frozen=True)
 class InitialValue:
-    """What a variable is before anything is assigned to it.
-
-    Attributes:
-      initializer: draws it.
-      key: two 32-bit words that the draw hangs on.
-    """
+    """A variable before anything is assigned to it; its key is two 32-bit words."""
 
     initializer: Initializer
     key: tuple[int, int]
@@ -100,13 +94,10 @@ class GraphContext:
     def import_tensor(
         self, tensor: tf.Tensor | Feature, shape: mtf.Shape
     ) -> mtf.Tensor:
-        """Lays a tensor out on the mesh.
+        """Lays a feature, or a tensor that every processor has, out on the mesh.
 
-        Args:
-          tensor: a feature, of which each processor is then given its own slice; or a
-            tensor that is the same on every processor.
-          shape: named dimensions, of the tensor's sizes. A feature may also be laid out
-            as the array of these sizes that holds the same numbers in the same order.
+        A feature may also be laid out as the array of other sizes that holds the same
+        numbers in the same order; each processor is given its own slice.
 
         Raises:
           ValueError: the sizes differ, or the feature was laid out in another way.
@@ -186,8 +177,7 @@ class GraphContext:
         if self.microbatch is not None:
             axes = [i for i, d in enumerate(shape) if d.name in _ROW_DIMENSIONS]
             rows = Rows(self.microbatch, axes[0] if axes else None)
-        operation = StatelessUniform(shape, key, self.noise_step, low, high, rows)
-        return operation.outputs[0]
+        return stateless_uniform(shape, key, self.noise_step, low, high, rows)
 
     def dropout(
         self,
@@ -196,13 +186,9 @@ class GraphContext:
         name: str = "dropout",
         noise_shape: mtf.Shape | None = None,
     ) -> mtf.Tensor:
-        """Zeroes a fraction `rate` of `x` and scales the rest by 1 / (1 - rate).
+        """Zeroes a share `rate` of `x` in training, scales the rest by 1 / (1 - rate).
 
-        Args:
-          x: any float tensor.
-          rate: fraction to drop; 0 and evaluation leave `x` as it is.
-          name: key of the noise.
-          noise_shape: dimensions over which the noise varies; all of `x` by default.
+        The noise, keyed by `name`, varies over `noise_shape`; by default all of `x`.
         """
         if rate == 0.0 or not self.training:
             return x

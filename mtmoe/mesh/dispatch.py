@@ -12,19 +12,27 @@ Two methods give the same numbers:
   group; matrix units are good at it and poor at gathers.
 
 Shape suffixes: G groups, T tokens of a group, K choices of a token, A = K * T
-assignments, S slots of a group, R rows, I indices, F features.
+assignments, S = experts * capacity slots of a group, R rows, I indices, F features:
+
+    x [group dims, token, features]             -> [G, T, F]
+    rows of token_of_slot [G, S]                -> [G, S, F]    dispatch
+    y [group dims, experts, capacity, features] -> [G, S, F]
+    rows of slot_of_token [G, A], weighted      -> [G, A, F]    combine
+    sum over K                                  -> [G, T, F]
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
-from mtmoe.mesh.groupwise import check_splits, groupwise
+from mtmoe.mesh.groupwise import groupwise
 from mtmoe.mesh.one_hot_dispatch import combine_by_einsum, dispatch_by_einsum
+from mtmoe.mesh.operation import LaidOutOperation, split_axes
 from mtmoe.mesh.slots import DispatchMethod, SlotAssignment, check_method
 
 
@@ -56,6 +64,8 @@ def dispatch(
         del operation
         if slots.slot_of_token is None:
             return [_add_rows(grad, None, slots, features), None]
+        # What a token's gradient is made of lies in its slots: a gather by the inverse,
+        # where the gradient of a gather would be a scatter-add.
         index, limit = slots.slot_of_token, slots.num_slots
         grad_x = _take_rows(grad, index, limit, slots, features)
         if slots.choice_dim:
@@ -169,6 +179,7 @@ def _take_weighted_rows(
             _flat(weights, rank),
         )
         if slots.choice_dim:
+            # [G, A, F] -> [G, K, T, F] -> [G, T, F], summed in float32.
             num_groups, _, width = rows_GAF.shape
             rows_GKTF = tf.reshape(
                 rows_GAF, [num_groups, slots.choice_dim.size, -1, width]
@@ -181,7 +192,7 @@ def _take_weighted_rows(
 
     def gradient(operation: mtf.Operation, grad: mtf.Tensor) -> list[mtf.Tensor | None]:
         del operation
-        return [*_CombineGradient(grad, y, weights, slots, features).outputs, None]
+        return [*_combine_gradient(grad, y, weights, slots, features), None]
 
     return groupwise(
         take,
@@ -199,13 +210,10 @@ def _add_rows(
     slots: SlotAssignment,
     features: list[mtf.Dimension],
 ) -> mtf.Tensor:
-    """Adds up the rows of all slots of a token [group dims, token, features].
+    """Adds up the rows of all slots of a token, where experts chose.
 
-    Args:
-      y: [group dims, experts, capacity, features].
-      weights: factors of the rows; without them there is no gradient either.
-      slots: the assignment, by expert choice.
-      features: the last dimensions of `y`.
+    [group dims, experts, capacity, features] -> [group dims, token, features], times
+    `weights`; without these there is no gradient either.
     """
     rank, num_tokens = len(slots.group_dims), slots.token_dim.size
     shape = mtf.Shape([*slots.group_dims, slots.token_dim, *features])
@@ -230,9 +238,7 @@ def _add_rows(
 
     def gradient(operation: mtf.Operation, grad: mtf.Tensor) -> list[mtf.Tensor | None]:
         del operation
-        grad_y, grad_weights = _CombineGradient(
-            grad, y, weights, slots, features
-        ).outputs
+        grad_y, grad_weights = _combine_gradient(grad, y, weights, slots, features)
         return [grad_y, None, grad_weights]
 
     inputs = [y, slots.token_of_slot]
@@ -246,88 +252,71 @@ def _add_rows(
     )[0]
 
 
-class _CombineGradient(mtf.Operation):
+def _combine_gradient(
+    grad: mtf.Tensor,
+    y: mtf.Tensor,
+    weights: mtf.Tensor,
+    slots: SlotAssignment,
+    features: list[mtf.Dimension],
+) -> list[mtf.Tensor]:
     """Gradients of `combine` to `y` and `weights`.
 
-    The gradient of `y` is the tokens' gradient, taken to the slots, times the weight;
-    that of a weight is the inner product of the token's gradient and its slot's `y`.
+    The gradient of `y` is the tokens' gradient [group dims, token, features], taken to
+    the slots, times the weight; that of a weight is the inner product of the token's
+    gradient and its slot's `y`.
     """
+    rank, limit = len(slots.group_dims), slots.num_assignments
 
-    def __init__(
-        self,
-        grad: mtf.Tensor,
-        y: mtf.Tensor,
-        weights: mtf.Tensor,
-        slots: SlotAssignment,
-        features: list[mtf.Dimension],
-    ):
-        """Adds the operation to the mesh graph.
-
-        Args:
-          grad: [group dims, token, features].
-          y: [group dims, experts, capacity, features].
-          weights: float32 of `slots.weights_shape`.
-          slots: the assignment.
-          features: the last dimensions of `y`.
-        """
-        inputs = [grad, y, weights, slots.token_of_slot]
-        if slots.slot_of_token is not None:
-            inputs.append(slots.slot_of_token)
-        super().__init__(inputs, name="combine_gradient")
-        self._slots, self._features = slots, features
-        self._outputs = [
-            mtf.Tensor(self, y.shape, y.dtype, index=0),
-            mtf.Tensor(self, weights.shape, tf.float32, index=1),
-        ]
-
-    def lower(self, lowering: mtf.Lowering) -> None:
-        """Computes each slice; a sum over features that are split is completed."""
-        mesh_impl = lowering.mesh_impl(self)
-        whole = [dim.name for dim in self._slots.group_dims + self._features]
-        check_splits(self, mesh_impl, whole)
-        grad_y, grad_weights = mesh_impl.slicewise(
-            self._gradients, *[lowering.tensors[x] for x in self.inputs]
-        )
-        axes = [mesh_impl.tensor_dimension_to_mesh_axis(dim) for dim in self._features]
-        if feature_axes := [axis for axis in axes if axis is not None]:
-            grad_weights = mesh_impl.allreduce(grad_weights, feature_axes, "SUM")
-        lowering.set_tensor_lowering(self.outputs[0], grad_y)
-        lowering.set_tensor_lowering(self.outputs[1], grad_weights)
-
-    def _gradients(
-        self,
+    def gradients(
         grad: tf.Tensor,
         y: tf.Tensor,
         weights: tf.Tensor,
         token: tf.Tensor,
         slot: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        rank, limit = len(self._slots.group_dims), self._slots.num_assignments
         feature_sizes = y.shape[rank + 2 :]
         token_GS, weights_GI = _flat(token, rank), _flat(weights, rank)
         grad_GTF, y_GSF = (_rows(x, rank, feature_sizes) for x in (grad, y))
         grad_GSF = tf.cast(_gather(grad_GTF, token_GS, limit), tf.float32)
         if slot is None:
+            # Experts chose: I = S, a weight and an inner product for each slot.
             weights_GS = tf.where(token_GS < limit, weights_GI, 0.0)
             inner_GI = tf.reduce_sum(grad_GSF * tf.cast(y_GSF, tf.float32), axis=-1)
             grad_weights_GI = tf.where(token_GS < limit, inner_GI, 0.0)
         else:
+            # Tokens chose: I = A, and a slot's weight is that of its assignment.
             weights_GS = _gather(weights_GI[..., tf.newaxis], token_GS, limit)[..., 0]
-            grad_weights_GI = self._inner_products(grad_GTF, y_GSF, _flat(slot, rank))
+            grad_weights_GI = _inner_products(
+                grad_GTF, y_GSF, _flat(slot, rank), slots.num_slots
+            )
         grad_y = tf.cast(grad_GSF * weights_GS[..., tf.newaxis], y.dtype)
         return tf.reshape(grad_y, y.shape), tf.reshape(grad_weights_GI, weights.shape)
 
-    def _inner_products(
-        self, grad_GTF: tf.Tensor, y_GSF: tf.Tensor, slot_GA: tf.Tensor
-    ) -> tf.Tensor:
-        """Of every token and what is in its slot, or slots [G, A]."""
-        num_slots = self._slots.num_slots
-        y_GAF = tf.cast(_gather(y_GSF, slot_GA, num_slots), tf.float32)
-        num_groups, num_tokens, width = grad_GTF.shape
-        y_GKTF = tf.reshape(y_GAF, [num_groups, -1, num_tokens, width])
-        grad_GKTF = tf.cast(grad_GTF, tf.float32)[:, tf.newaxis]
-        inner_GA = tf.reshape(tf.reduce_sum(grad_GKTF * y_GKTF, axis=-1), slot_GA.shape)
-        return tf.where(slot_GA < num_slots, inner_GA, 0.0)
+    def lower(mesh_impl: mtf.MeshImpl, *inputs: Any) -> Any:
+        grad_y, grad_weights = mesh_impl.slicewise(gradients, *inputs)
+        # An inner product over features that are split is a sum over processors.
+        axes = split_axes(mesh_impl, mtf.Shape(features))
+        if feature_axes := [axis for axis in axes if axis is not None]:
+            grad_weights = mesh_impl.allreduce(grad_weights, feature_axes, "SUM")
+        return grad_y, grad_weights
+
+    inputs = [grad, y, weights, slots.token_of_slot]
+    if slots.slot_of_token is not None:
+        inputs.append(slots.slot_of_token)
+    outputs = [(y.shape, y.dtype), (weights.shape, tf.float32)]
+    return LaidOutOperation(lower, inputs, outputs, "combine_gradient").outputs
+
+
+def _inner_products(
+    grad_GTF: tf.Tensor, y_GSF: tf.Tensor, slot_GA: tf.Tensor, num_slots: int
+) -> tf.Tensor:
+    """Of every token and what is in its slot, or slots [G, A]; 0 without a slot."""
+    y_GAF = tf.cast(_gather(y_GSF, slot_GA, num_slots), tf.float32)
+    num_groups, num_tokens, width = grad_GTF.shape
+    y_GKTF = tf.reshape(y_GAF, [num_groups, -1, num_tokens, width])
+    grad_GKTF = tf.cast(grad_GTF, tf.float32)[:, tf.newaxis]
+    inner_GA = tf.reshape(tf.reduce_sum(grad_GKTF * y_GKTF, axis=-1), slot_GA.shape)
+    return tf.where(slot_GA < num_slots, inner_GA, 0.0)
 
 
 def _flat(index: tf.Tensor, rank: int) -> tf.Tensor:

@@ -11,12 +11,7 @@ from mtmoe.mesh.layout import Layout, indivisible
 
 
 def check_fit(layout: Layout, graph: mtf.Graph, name: str) -> None:
-    """Refuses a layout that a graph cannot be laid out by.
-
-    Args:
-      layout: mesh and rules.
-      graph: what is to be lowered.
-      name: the function's, for the message.
+    """Refuses a layout that a graph, of a function of this name, cannot be laid out by.
 
     Raises:
       LayoutError: see `misfits`; the message has all of them.
@@ -29,11 +24,7 @@ def misfits(layout: Layout, graph: mtf.Graph) -> list[str]:
     """Returns what is against a layout of a graph, a sentence each.
 
     A dimension that does not divide, two dimensions of one tensor along the same mesh
-    dimension, a dimension that an operation needs whole.
-
-    Args:
-      layout: mesh and rules.
-      graph: the graph, lowered or not.
+    dimension, a dimension that an operation needs whole. The graph may be lowered.
     """
     rules = dict(layout.rule_pairs)  # of mesh dimensions of one processor too
     shapes = {

@@ -22,14 +22,9 @@ from tensorflow.python.framework import func_graph
 def trace(
     function: Callable[..., Sequence[tf.Tensor]], inputs: Sequence[tf.TensorSpec]
 ) -> Any:
-    """Calls a function to build a graph in which only what is asked for runs.
+    """Builds a graph, of inputs and outputs, in which only what is asked for runs.
 
-    Args:
-      function: takes a tensor an input, and returns tensors.
-      inputs: their shapes and dtypes.
-
-    Returns:
-      The graph, with `inputs` and `outputs`.
+    `function` is called with a tensor for each of `inputs`, and returns tensors.
     """
     return func_graph.func_graph_from_py_func(
         "mesh_program",
@@ -71,12 +66,9 @@ class _Graph(func_graph.FuncGraph):
 def as_function(
     graph: Any, inputs: Sequence[tf.Tensor], outputs: Sequence[tf.Tensor]
 ) -> Callable[..., Sequence[tf.Tensor]]:
-    """Makes tensors of a graph the arguments and results of a function.
+    """Makes placeholders and tensors of a graph a function's arguments and results.
 
-    Args:
-      graph: what `trace` returned; it is this function's from now on.
-      inputs: placeholders.
-      outputs: any tensors.
+    The graph is what `trace` returned, and this function's from now on.
     """
     graph.inputs, graph.outputs = list(inputs), list(outputs)
     specs = tuple(tf.TensorSpec(x.shape, x.dtype) for x in inputs)
@@ -94,14 +86,11 @@ def as_function(
 
 
 def hlo(function: Callable[..., Sequence[tf.Tensor]]) -> bytes:
-    """Returns what XLA is to compile: an HLO module, serialized.
+    """Returns what XLA is to compile, of static shapes: an HLO module, serialized.
 
     It is asked for a CPU, whatever it is for: TensorFlow has no kernel for calls of
     StableHLO elsewhere, and what comes out is the same for all. A `tf.function` would
     be asked the same after it had traced this one.
-
-    Args:
-      function: what `as_function` returned, of static shapes.
     """
     lowered: bytes = compiler_ir.from_concrete_function(function)(
         stage="hlo_serialized", platform_name="CPU"

@@ -20,7 +20,15 @@ class GroupwiseOperation(mtf.SlicewiseOperation):
         Raises:
           LayoutError: the layout splits another dimension than those allowed.
         """
-        check_splits(self, lowering.mesh_impl(self), self.splittable_dims)
+        mesh_impl = lowering.mesh_impl(self)
+        for dim in (dim for x in self.inputs + self.outputs for dim in x.shape.dims):
+            axis = mesh_impl.tensor_dimension_to_mesh_axis(dim)
+            if axis is not None and dim.name not in self.splittable_dims:
+                raise LayoutError(
+                    f"{self.name} works on whole groups: Layout.layout_rules may not "
+                    f"split {dim.name!r} (over {mesh_impl.shape[axis].name!r}), "
+                    f"only {sorted(self.splittable_dims)}"
+                )
         super().lower(lowering)
 
 
@@ -39,15 +47,9 @@ def groupwise(
       inputs: mesh tensors.
       outputs: shape and dtype of every output.
       splittable_dims: the dimensions that the layout may split; usually those that
-        number the groups.
+        number the groups. Another that is split is a `LayoutError` when lowered.
       name: name of the operation.
       gradient: as `grad_function` of `mtf.slicewise`; 0 for none.
-
-    Returns:
-      The outputs.
-
-    Raises:
-      LayoutError: when lowered, the layout splits another dimension.
     """
     return GroupwiseOperation(
         function,
@@ -58,27 +60,3 @@ def groupwise(
         grad_function=gradient,
         name=name,
     ).outputs
-
-
-def check_splits(
-    operation: mtf.Operation, mesh_impl: mtf.MeshImpl, allowed: Sequence[str]
-) -> None:
-    """Refuses a layout that splits a dimension of an operation that must be whole.
-
-    Args:
-      operation: the operation.
-      mesh_impl: where it is laid out.
-      allowed: names of the dimensions that may be split.
-
-    Raises:
-      LayoutError: another dimension is split.
-    """
-    for tensor in operation.inputs + operation.outputs:
-        for dim in tensor.shape:
-            axis = mesh_impl.tensor_dimension_to_mesh_axis(dim)
-            if axis is not None and dim.name not in allowed:
-                raise LayoutError(
-                    f"{operation.name} works on whole groups: Layout.layout_rules may "
-                    f"not split {dim.name!r} (over {mesh_impl.shape[axis].name!r}), "
-                    f"only {sorted(allowed)}"
-                )

@@ -91,11 +91,9 @@ class TruncatedNormal(Initializer):
     """A normal distribution cut at two standard deviations.
 
     A number is the distribution's quantile at a uniform one, which hangs on the key and
-    the place in the whole variable; see `mtmoe.mesh.random`.
-
-    Attributes:
-      stddev: the parameter sigma of the distribution before it is cut, as in Switch
-        Transformer (Fedus et al. 2022, section 2.4): sigma = sqrt(s / fan_in).
+    the place in the whole variable; see `mtmoe.mesh.random`. `stddev` is that of the
+    distribution before it is cut, as in Switch Transformer (Fedus et al. 2022, section
+    2.4): sqrt(s / fan_in).
     """
 
     stddev: float
@@ -172,15 +170,6 @@ def _blocks(size: Sequence[int]) -> Iterator[tuple[slice, ...]]:
             )
 
 
-def constant(value: float) -> Initializer:
-    """Every element is `value`."""
-    return Constant(value)
-
-
+constant, truncated_normal = Constant, TruncatedNormal
 zeros: Initializer = constant(0.0)
 ones: Initializer = constant(1.0)
-
-
-def truncated_normal(stddev: float) -> Initializer:
-    """A normal distribution cut at two standard deviations; see `TruncatedNormal`."""
-    return TruncatedNormal(stddev)

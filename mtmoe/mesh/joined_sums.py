@@ -14,6 +14,7 @@ from typing import Any
 
 from mtmoe.mesh import collectives
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.operation import LaidOutOperation
 
 LARGEST = 1 << 16
 """Elements of a processor's slice that are sent together with others at the most."""
@@ -22,37 +23,21 @@ LARGEST = 1 << 16
 def joined_sums(tensors: Sequence[mtf.Tensor]) -> list[mtf.Tensor]:
     """Returns the same tensors; what is still to be summed of them is summed together.
 
-    Sums over other processors or of another dtype are made apart.
-
-    Args:
-      tensors: of any shapes, computed before any of them is needed.
+    They are of any shapes, and all are computed before any of them is needed. Sums over
+    other processors or of another dtype are made apart.
     """
-    return list(_JoinedSums(tensors).outputs) if tensors else []
+    if not tensors:
+        return []
+    dtypes = [tensor.dtype for tensor in tensors]
 
-
-class _JoinedSums(mtf.Operation):
-    """The identity of some tensors."""
-
-    def __init__(self, tensors: Sequence[mtf.Tensor]):
-        super().__init__(list(tensors), name="joined_sums")
-        self._outputs = [mtf.Tensor(self, x.shape, x.dtype) for x in tensors]
-        self._splittable_dims, self._unsplittable_dims = (
-            self._initialize_all_dimensions_as_splittable()
-        )
-
-    def gradient(self, grad_ys: list[mtf.Tensor | None]) -> list[mtf.Tensor | None]:
-        """Returns what comes in."""
-        return grad_ys
-
-    def lower(self, lowering: mtf.Lowering) -> None:
-        """Sums each group of small sums that wait; passes on what does not."""
-        mesh_impl = lowering.mesh_impl(self)
-        values = [lowering.tensors[tensor] for tensor in self.inputs]
+    def lower(mesh_impl: mtf.MeshImpl, *laid_out: Any) -> list[Any]:
+        # Sums can travel together that are over the same axes and of one dtype: as one
+        # array [sum of sizes], cut up again behind the all-reduce.
+        values = list(laid_out)
         groups: dict[Any, list[int]] = {}
-        for index, (tensor, value) in enumerate(zip(self.inputs, values, strict=True)):
+        for index, (dtype, value) in enumerate(zip(dtypes, values, strict=True)):
             if is_unmade_sum(value) and _is_small(value):
-                key = tuple(value.mesh_axes), tensor.dtype
-                groups.setdefault(key, []).append(index)
+                groups.setdefault((tuple(value.mesh_axes), dtype), []).append(index)
         for (mesh_axes, _), indices in groups.items():
             if len(indices) < 2 or not _joins(mesh_impl):
                 continue
@@ -63,23 +48,23 @@ class _JoinedSums(mtf.Operation):
             totals = _sum_as_one(mesh_impl, summands, mesh_axes)
             for index, total in zip(indices, totals, strict=True):
                 values[index] = total
-        for tensor, value in zip(self.outputs, values, strict=True):
-            lowering.set_tensor_lowering(tensor, value)
+        return values
+
+    def gradient(
+        operation: mtf.Operation, *grads: mtf.Tensor | None
+    ) -> list[mtf.Tensor | None]:
+        del operation
+        return list(grads)
+
+    outputs = [(x.shape, x.dtype) for x in tensors]
+    operation = LaidOutOperation(lower, tensors, outputs, "joined_sums", gradient)
+    return list(operation.outputs)
 
 
 def sum_across(
     mesh_impl: mtf.MeshImpl, summands: Sequence[Any], mesh_axes: Sequence[int]
 ) -> list[Any]:
-    """Sums over processors; where that is faster, as one array.
-
-    Args:
-      mesh_impl: where the summands are laid out.
-      summands: of one dtype.
-      mesh_axes: axes of the mesh.
-
-    Returns:
-      The sums, laid out.
-    """
+    """Sums laid out tensors of one dtype over mesh axes; where faster, as one array."""
     if len(summands) > 1 and _joins(mesh_impl) and all(map(_is_small, summands)):
         return _sum_as_one(mesh_impl, summands, mesh_axes)
     return [mesh_impl.allreduce(x, list(mesh_axes), "SUM") for x in summands]

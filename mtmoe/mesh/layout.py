@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -72,24 +73,24 @@ class Layout:
         return pairs
 
     @property
+    def _sizes(self) -> dict[str, int]:
+        pairs = self._pairs("mesh_shape", self.mesh_shape)
+        return {name: int(size) for name, size in pairs}
+
+    @property
     def size(self) -> int:
         """Number of processors."""
-        return math.prod(int(n) for _, n in self._pairs("mesh_shape", self.mesh_shape))
+        return math.prod(self._sizes.values())
 
     @property
     def mesh_dimensions(self) -> mtf.Shape:
         """The mesh's shape as Mesh TensorFlow wants it."""
-        return mtf.Shape(
-            [
-                mtf.Dimension(name, int(size))
-                for name, size in self._pairs("mesh_shape", self.mesh_shape)
-            ]
-        )
+        return mtf.Shape(list(itertools.starmap(mtf.Dimension, self._sizes.items())))
 
     @property
     def rules(self) -> mtf.LayoutRules:
         """The layout rules as Mesh TensorFlow wants them."""
-        return mtf.LayoutRules(self._pairs("layout_rules", self.layout_rules))
+        return mtf.LayoutRules(self.rule_pairs)
 
     @property
     def rule_pairs(self) -> list[tuple[str, str]]:
@@ -107,25 +108,16 @@ class Layout:
 
     def splits(self, dimension: str) -> int:
         """Into how many parts the tensor dimension named `dimension` is split."""
-        sizes = dict(self._pairs("mesh_shape", self.mesh_shape))
-        rules = dict(self._pairs("layout_rules", self.layout_rules))
-        return int(sizes[rules[dimension]]) if dimension in rules else 1
+        axis = self.axis(dimension)
+        return 1 if axis is None else self._sizes[axis]
 
     def split_axes(self, shape: mtf.Shape) -> tuple[str | None, ...]:
         """Names the mesh dimension that splits each dimension of a tensor, or None."""
-        rules = dict(self._pairs("layout_rules", self.layout_rules))
-        return tuple(rules.get(dimension.name) for dimension in shape.dims)
+        return tuple(self.axis(dimension.name) for dimension in shape.dims)
 
 
 def indivisible(name: str, size: int, axis: str, ways: int) -> str:
-    """Says that a dimension does not divide, and what near it would.
-
-    Args:
-      name: the tensor dimension.
-      size: its size.
-      axis: the mesh dimension that is to split it.
-      ways: the size of that.
-    """
+    """Says that a dimension does not divide over a mesh axis, and what would."""
     below = size // ways * ways
     good = [str(n) for n in (below, below + ways) if n]
     counts = [n for n in range(1, size + 1) if size % n == 0]

@@ -15,6 +15,12 @@ import tensorflow as tf
 
 from mtmoe.errors import LayoutError
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.operation import (
+    LaidOutOperation,
+    laid_out_tensor,
+    split_axes,
+    sum_over_axes,
+)
 
 
 def embedding_lookup(
@@ -42,10 +48,58 @@ def embedding_lookup(
       ValueError: `ids` and `table` share a dimension.
       LayoutError: when lowered, one mesh axis splits both `vocab` and `ids`.
     """
-    rows = _EmbeddingLookup(table, ids, name).outputs[0]
-    if output_shape is None or output_shape == rows.shape:
+    if shared := set(table.shape.dims) & set(ids.shape.dims):
+        raise ValueError(f"the table and the ids share dimensions: {shared}")
+    table_shape, ids_shape = table.shape, ids.shape
+
+    def lower(mesh_impl: mtf.MeshImpl, table: Any, ids: Any) -> Any:
+        vocab_axis = _vocab_axis(mesh_impl, table_shape, ids_shape)
+        if vocab_axis is None:
+            return mesh_impl.slicewise(tf.gather, table, ids)
+        # Each processor has the rows of its own ids and zeros for the others.
+        offset = _slice_offset(mesh_impl, table_shape.dims[0], vocab_axis)
+        partial = mesh_impl.slicewise(_masked_gather, table, ids, offset)
+        return sum_over_axes(mesh_impl, partial, [vocab_axis])
+
+    def gradient(operation: mtf.Operation, grad: mtf.Tensor) -> list[mtf.Tensor | None]:
+        table, ids = operation.inputs
+        return [_embedding_gradient(table, ids, grad), None]
+
+    row_shape = mtf.Shape(ids.shape.dims + table.shape.dims[1:])
+    output = (row_shape, table.dtype)
+    rows = laid_out_tensor(lower, [table, ids], output, name, gradient)
+    if output_shape is None or output_shape == row_shape:
         return rows
     return mtf.transpose(rows, mtf.Shape(output_shape))
+
+
+def _embedding_gradient(
+    table: mtf.Tensor, ids: mtf.Tensor, grad_rows: mtf.Tensor
+) -> mtf.Tensor:
+    """Adds up, for every row of a table, the gradients of the places it was used in."""
+    table_shape, dtype, ids_shape = table.shape, table.dtype, ids.shape
+
+    def lower(mesh_impl: mtf.MeshImpl, ids: Any, grad_rows: Any) -> Any:
+        vocab_axis = _vocab_axis(mesh_impl, table_shape, ids_shape)
+        offset = 0
+        if vocab_axis is not None:
+            offset = _slice_offset(mesh_impl, table_shape.dims[0], vocab_axis)
+        vocab_slice, *row_sizes = mesh_impl.slice_shape(table_shape)
+
+        def add_up(ids: tf.Tensor, grad_rows: tf.Tensor, offset: int) -> tf.Tensor:
+            own_ids = tf.reshape(ids, [-1]) - offset
+            # Ids of other slices: negative ones are ignored by the segment sum.
+            own_ids = tf.where(own_ids < vocab_slice, own_ids, -1)
+            rows = tf.cast(tf.reshape(grad_rows, [-1, *row_sizes]), tf.float32)
+            summed = tf.math.unsorted_segment_sum(rows, own_ids, vocab_slice)
+            return tf.cast(summed, dtype)
+
+        # Processors that split the ids saw other places of the same rows.
+        summed = mesh_impl.slicewise(add_up, ids, grad_rows, offset)
+        return sum_over_axes(mesh_impl, summed, split_axes(mesh_impl, ids_shape))
+
+    inputs = [ids, grad_rows]
+    return laid_out_tensor(lower, inputs, (table_shape, dtype), "embedding_gradient")
 
 
 def label_cross_entropy(
@@ -95,13 +149,7 @@ def score_labels(
 ) -> LabelScores:
     """Scores labels in one pass over the logits, forward and backward.
 
-    Args:
-      logits: float [..., vocab].
-      labels: int32 [...].
-      vocab_dim: the dimension of `logits` that is normalised.
-
-    Raises:
-      ValueError: `labels` has not the dimensions of `logits` without `vocab_dim`.
+    Shapes are those of `label_cross_entropy`, and so is the error.
     """
     batch_shape = logits.shape - vocab_dim
     if set(labels.shape.dims) != set(batch_shape.dims):
@@ -113,162 +161,62 @@ def score_labels(
         logits = mtf.transpose(logits, batch_shape + vocab_dim)
     if labels.shape != batch_shape:
         labels = mtf.transpose(labels, batch_shape)
-    return LabelScores(*_LabelCrossEntropy(logits, labels).outputs)
 
-
-class _EmbeddingLookup(mtf.Operation):
-    """Gather from the first dimension of a table."""
-
-    def __init__(self, table: mtf.Tensor, ids: mtf.Tensor, name: str):
-        super().__init__([table, ids], name=name)
-        row_dims = table.shape.dims[1:]
-        if shared := set(table.shape.dims) & set(ids.shape.dims):
-            raise ValueError(f"the table and the ids share dimensions: {shared}")
-        shape = mtf.Shape(ids.shape.dims + row_dims)
-        self._outputs = [mtf.Tensor(self, shape, table.dtype)]
-
-    def gradient(self, grad_ys: list[mtf.Tensor]) -> list[mtf.Tensor | None]:
-        table, ids = self.inputs
-        return [_EmbeddingGradient(table, ids, grad_ys[0]).outputs[0], None]
-
-    def lower(self, lowering: mtf.Lowering) -> None:
-        table, ids = self.inputs
-        mesh_impl = lowering.mesh_impl(self)
-        vocab_axis = _vocab_axis(mesh_impl, table, ids)
-        table_slices, id_slices = lowering.tensors[table], lowering.tensors[ids]
-        if vocab_axis is None:
-            rows = mesh_impl.slicewise(tf.gather, table_slices, id_slices)
-        else:
-            offset = _slice_offset(mesh_impl, table.shape.dims[0], vocab_axis)
-            partial = mesh_impl.slicewise(
-                _masked_gather, table_slices, id_slices, offset
-            )
-            rows = mtf.LazyAllreduceSum(mesh_impl, partial, [vocab_axis])
-        lowering.set_tensor_lowering(self.outputs[0], rows)
-
-
-class _EmbeddingGradient(mtf.Operation):
-    """Adds up, for every row of a table, the gradients of the places it was used in."""
-
-    def __init__(self, table: mtf.Tensor, ids: mtf.Tensor, grad_rows: mtf.Tensor):
-        super().__init__([ids, grad_rows], name="embedding_gradient")
-        self._table = table
-        self._outputs = [mtf.Tensor(self, table.shape, table.dtype)]
-
-    def lower(self, lowering: mtf.Lowering) -> None:
-        ids, grad_rows = self.inputs
-        mesh_impl = lowering.mesh_impl(self)
-        vocab_axis = _vocab_axis(mesh_impl, self._table, ids)
-        offset = 0
-        if vocab_axis is not None:
-            offset = _slice_offset(mesh_impl, self._table.shape.dims[0], vocab_axis)
-        vocab_slice, *row_sizes = mesh_impl.slice_shape(self._table.shape)
-
-        def add_up(ids: tf.Tensor, grad_rows: tf.Tensor, offset: int) -> tf.Tensor:
-            own_ids = tf.reshape(ids, [-1]) - offset
-            # Ids of other slices: negative ones are ignored by the segment sum.
-            own_ids = tf.where(own_ids < vocab_slice, own_ids, -1)
-            rows = tf.cast(tf.reshape(grad_rows, [-1, *row_sizes]), tf.float32)
-            summed = tf.math.unsorted_segment_sum(rows, own_ids, vocab_slice)
-            return tf.cast(summed, self._table.dtype)
-
-        summed = mesh_impl.slicewise(
-            add_up, lowering.tensors[ids], lowering.tensors[grad_rows], offset
-        )
-        id_layout = mesh_impl.tensor_layout(ids).tensor_axis_to_mesh_axis
-        id_axes = sorted(axis for axis in id_layout if axis is not None)
-        if id_axes:
-            summed = mtf.LazyAllreduceSum(mesh_impl, summed, id_axes)
-        lowering.set_tensor_lowering(self.outputs[0], summed)
-
-
-class _LabelCrossEntropy(mtf.Operation):
-    """`LabelScores` of logits [..., vocab] and labels [...]."""
-
-    def __init__(self, logits: mtf.Tensor, labels: mtf.Tensor):
-        super().__init__([logits, labels], name="label_cross_entropy")
-        self._outputs = [
-            mtf.Tensor(self, labels.shape, tf.float32, index=index)
-            for index in range(3)
-        ]
-
-    def gradient(self, grad_ys: list[mtf.Tensor | None]) -> list[mtf.Tensor | None]:
-        logits, labels = self.inputs
-        grad_cross_entropy, grad_log_z, _ = grad_ys
-        grad_labels = grad_cross_entropy
+    def gradient(
+        operation: mtf.Operation,
+        grad_labels: mtf.Tensor | None,
+        grad_log_z: mtf.Tensor | None,
+        _: None,
+    ) -> list[mtf.Tensor | None]:
+        logits, labels = operation.inputs
+        cross_entropy, log_z, _ = operation.outputs
         if grad_labels is None:
-            grad_labels = mtf.zeros_like(self.outputs[0])
+            grad_labels = mtf.zeros_like(cross_entropy)
         # d log(Z) / d logits = softmax, and the cross-entropy holds one log(Z) too.
         grad_softmax = grad_labels if grad_log_z is None else grad_labels + grad_log_z
-        gradient = _LabelCrossEntropyGradient(
-            logits, labels, self.outputs[1], grad_labels, grad_softmax
-        )
-        return [gradient.outputs[0], None]
+        inputs = [logits, labels, log_z, grad_labels, grad_softmax]
+        return [_label_gradient(vocab_dim, inputs), None]
 
-    def lower(self, lowering: mtf.Lowering) -> None:
-        logits, labels = self.inputs
-        mesh_impl = lowering.mesh_impl(self)
-        axis = mesh_impl.tensor_dimension_to_mesh_axis(logits.shape.dims[-1])
-        logit_slices, label_slices = lowering.tensors[logits], lowering.tensors[labels]
-        largest = mesh_impl.slicewise(_largest, logit_slices)
+    def lower(mesh_impl: mtf.MeshImpl, logits: Any, labels: Any) -> Any:
+        axis = mesh_impl.tensor_dimension_to_mesh_axis(vocab_dim)
+        largest = mesh_impl.slicewise(_largest, logits)
         if axis is None:
-            outputs = mesh_impl.slicewise(
-                _whole_cross_entropy, logit_slices, label_slices, largest
-            )
-        else:
-            largest = mesh_impl.allreduce(largest, [axis], "MAX")
-            offset = _slice_offset(mesh_impl, logits.shape.dims[-1], axis)
-            partial = mesh_impl.slicewise(
-                _partial_sums, logit_slices, label_slices, largest, offset
-            )
-            sums = mesh_impl.allreduce(partial, [axis], "SUM")
-            outputs = mesh_impl.slicewise(_finish_cross_entropy, sums, largest)
-        for tensor, value in zip(self.outputs, outputs, strict=True):
-            lowering.set_tensor_lowering(tensor, value)
+            return mesh_impl.slicewise(_whole_cross_entropy, logits, labels, largest)
+        # Two collectives: the largest logit [...], then both sums at once [2, ...].
+        largest = mesh_impl.allreduce(largest, [axis], "MAX")
+        offset = _slice_offset(mesh_impl, vocab_dim, axis)
+        partial = mesh_impl.slicewise(_partial_sums, logits, labels, largest, offset)
+        sums = mesh_impl.allreduce(partial, [axis], "SUM")
+        return mesh_impl.slicewise(_finish_cross_entropy, sums, largest)
+
+    outputs = [(batch_shape, tf.float32)] * 3
+    scored = LaidOutOperation(
+        lower, [logits, labels], outputs, "label_cross_entropy", gradient
+    )
+    return LabelScores(*scored.outputs)
 
 
-class _LabelCrossEntropyGradient(mtf.Operation):
-    """softmax * grad_softmax - indicator(label) * grad_labels, in the logits' dtype."""
+def _label_gradient(vocab_dim: mtf.Dimension, inputs: list[mtf.Tensor]) -> mtf.Tensor:
+    """Softmax * grad_softmax - indicator(label) * grad_labels, in the logits' dtype."""
 
-    def __init__(
-        self,
-        logits: mtf.Tensor,
-        labels: mtf.Tensor,
-        log_z: mtf.Tensor,
-        grad_labels: mtf.Tensor,
-        grad_softmax: mtf.Tensor,
-    ):
-        super().__init__(
-            [logits, labels, log_z, grad_labels, grad_softmax],
-            name="label_cross_entropy_gradient",
-        )
-        self._outputs = [mtf.Tensor(self, logits.shape, logits.dtype)]
+    def lower(mesh_impl: mtf.MeshImpl, *inputs: Any) -> Any:
+        axis = mesh_impl.tensor_dimension_to_mesh_axis(vocab_dim)
+        offset = 0 if axis is None else _slice_offset(mesh_impl, vocab_dim, axis)
+        return mesh_impl.slicewise(_cross_entropy_gradient, *inputs, offset)
 
-    def lower(self, lowering: mtf.Lowering) -> None:
-        logits = self.inputs[0]
-        mesh_impl = lowering.mesh_impl(self)
-        axis = mesh_impl.tensor_dimension_to_mesh_axis(logits.shape.dims[-1])
-        offset = (
-            0 if axis is None else _slice_offset(mesh_impl, logits.shape.dims[-1], axis)
-        )
-        gradient = mesh_impl.slicewise(
-            _cross_entropy_gradient, *map(lowering.tensors.get, self.inputs), offset
-        )
-        lowering.set_tensor_lowering(self.outputs[0], gradient)
+    output = (inputs[0].shape, inputs[0].dtype)
+    return laid_out_tensor(lower, inputs, output, "label_cross_entropy_gradient")
 
 
 def _vocab_axis(
-    mesh_impl: mtf.MeshImpl, table: mtf.Tensor, ids: mtf.Tensor
+    mesh_impl: mtf.MeshImpl, table: mtf.Shape, ids: mtf.Shape
 ) -> int | None:
-    """The mesh axis that splits the rows of `table`; None if none does."""
-    axis = mesh_impl.tensor_dimension_to_mesh_axis(table.shape.dims[0])
-    if (
-        axis is not None
-        and axis in mesh_impl.tensor_layout(ids).tensor_axis_to_mesh_axis
-    ):
+    """The mesh axis that splits the rows of a table; None if none does."""
+    axis = mesh_impl.tensor_dimension_to_mesh_axis(table.dims[0])
+    if axis is not None and axis in split_axes(mesh_impl, ids):
         raise LayoutError(
             f"mesh dimension {mesh_impl.shape[axis].name!r} splits both "
-            f"{table.shape.dims[0].name!r} and the ids {ids.shape} looked up in it; "
+            f"{table.dims[0].name!r} and the ids {ids} looked up in it; "
             "give them different mesh dimensions in Layout.layout_rules"
         )
     return axis
@@ -322,7 +270,11 @@ def _whole_cross_entropy(
 def _partial_sums(
     logits: tf.Tensor, labels: tf.Tensor, largest: tf.Tensor, offset: tf.Tensor
 ) -> tf.Tensor:
-    """One slice's share of [2, ...]: the sum of exponentials, and the label's logit."""
+    """One slice's share of [2, ...]: the sum of exponentials, and the label's logit.
+
+    Exponentials are taken of logit - largest, the largest of all slices, so that none
+    overflows; a label in another slice adds 0.
+    """
     own_labels, is_own = _own_ids(labels, offset, logits.shape[-1])
     label_logit = tf.where(is_own, _label_logit(logits, own_labels), 0.0)
     return tf.stack([_sum_of_exponentials(logits, largest), label_logit])
@@ -354,6 +306,7 @@ def _cross_entropy_gradient(
     log_z, grad_labels, grad_softmax, labels = (
         x[..., tf.newaxis] for x in (log_z, grad_labels, grad_softmax, labels)
     )
+    # softmax = exp(logit - log(Z)): no division, and nothing kept but log(Z) [...].
     gradient = tf.exp(tf.cast(logits, tf.float32) - log_z) * grad_softmax
     is_label = tf.range(logits.shape[-1]) == labels - offset
     # A comparison fuses with the rest; an update in place would be a pass of its own.

@@ -24,28 +24,23 @@ import tensorflow as tf
 from jaxlib import _jax  # type: ignore[attr-defined]  # for hlo_to_stablehlo alone
 
 from mtmoe.mesh import graph_function
-from mtmoe.mesh.build import Build, named_features
+from mtmoe.mesh.build import Build
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext, InitialValue
+from mtmoe.mesh.features import named_features
 from mtmoe.mesh.fit import check_fit
-from mtmoe.mesh.garbage import without_garbage_collection
 from mtmoe.mesh.initializers import WholeInitializer
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.precision import Precision
 from mtmoe.mesh.products import exact_products
 from mtmoe.mesh.signature import Argument, Program, Signature
 from mtmoe.mesh.spmd import SpmdMeshImpl, VariableSlice
+from mtmoe.startup.garbage import without_garbage_collection
 
 
 @dataclasses.dataclass(frozen=True)
 class LoweredProgram(Program):
-    """A program, and what is known of how it was made.
-
-    Attributes:
-      initial_values: of the variables, by name.
-      operations: TensorFlow operations in the lowered graph.
-      seconds: time to build and lower it.
-    """
+    """A program, its variables' initial values by name, and what lowering it took."""
 
     initial_values: Mapping[str, InitialValue]
     operations: int

@@ -31,13 +31,7 @@ def dispatch_by_einsum(
 ) -> mtf.Tensor:
     """Multiplies by the mask: see `dispatch`.
 
-    Args:
-      x: [group dims, token, features].
-      slots: the assignment.
-      features: the last dimensions of `x`.
-
-    Returns:
-      [group dims, experts, capacity, features].
+    [group dims, token, features] -> [group dims, experts, capacity, features]
     """
     mask = _mask(slots, x.dtype)
     y = mtf.einsum(
@@ -55,14 +49,7 @@ def combine_by_einsum(
 ) -> mtf.Tensor:
     """Multiplies by the mask and the weights: see `combine`.
 
-    Args:
-      y: [group dims, experts, capacity, features].
-      slots: the assignment.
-      weights: float32 of `slots.weights_shape`.
-      features: the last dimensions of `y`.
-
-    Returns:
-      [group dims, token, features].
+    [group dims, experts, capacity, features] -> [group dims, token, features]
     """
     weighted = _mask(slots, y.dtype, weights)
     x = mtf.einsum(
@@ -112,10 +99,7 @@ def _mask(
 ) -> mtf.Tensor:
     """Who sits where, [group dims, token, experts, capacity], 1 or the weight.
 
-    Args:
-      slots: the assignment.
-      dtype: dtype of the mask.
-      weights: differentiable factors of `slots.weights_shape`; 1 without.
+    Weights, of `slots.weights_shape`, have a gradient.
     """
     rank = len(slots.group_dims)
     places = slots.token_of_slot
@@ -163,6 +147,8 @@ def _mask_gradient(
             tf.cast(grad, tf.float32),
             [num_groups, slots.token_dim.size, slots.num_slots],
         )
+        # A choice's weight is the mask's entry at its slot alone, a slot's weight the
+        # entry at its token: the gradient is picked out there by a sum with zeros.
         own_GKTS = tf.where(is_there_GKTS, grad_GTS[:, tf.newaxis], 0.0)
         return tf.reshape(
             tf.reduce_sum(own_GKTS, axis=2 if token_axis else 3), places.shape

@@ -26,7 +26,7 @@ from mtmoe.errors import UnknownNameError
 
 @dataclasses.dataclass(frozen=True)
 class Precision:
-    """Dtypes of a model; its variables are float32 always.
+    """Dtypes of a model, by a name for configs; its variables are float32 always.
 
     Attributes:
       name: what it is called in a config.

@@ -103,10 +103,9 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         is left out of the result is in both operands.
       x: first operand, of static shape, as is the other.
       y: second operand, of the same dtype.
-
-    Returns:
-      The product, of the dtype of its operands.
     """
+    # Labels are of four groups. The gradient of experts' weights, "ecd,ecf->edf", has
+    # batch e, rows d, summed c, columns f: [e, d, c] @ [e, c, f].
     operands, result = equation.split("->")
     x_labels, y_labels = operands.split(",")
     sizes = dict(zip(x_labels + y_labels, [*x.shape, *y.shape], strict=True))
@@ -129,6 +128,7 @@ def product(equation: str, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     left, turn_left = _matrices(x, x_labels, batch, x_free, summed, turn=not batch)
     right, turn_right = _matrices(y, y_labels, batch, summed, y_free, turn=not swap)
     multiply = _matmul_apart if swap else _matmul
+    # [*batch, rows, summed] @ [*batch, summed, columns] -> [*batch, rows, columns]
     z = multiply(left, right, turn_left, turn_right)
     labels = batch + x_free + y_free
     z = _reshaped(z, [sizes[label] for label in labels])

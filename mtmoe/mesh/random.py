@@ -14,12 +14,14 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.operation import laid_out_tensor, split_axes
 
 _GOLDEN = 0x9E3779B9  # 2**32 / golden ratio: spreads consecutive integers
 _ODD = 0x85EBCA77
@@ -73,13 +75,7 @@ def slice_bits(
 def numpy_bits(
     key: tuple[int, int], slice_shape: Sequence[int], begin: Sequence[int]
 ) -> npt.NDArray[np.uint32]:
-    """Returns `slice_bits` of step 0, computed by NumPy.
-
-    Args:
-      key: two 32-bit words, from `name_key`.
-      slice_shape: shape of the slice.
-      begin: for each dimension, the slice's first coordinate in the global tensor.
-    """
+    """Returns `slice_bits` of step 0, computed by NumPy."""
     low, high = (_numpy_mix(np.array([word], np.uint32)) for word in key)
     for first, size in zip(begin, slice_shape, strict=True):
         coordinate = np.arange(first, first + size, dtype=np.uint32)
@@ -112,6 +108,10 @@ def _bits_of_shape(
     """
 
     def bits(key: tf.Tensor, step: tf.Tensor, begin: tf.Tensor) -> tf.Tensor:
+        # The state is two words: with one, any two places whose states collide in some
+        # dimension would be equal in all that follow. One takes coordinates in by
+        # addition, the other by exclusive or, so that what collides in one hardly does
+        # in the other. A dimension at a time: [...] -> [..., size].
         low = _mix(key[0] + step * _word(_GOLDEN))
         high = _mix(tf.bitwise.bitwise_xor(key[1], step * _word(_ODD)))
         for axis, size in enumerate(sizes):
@@ -155,66 +155,49 @@ class Rows:
     axis: int | None
 
 
-class StatelessUniform(mtf.Operation):
-    """A mesh tensor of uniform random numbers, the same on every layout."""
+def stateless_uniform(
+    shape: mtf.Shape,
+    key: tuple[int, int],
+    step: mtf.Tensor,
+    low: float,
+    high: float,
+    rows: Rows | None = None,
+) -> mtf.Tensor:
+    """Returns uniform random numbers, the same on every layout; no gradient.
 
-    def __init__(
-        self,
-        shape: mtf.Shape,
-        key: tuple[int, int],
-        step: mtf.Tensor,
-        low: float,
-        high: float,
-        rows: Rows | None = None,
-    ):
-        """Adds the operation to the mesh graph.
+    Args:
+      shape: named dimensions.
+      key: two 32-bit words, from `name_key`.
+      step: int32 scalar.
+      low: lower bound, included.
+      high: upper bound, excluded.
+      rows: where the numbers lie in a larger tensor; None: they are all there is.
+    """
 
-        Args:
-          shape: shape of the output.
-          key: two 32-bit words, from `name_key`.
-          step: int32 scalar.
-          low: lower bound, included.
-          high: upper bound, excluded.
-          rows: where the output lies in a larger tensor; None: it is all there is.
-        """
-        super().__init__(
-            [step] if rows is None else [step, rows.part], name="stateless_uniform"
-        )
-        self._key, self._low, self._high = key, low, high
-        self._is_part = rows is not None
-        self._axis = rows.axis if rows is not None else None
-        self._outputs = [mtf.Tensor(self, shape, tf.float32)]
-        self._splittable_dims, self._unsplittable_dims = (
-            self._initialize_all_dimensions_as_splittable()
-        )
-
-    def lower(self, lowering: mtf.Lowering) -> None:
-        """Computes each processor's slice from its coordinates."""
-        mesh_impl = lowering.mesh_impl(self)
-        shape = self.outputs[0].shape
+    def lower(mesh_impl: mtf.MeshImpl, *laid_out: Any) -> Any:
         slice_shape = list(mesh_impl.slice_shape(shape))
-        axes = mesh_impl.tensor_layout(shape).tensor_axis_to_mesh_axis
+        axes = split_axes(mesh_impl, shape)
         coordinates = [
             mesh_impl.laid_out_pcoord(axis) for axis in axes if axis is not None
         ]
 
         def draw(step: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
             remaining = iter(others)
-            part = next(remaining) if self._is_part else None
+            part = next(remaining) if rows is not None else None
+            # Where this slice begins in the global tensor, dimension by dimension.
             begin = [
                 0 if axis is None else next(remaining) * size
                 for axis, size in zip(axes, slice_shape, strict=True)
             ]
             drawn_shape = slice_shape
-            if part is not None and self._axis is not None:
-                begin[self._axis] += part * shape.dims[self._axis].size
-            elif part is not None:
+            if rows is not None and rows.axis is not None:
+                begin[rows.axis] += part * shape.dims[rows.axis].size
+            elif rows is not None:
                 begin, drawn_shape = [part, *begin], [1, *slice_shape]
-            bits = slice_bits(self._key, step, drawn_shape, begin)
-            numbers = uniform_from_bits(bits, self._low, self._high)
-            return tf.reshape(numbers, slice_shape)
+            bits = slice_bits(key, step, drawn_shape, begin)
+            return tf.reshape(uniform_from_bits(bits, low, high), slice_shape)
 
-        laid_out = [lowering.tensors[tensor] for tensor in self.inputs]
-        lowering.set_tensor_lowering(
-            self.outputs[0], mesh_impl.slicewise(draw, *laid_out, *coordinates)
-        )
+        return mesh_impl.slicewise(draw, *laid_out, *coordinates)
+
+    inputs = [step] if rows is None else [step, rows.part]
+    return laid_out_tensor(lower, inputs, (shape, tf.float32), "stateless_uniform")

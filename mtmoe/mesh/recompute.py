@@ -27,14 +27,9 @@ T = TypeVar("T")
 def recompute(context: GraphContext, function: Callable[[], T]) -> T:
     """Calls a function so that the backward pass computes it again.
 
-    Args:
-      context: graph being built.
-      function: adds operations to the graph and returns tensors, in tuples, lists,
-        dataclasses and mappings. What it adds and does not return must not be used
-        elsewhere: its gradient would be lost.
-
-    Returns:
-      What `function` returned; outside training just that.
+    What `function` adds to the graph and does not return, in tuples, lists, dataclasses
+    and mappings, cannot be used elsewhere: its gradient would be lost. Outside training
+    it is just called.
 
     Raises:
       ValueError: later, where a tensor is used that `function` did not return.
@@ -88,6 +83,9 @@ class _Recomputed(mtf.Operation):
             if gradient is not None
         ]
         results, gradients = (list(column) for column in zip(*pairs, strict=True))
+        # Of all that waits in the forward pass only the external tensors are kept. They
+        # pass through `_After`, whose outputs are there once gradients are; the
+        # operations are cloned on them, and the gradients taken through the clones.
         internal = _made_by(self._operations)
         num_operations = len(graph.operations)
         later = self._after(gradients)
@@ -100,6 +98,8 @@ class _Recomputed(mtf.Operation):
             gradients,
             operations=again,
         )
+        # Gradient functions may hold tensors of the first computation: what they made
+        # is put on the second one's, or the first would be kept all the same.
         for operation in graph.operations[num_operations:]:
             if not isinstance(operation, _After):
                 operation._inputs = [mapping.get(x, x) for x in operation.inputs]

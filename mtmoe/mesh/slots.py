@@ -11,7 +11,11 @@ sorting: cumulative sums over [tokens, experts], as in Mesh TensorFlow.
 
 Shape suffixes: G groups, T tokens of a group, K choices of a token, A = K * T
 assignments (all first choices, then all second choices), E experts, C capacity,
-S = E * C slots.
+S = E * C slots. One group of T = 5 tokens, K = 1, E = 2, C = 2:
+
+    expert of token   [0, 1, 0, 0, 1]     token 3 is the third that wants expert 0
+    slot of token     [0, 2, 1, 4, 3]     expert * C + rank; S = 4: none
+    token of slot     [[0, 2], [1, 4]]    the inverse; T = 5 would be an empty slot
 """
 
 from __future__ import annotations
@@ -194,13 +198,8 @@ def slots_of_chosen_tokens(
 ) -> SlotAssignment:
     """Wraps the tokens that experts chose for their slots (expert choice).
 
-    Args:
-      token_of_slot: int32 [group dims, experts, capacity]: the token in the slot;
-        the number of tokens if it is empty. A token may be in slots of several experts.
-      token_dim: the tokens of one group.
-
-    Returns:
-      The assignment, without `slot_of_token`.
+    `token_of_slot` is int32 [group dims, experts, capacity]: the token in the slot; the
+    number of tokens if it is empty. A token may be in slots of several experts.
     """
     experts, capacity = token_of_slot.shape.dims[-2:]
     return SlotAssignment(None, token_of_slot, token_dim, experts, capacity)
@@ -249,7 +248,8 @@ def _assign_by_sorting(
     if priority_GKT is not None:
         order_GA = _order_by_priority(priority_GKT)
         expert_GA = tf.gather(expert_GA, order_GA, batch_dims=1)
-    # Sorted by expert, and by position within one: the key holds both.
+    # Sorted by expert, and by position within one: the key expert * A + position holds
+    # both, so that the sort is stable on every device, and its payload needs no gather.
     key_type = _integer_type((experts + 1) * num_assignments)
     position_A = tf.range(num_assignments, dtype=key_type)
     key_GA = tf.sort(tf.cast(expert_GA, key_type) * num_assignments + position_A)
@@ -258,10 +258,12 @@ def _assign_by_sorting(
     if priority_GKT is not None:
         assignment_GA = tf.gather(order_GA, assignment_GA, batch_dims=1)
 
-    # Where each expert's tokens begin in the sorted order, and where the last's end.
+    # Where each expert's tokens begin in the sorted order, and where the last's end:
+    # [G, E + 1].
     boundary_E = tf.range(experts + 1, dtype=key_type) * num_assignments
     start_GE = tf.searchsorted(key_GA, tf.tile(boundary_E[tf.newaxis], [num_groups, 1]))
 
+    # How many assignments to the same expert come before: the place less the start.
     rank_GA = tf.range(num_assignments) - tf.gather(
         start_GE, sorted_expert_GA, batch_dims=1
     )
@@ -275,6 +277,8 @@ def _assign_by_sorting(
     )
     slot_GA = tf.cast(key_GA % (num_slots + 1), tf.int32)
 
+    # The inverse: slot c of expert e holds the c-th assignment from the expert's start,
+    # if that is still the expert's. [G, E, C] -> [G, S].
     place_GEC = start_GE[:, :-1, tf.newaxis] + tf.range(capacity)
     is_filled_GS = tf.reshape(
         place_GEC < start_GE[:, 1:, tf.newaxis], [num_groups, num_slots]
@@ -337,6 +341,7 @@ def _rank_by_priority(
     num_groups, num_choices, num_tokens = priority_GKT.shape
     experts = chosen_GAE.shape[-1]
     expert_GKT = tf.reshape(expert_GA, [num_groups, num_choices, num_tokens])
+    # Every token against every other: [G, K, T, 1] and [G, K, 1, T].
     mine, theirs = priority_GKT[..., tf.newaxis], priority_GKT[..., tf.newaxis, :]
     position_T = tf.range(num_tokens)
     is_earlier = position_T[tf.newaxis, :] < position_T[:, tf.newaxis]
@@ -344,6 +349,7 @@ def _rank_by_priority(
     is_rival = expert_GKT[..., tf.newaxis] == expert_GKT[..., tf.newaxis, :]
     rank_GKT = tf.reduce_sum(tf.cast(comes_first & is_rival, tf.int32), axis=-1)
     if num_choices > 1:
+        # All that earlier choices asked of the expert comes before, whoever's it is.
         shape = [num_groups, num_choices, num_tokens, experts]
         chosen_GKTE = tf.reshape(chosen_GAE, shape)
         load_GKE = tf.reduce_sum(chosen_GKTE, axis=2)

@@ -154,13 +154,7 @@ class SpmdMeshImpl(mtf.MeshImpl):
     def allreduce(
         self, x: Any, mesh_axes: Sequence[int], reduction_fn_string: str
     ) -> Slice:
-        """Reduces over processors.
-
-        Args:
-          x: laid out tensor.
-          mesh_axes: axes of the mesh to reduce over.
-          reduction_fn_string: "SUM", "MAX" or "MIN".
-        """
+        """Reduces over axes of the mesh, by "SUM", "MAX" or "MIN"."""
         laid_out: Slice = x.to_laid_out_tensor()
         if not self._splits(mesh_axes):
             return laid_out
@@ -177,13 +171,7 @@ class SpmdMeshImpl(mtf.MeshImpl):
         return Slice([tf.cast(reduced, tensor.dtype)])
 
     def reduce_scatter(self, x: Any, mesh_axis: int, split_axis: int) -> Slice:
-        """Sums over an axis of the mesh, and splits the sum over it.
-
-        Args:
-          x: laid out tensor, of which every processor has a summand.
-          mesh_axis: axis of the mesh.
-          split_axis: axis of the tensor.
-        """
+        """Sums over an axis of the mesh, and splits the sum along one of the tensor."""
         laid_out: Slice = x.to_laid_out_tensor()
         if not self._splits([mesh_axis]):
             return laid_out

@@ -10,22 +10,19 @@ themselves, and their products of float32 are rounded or slow.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.operation import laid_out_tensor, split_axes, sum_over_axes
 from mtmoe.mesh.products import products_are_exact
 
 _PIECES = 8
 
 
 def sum_over(x: tf.Tensor, axis: int) -> tf.Tensor:
-    """Sums over one dimension, which is kept with size 1.
-
-    Args:
-      x: any float tensor.
-      axis: the dimension.
-    """
+    """Sums a float tensor over one dimension, which is kept with size 1."""
     is_plain = products_are_exact() or axis == x.shape.rank - 1
     if is_plain or x.shape[axis] % _PIECES:
         return tf.reduce_sum(x, axis, keepdims=True)
@@ -37,41 +34,21 @@ def sum_over(x: tf.Tensor, axis: int) -> tf.Tensor:
 
 
 def sum_to(x: mtf.Tensor, output_shape: mtf.Shape) -> mtf.Tensor:
-    """Sums over the leading dimensions; no gradient.
+    """[summed dims, output_shape] -> output_shape: a sum; no gradient."""
+    output_shape = mtf.Shape(output_shape)
+    num_summed = x.shape.ndims - output_shape.ndims
+    if x.shape.dims[num_summed:] != output_shape.dims:
+        raise ValueError(f"{output_shape} are not the last dimensions of {x.shape}")
+    shape = x.shape
 
-    Args:
-      x: any float tensor.
-      output_shape: its last dimensions, at least one.
+    def add_up(x: tf.Tensor) -> tf.Tensor:
+        # [summed..., kept...] -> [rows, kept...] -> [kept...]
+        rows = tf.reshape(x, [math.prod(x.shape[:num_summed]), *x.shape[num_summed:]])
+        return tf.squeeze(sum_over(rows, 0), 0)
 
-    Returns:
-      A tensor of `output_shape` and of the dtype of `x`.
-    """
-    return _SumTo(x, mtf.Shape(output_shape)).outputs[0]
+    def lower(mesh_impl: mtf.MeshImpl, x: Any) -> Any:
+        total = mesh_impl.slicewise(add_up, x)
+        axes = split_axes(mesh_impl, shape)[:num_summed]
+        return sum_over_axes(mesh_impl, total, axes)
 
-
-class _SumTo(mtf.Operation):
-    """A sum over leading dimensions."""
-
-    def __init__(self, x: mtf.Tensor, output_shape: mtf.Shape):
-        super().__init__([x], name="sum_to")
-        self._num_summed = x.shape.ndims - output_shape.ndims
-        if x.shape.dims[self._num_summed :] != output_shape.dims:
-            raise ValueError(f"{output_shape} are not the last dimensions of {x.shape}")
-        self._outputs = [mtf.Tensor(self, output_shape, x.dtype)]
-
-    def lower(self, lowering: mtf.Lowering) -> None:
-        """Sums slices, then over the processors that split what is summed."""
-        (x,) = self.inputs
-        mesh_impl = lowering.mesh_impl(self)
-
-        def add_up(x: tf.Tensor) -> tf.Tensor:
-            summed, kept = x.shape[: self._num_summed], x.shape[self._num_summed :]
-            rows = tf.reshape(x, [math.prod(summed), *kept])
-            return tf.squeeze(sum_over(rows, 0), 0)
-
-        total = mesh_impl.slicewise(add_up, lowering.tensors[x])
-        layout = mesh_impl.tensor_layout(x).tensor_axis_to_mesh_axis
-        axes = sorted(axis for axis in layout[: self._num_summed] if axis is not None)
-        if axes:
-            total = mtf.LazyAllreduceSum(mesh_impl, total, axes)
-        lowering.set_tensor_lowering(self.outputs[0], total)
+    return laid_out_tensor(lower, [x], (output_shape, x.dtype), "sum_to")

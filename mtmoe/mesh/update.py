@@ -21,14 +21,10 @@ def write_at(
     """Returns `x` with `value` at one place of a dimension; no gradient.
 
     Args:
-      x: any tensor with `dim`, which may not be split over the mesh.
-      value: the shape of `x`, with a dimension of the same name and of size 1 in place
-        of `dim`.
-      dim: the dimension that is written to.
+      x: any tensor with `dim`.
+      value: the shape of `x`, with a dimension of the same name and size 1 for `dim`.
+      dim: the dimension that is written to; it may not be split over the mesh.
       position: int32 scalar, in [0, size of `dim`).
-
-    Returns:
-      A tensor of the shape of `x`.
     """
     axis = x.shape.dims.index(dim)
     return mtf.slicewise(
@@ -43,15 +39,9 @@ def write_at(
 
 
 def take_at(x: mtf.Tensor, dim: mtf.Dimension, position: mtf.Tensor) -> mtf.Tensor:
-    """Returns one place of a dimension; no gradient.
+    """[..., dim, ...] -> [..., 1, ...]: one place of a dimension; no gradient.
 
-    Args:
-      x: any tensor with `dim`, which may not be split over the mesh.
-      dim: the dimension that is read.
-      position: int32 scalar, in [0, size of `dim`).
-
-    Returns:
-      The shape of `x`, with a dimension of the same name and of size 1 for `dim`.
+    `position` is an int32 scalar in [0, size of `dim`), and no rule may split `dim`.
     """
     axis = x.shape.dims.index(dim)
     taken = [mtf.Dimension(d.name, 1) if d == dim else d for d in x.shape.dims]

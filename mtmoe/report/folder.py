@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from mtmoe.errors import CheckpointError
-from mtmoe.evaluate.files import finish_writing
 from mtmoe.evaluate.records import (
     EVALUATION_FILE,
     EXPERTS_FILE,
@@ -23,6 +22,7 @@ from mtmoe.evaluate.records import (
     read_expert_rows,
     read_metric_rows,
 )
+from mtmoe.files import finish_writing
 from mtmoe.report.wording import compact
 
 SOURCE_HEADINGS = ("source", "version", "languages", "characters", "SHA-256")

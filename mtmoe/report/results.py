@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 from mtmoe.errors import CheckpointError, UnknownNameError
 from mtmoe.evaluate.bootstrap import Interval
 from mtmoe.evaluate.headline import headline_tasks
-from mtmoe.evaluate.metric_names import METRICS, OWN_METRIC
-from mtmoe.evaluate.records import MetricRow
+from mtmoe.evaluate.records import METRICS, OWN_METRIC, MetricRow
 from mtmoe.languages import row_language
 from mtmoe.report.folder import ModelFolder
 

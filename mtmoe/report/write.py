@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mtmoe.evaluate.files import write_together
+from mtmoe.files import write_together
 from mtmoe.report.folder import read_model_folder
 from mtmoe.report.markdown import markdown_page
 from mtmoe.report.page import html_page

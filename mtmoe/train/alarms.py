@@ -72,10 +72,8 @@ class Alarms:
     def note(self, line: Mapping[str, Any]) -> list[str]:
         """Takes a line of the log; returns what is to be said now, a sentence each.
 
-        What lasts is said once, and again if it came back after it had gone.
-
-        Args:
-          line: `step`, `loss`, `learning_rate` and, of a sparse model, `layer_routing`.
+        What lasts is said once, and again if it came back after it had gone. A line has
+        `step`, `loss`, `learning_rate` and, of a sparse model, `layer_routing`.
         """
         step: int = line["step"]
         rate_signs = self._rate_signs(step, line["learning_rate"])

@@ -41,7 +41,7 @@ from mtmoe.data.tasks.registry import (
 )
 from mtmoe.errors import ConfigError
 from mtmoe.evaluate.gaps import evaluation_gaps
-from mtmoe.mesh.build import named_features
+from mtmoe.mesh.features import named_features
 from mtmoe.model.shapes import unlowered_graph
 from mtmoe.train.layout_check import layout_problems
 from mtmoe.train.settings import TrainingRun

@@ -16,12 +16,7 @@ class NonFiniteError(MtmoeError):
 
 
 def check_metrics(step: int, metrics: Mapping[str, float], last_good: int) -> None:
-    """Checks every metric of one step.
-
-    Args:
-      step: the step, counted from 1.
-      metrics: its values by name.
-      last_good: step of the newest checkpoint, 0 if there is none.
+    """Checks every metric of one step, counted from 1; `last_good` is the newest saved.
 
     Raises:
       NonFiniteError: one is not finite.

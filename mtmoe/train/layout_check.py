@@ -28,28 +28,19 @@ DIMENSIONS = (
 
 
 class LayoutProblem(NamedTuple):
-    """What is wrong with a layout.
-
-    Attributes:
-      message: in words.
-      field: the field of `Layout` that it is in.
-    """
+    """What is wrong with a layout, and the field of `Layout` that it is in."""
 
     message: str
     field: str
 
 
 def layout_problems(layout: Layout, graph: mtf.Graph) -> list[LayoutProblem]:
-    """Returns what is wrong with a layout of a run.
+    """Returns what is wrong with a layout of a run, whose training step is the graph.
 
     Beside what `misfits` finds: a rule for what is no dimension of any run; and
     processors that would all do the same work, since no rule splits anything of this
     run over them. A rule for a dimension that this model has not, as `experts` in a
     dense one, is none of it: layouts are written for many models.
-
-    Args:
-      layout: the layout.
-      graph: the graph of a training step.
     """
     problems, known = [], []
     for name, axis in layout.rule_pairs:

@@ -36,7 +36,7 @@ from mtmoe.train.alarms import Alarms
 from mtmoe.train.guard import NonFiniteError, check_metrics, check_variable
 from mtmoe.train.metrics import MetricsLog, NoLog, Window
 from mtmoe.train.model_folder import ModelFolder
-from mtmoe.train.progress import Chrono, Progress
+from mtmoe.train.progress import Chrono, TrainingProgress
 from mtmoe.train.provenance import PROVENANCE_NAME, DataRecord, provenance_text
 from mtmoe.train.settings import TrainingRun
 from mtmoe.train.signals import StopSignal
@@ -79,7 +79,7 @@ def train(
     Raises:
       MtmoeError: anything that is the user's to mend.
     """
-    folder, progress = ModelFolder(model_dir), Progress(run.steps)
+    folder, progress = ModelFolder(model_dir), TrainingProgress(run.steps)
     processes = current()
     if processes.is_first:
         folder.check()
@@ -144,44 +144,38 @@ def train(
     return TrainingResult(session.step, 0)
 
 
+@dataclasses.dataclass
 class _Session:
     """One process's part of a run."""
 
-    def __init__(
-        self,
-        folder: ModelFolder,
-        run: TrainingRun,
-        program: MeshProgram,
-        batches: TrainingBatches,
-        data: DataRecord,
-        command: str,
-        progress: Progress,
-    ):
+    _folder: ModelFolder
+    _run: TrainingRun
+    _program: MeshProgram
+    _batches: TrainingBatches
+    _data: DataRecord
+    _command: str
+    _progress: TrainingProgress
+
+    def __post_init__(self) -> None:
         """Restores the newest checkpoint, if there is one."""
-        self._folder = folder
-        self._run = run
-        self._program = program
-        self._batches = batches
-        self._data = data
-        self._command = command
-        self._progress = progress
+        folder, batches = self._folder, self._batches
         self._processes = current()
         self.step = _steps_done(folder, self._processes)
         self.saver = AsyncSaver(
-            folder.checkpoints, run.keep, saved=self.step, processes=self._processes
+            folder.checkpoints, self._run.keep, self.step, self._processes
         )
         metadata = self._restore() if self.step else {}
         self._chrono = Chrono(metadata.get("seconds", 0.0))
         self._window = Window(
             batches.languages,
-            expert_layer_names(run.model),
+            expert_layer_names(self._run.model),
             metadata.get("window"),
             self._processes,
         )
         batches.bad_records.restore(metadata.get("bad_records", {}))
         first = self._processes.is_first
         self.log = MetricsLog(folder.path, self.step) if first else NoLog()
-        self._alarms = Alarms(run.facts())
+        self._alarms = Alarms(self._run.facts())
         for line in self.log.lines():
             self._alarms.note(line)
 
@@ -194,7 +188,7 @@ class _Session:
           The number of the signal, 0 if none ended it.
         """
         run, progress, chrono = self._run, self._progress, self._chrono
-        first, began = self.step, chrono.seconds
+        first = self.step
         self._processes.begin_steps(first)
         self._write_provenance(self._provenance())
         for batch in self._batches.iterate(first):
@@ -217,11 +211,10 @@ class _Session:
             received = self._received(stop)
             if last or self.step % run.log_every == 0:
                 self._write_metrics()
-            timed_steps = self.step - first - 1
-            if timed_steps:
-                pace = (chrono.seconds - began) / timed_steps
-                left = pace * (run.steps - self.step)
-                progress.step(self.step, chrono.seconds, left)
+            if self.step == first + 1:  # it compiled, and is not timed
+                progress.begin(self.step, chrono.seconds)
+            else:
+                progress.step(self.step, chrono.seconds)
             ends = last or bool(received)
             self.saver.check()
             if ends or self.step % run.checkpoint_every == 0:
@@ -370,12 +363,7 @@ def _facts(config_text: str, data: DataRecord) -> dict[str, str]:
 def batch_features(
     batch: Batch | DecoderBatch, task_language: npt.NDArray[np.int32]
 ) -> dict[str, npt.NDArray[Any]]:
-    """Returns what the training step takes of a batch; see `step_features`.
-
-    Args:
-      batch: the batch.
-      task_language: number of each task's language.
-    """
+    """Returns what the training step takes of a batch; see `step_features`."""
     # Padding is of task -1, and so of the language put behind all others: none.
     language_of_task = np.append(task_language, -1).astype(np.int32)
     if isinstance(batch, DecoderBatch):

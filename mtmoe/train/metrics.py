@@ -15,6 +15,7 @@ import tensorflow as tf
 from mtmoe.data.batches.batch import Batch, DecoderBatch, padding_fraction
 from mtmoe.engine.processes.alone import Processes
 from mtmoe.errors import CheckpointError
+from mtmoe.files import write_file
 from mtmoe.train.summed_metrics import SUMMED, SummedMetrics
 
 METRICS_NAME = "metrics.jsonl"
@@ -64,7 +65,7 @@ class Window:
         state: Mapping[str, Any] | None = None,
         processes: Processes | None = None,
     ):
-        """Starts empty, or as `state` of an earlier process has it.
+        """Starts empty, or as `state()` of an earlier process has it.
 
         Args:
           languages: codes, in the order of the outputs by language.
@@ -87,13 +88,7 @@ class Window:
     def add(
         self, outputs: Mapping[str, Any], batch: Batch | DecoderBatch, timed: bool
     ) -> None:
-        """Adds a step.
-
-        Args:
-          outputs: its outputs by name: scalars, and those of `SUMMED`.
-          batch: what it was computed on.
-          timed: whether the step's seconds are counted; its tokens are, if so.
-        """
+        """Adds a step's outputs; its tokens count if its seconds do: `timed`."""
         scalars = {
             _LOGGED_AS.get(name, name): x
             for name, x in outputs.items()
@@ -143,16 +138,13 @@ class Window:
         }
 
     def close(self, seconds: float) -> dict[str, Any]:
-        """Returns the metrics of a line of the log, and starts over.
+        """Returns the metrics of a line of the log, after some seconds of training.
 
         Means over the steps; of the learning rate, the last. `tokens_per_second` counts
         inputs and targets without padding, over the steps that were timed (0 if none).
         See `SummedMetrics.metrics` for those by language and layer. `damaged_rows`
         counts, by task, examples of the whole run that were left empty; absent if there
-        are none.
-
-        Args:
-          seconds: of training so far.
+        are none. The window then starts over.
         """
         steps = self.values()
         metrics: dict[str, Any] = {
@@ -200,34 +192,25 @@ class MetricsLog:
     """The run's log, continued where the restored step left it."""
 
     def __init__(self, folder: Path, step: int):
-        """Opens the log and drops what comes after the step restored.
+        """Opens the log of a model folder and drops what comes after the step restored.
 
-        Args:
-          folder: the model folder.
-          step: the step training goes on from, 0 at the start. Lines beyond it will be
-            written again by the run that goes on.
+        Lines beyond it, all at step 0, will be written again by the run that goes on.
 
         Raises:
           CheckpointError: a line of the log, other than a torn last one, is no JSON.
         """
         path = folder / METRICS_NAME
         kept = _lines_up_to(path, step) if path.exists() else []
-        temporary = path.with_name(METRICS_NAME + ".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, path)
+        write_file(path, "".join(kept))
         self._stream = path.open("a", encoding="utf-8")
         self._events = tf.summary.create_file_writer(str(folder))
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Appends a line of the documented keys; TensorBoard gets every metric.
 
-        Of a metric by language, task or layer TensorBoard gets a scalar each,
-        `language_loss/sw`, `layer_routing/encoder.1.moe/entropy`.
-
-        Args:
-          step: steps done.
-          metrics: by name a number, or a mapping of numbers or of such mappings;
-            `warnings` are sentences.
+        A metric is a number, or a mapping of numbers or of such mappings; of these
+        TensorBoard gets a scalar each, `language_loss/sw`,
+        `layer_routing/encoder.1.moe/entropy`. `warnings` are sentences.
 
         Raises:
           CheckpointError: the disk is full.

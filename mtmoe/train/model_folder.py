@@ -20,6 +20,7 @@ from typing import TextIO
 from mtmoe.checkpoint import store
 from mtmoe.config.load import CONFIG_NAME
 from mtmoe.errors import CheckpointError
+from mtmoe.files import remove_abandoned, write_file
 
 LOCK_NAME = ".lock"
 
@@ -80,6 +81,7 @@ class ModelFolder:
             lock.flush()
             try:
                 store.clean(self.checkpoints)
+                remove_abandoned(self.path)
                 yield
             finally:
                 if not (self.path / CONFIG_NAME).exists():  # nothing has begun
@@ -98,20 +100,13 @@ class ModelFolder:
             ) from error
 
     def write(self, name: str, text: str) -> None:
-        """Writes a file beside its place, then renames it.
+        """Writes a file whole.
 
         Raises:
           CheckpointError: it cannot be written (a full disk?); what was there stays.
         """
         path = self.path / name
-        temporary = path.with_name(name + ".tmp")
         try:
-            with temporary.open("w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
+            write_file(path, text)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise CheckpointError(f"{path} could not be written: {error}") from error

@@ -60,13 +60,7 @@ class ProgramExport:
 
 @dataclasses.dataclass(frozen=True)
 class ExportedProgram:
-    """What was exported.
-
-    Attributes:
-      parameters: trainable parameters.
-      devices: how many the program is for.
-      losses: of the first steps, in nats per target token; empty if not computed.
-    """
+    """What was exported; losses, of the first steps, are in nats per target token."""
 
     parameters: int
     devices: int
@@ -156,17 +150,12 @@ def _random_batch(run: TrainingRun, number: int) -> Features:
     generator = np.random.default_rng([run.seed, number])
     batch: Features = {}
     for name, spec in step_features(run.lengths, run.batch_size).items():
-        shape = tuple(spec.shape)
-        if name.endswith("_segments"):
-            batch[name] = np.ones(shape, np.int32)
-        elif name.endswith("_language"):
-            batch[name] = np.full(shape, -1, np.int32)
-        elif name.endswith("_prefix"):
-            batch[name] = np.zeros(shape, np.int32)
-        elif name.endswith("_loss_weights"):
-            batch[name] = np.ones(shape, np.float32)
+        _, _, kind = name.partition("_")
+        if kind:
+            value = {"segments": 1, "language": -1, "prefix": 0, "loss_weights": 1}
+            batch[name] = np.full(spec.shape, value[kind], spec.dtype.as_numpy_dtype)
         else:
-            ids = generator.integers(3, run.model.logits.vocab_size, shape)
+            ids = generator.integers(3, run.model.logits.vocab_size, tuple(spec.shape))
             batch[name] = ids.astype(np.int32)
     return batch
 

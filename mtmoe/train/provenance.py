@@ -91,13 +91,8 @@ def provenance_text(
 ) -> str:
     """Returns the content of `provenance.json`.
 
-    Args:
-      data: the data.
-      command: the command line that started the run.
-      seed: the run's seed.
-      parameters: trainable parameters.
-      shares: share of each task in the examples so far.
-      epochs: passes made over each task so far; None where its size is not known.
+    `shares` and `epochs` are those of each task so far; None where its size is not
+    known. The command is the one that started the run.
     """
     record = {
         "versions": versions(),

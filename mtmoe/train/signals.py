@@ -26,19 +26,13 @@ class StopSignal:
     """
 
     def __init__(self, on_received: Callable[[int], None] | None = None) -> None:
-        """Nothing is installed before the context is entered.
+        """Installs nothing yet.
 
-        Args:
-          on_received: called with the first signal's number, in a thread of its own.
+        `on_received` is called with the first signal's number, in a thread of its own.
         """
         self.received: int | None = None
         self._on_received = on_received
         self._previous: dict[int, Any] = {}
-
-    @property
-    def exit_status(self) -> int:
-        """What a shell reports for the signal: 130 for Ctrl-C, 143 for SIGTERM."""
-        return 0 if self.received is None else 128 + self.received
 
     def __enter__(self) -> StopSignal:
         """Takes over both signals; only a process's main thread can."""

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from mtmoe.errors import ConfigError, LayoutError
-from mtmoe.mesh.build import Build, Built, Features
+from mtmoe.mesh.build import Build, Built
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.features import Features
 from mtmoe.mesh.joined_sums import joined_sums
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lookup import score_labels

@@ -42,12 +42,9 @@ class SummedMetrics:
         layers: Sequence[str],
         state: Mapping[str, Any] | None = None,
     ):
-        """Starts empty, or as `state` of an earlier process has it.
+        """Starts empty, or as `state()` of an earlier process has it.
 
-        Args:
-          languages: codes, in the order of the outputs.
-          layers: names of the layers of experts, in the order of the outputs.
-          state: what `state()` gave.
+        Languages, by code, and layers of experts are in the order of the outputs.
         """
         self._languages = tuple(languages)
         self._layers = tuple(layers)
@@ -57,12 +54,7 @@ class SummedMetrics:
         }
 
     def add(self, outputs: Mapping[str, npt.ArrayLike]) -> None:
-        """Adds a step's outputs; all steps have the same ones.
-
-        Args:
-          outputs: the sums over tokens that `train_step_builder` documents, or those of
-            them there are.
-        """
+        """Adds a step's outputs, those of `SUMMED` there are; in all steps the same."""
         for name, value in outputs.items():
             array = np.asarray(value)
             if SUMMED[name] is np.int64:

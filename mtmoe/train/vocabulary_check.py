@@ -17,12 +17,7 @@ _KEPT = ("byte_vocabulary", "sentencepiece_vocabulary")
 
 
 class KnownVocabulary(NamedTuple):
-    """A vocabulary's sizes.
-
-    Attributes:
-      size: number of ids; None if only making the vocabulary would tell.
-      num_sentinels: ids at its end that stand for no text; None likewise.
-    """
+    """How many ids a vocabulary has, and how many of them sentinels, if known."""
 
     size: int | None
     num_sentinels: int | None

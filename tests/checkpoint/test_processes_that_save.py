@@ -76,14 +76,14 @@ def test_a_process_whose_disk_is_full_tells_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(tmp_path, 2, 4)
-    real = shards.write_text
+    real = shards.write_file
 
     def full(path: Path, text: str) -> None:
         if path.name.startswith("shard_00001"):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         real(path, text)
 
-    monkeypatch.setattr(shards, "write_text", full)
+    monkeypatch.setattr(shards, "write_file", full)
     errors = threads.run(2, lambda p: store.save(tmp_path, 5, own(p, 5), {}, p))
     for error in errors:
         assert isinstance(error, CheckpointError)

@@ -1,7 +1,8 @@
-"""Processes stood for by threads: they gather texts as real ones do."""
+"""Processes stood for by threads: they gather plain JSON as real ones do."""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,20 +16,20 @@ class _Meeting:
 
 
 class ThreadProcess:
-    """One of several; see `mtmoe.checkpoint.processes.Processes`."""
+    """One of several; see `mtmoe.engine.processes.Processes`."""
 
     def __init__(self, index: int, count: int, meeting: _Meeting):
         self.index, self.count = index, count
         self._meeting = meeting
 
-    def gather(self, tag: str, text: str) -> list[str]:
+    def gather(self, tag: str, value: Any) -> list[Any]:
         meeting = self._meeting
-        meeting.texts[self.index], meeting.tags[self.index] = text, tag
+        meeting.texts[self.index], meeting.tags[self.index] = json.dumps(value), tag
         meeting.barrier.wait()
         texts = list(meeting.texts)
         assert set(meeting.tags) == {tag}, "processes must make the same calls"
         meeting.barrier.wait()
-        return texts
+        return [json.loads(text) for text in texts]
 
     def leave(self) -> None:
         """Ends every wait of the others, as the end of a process would."""

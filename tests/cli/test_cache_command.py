@@ -167,16 +167,16 @@ def test_progress_is_one_line_on_a_terminal_and_few_elsewhere():
     now = [0.0]
     terminal, file = Terminal(), io.StringIO()
     shown = [
-        CachingProgress("shards", 100, "examples", stream, lambda: now[0])
+        CachingProgress("shards", 100, stream, lambda: now[0])
         for stream in (terminal, file)
     ]
     for second in range(1, 26):
         now[0] = float(second)
         for progress in shown:
-            progress.show(second, 1000 * second)
-            progress.show(second, 1000 * second)  # at once: says nothing
+            progress.show_examples(second, 1000 * second)
+            progress.show_examples(second, 1000 * second)  # at once: says nothing
     for progress in shown:
-        progress.end()
+        progress.erase_line()
     assert (
         terminal.getvalue().count("\r\033[K") == 26 and "\n" not in terminal.getvalue()
     )

@@ -10,8 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mtmoe import installation
-from mtmoe.cli import doctor
+from mtmoe.cli import doctor, installation
 from mtmoe.engine.hardware import attached, plugins
 from mtmoe.errors import CorpusError, HardwareError
 

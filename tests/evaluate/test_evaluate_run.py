@@ -16,11 +16,11 @@ from mtmoe.errors import (
     CorpusError,
     UnknownNameError,
 )
+from mtmoe.evaluate.batched_model import assign_weights
 from mtmoe.evaluate.checkpoints import chosen_steps
 from mtmoe.evaluate.examples import Sampling, mixture_examples
-from mtmoe.evaluate.losses import assign_weights, mixed_order
-from mtmoe.evaluate.metric_names import METRICS
-from mtmoe.evaluate.records import read_expert_rows, read_metric_rows
+from mtmoe.evaluate.losses import mixed_order
+from mtmoe.evaluate.records import METRICS, read_expert_rows, read_metric_rows
 from mtmoe.evaluate.run import EvaluationRequest, evaluate, output_directory
 from mtmoe.evaluate.step import evaluation_step_builder
 from mtmoe.evaluate.trained_run import load_trained_run

@@ -7,8 +7,8 @@ from mtmoe.data.evaluation.examples import EvaluationExamples
 from mtmoe.data.evaluation.text_bytes import TokenKinds
 from mtmoe.errors import CorpusError
 from mtmoe.evaluate.bootstrap import Bootstrap
-from mtmoe.evaluate.metric_names import METRICS, UNKNOWN_METRICS
 from mtmoe.evaluate.metrics import example_sums, mean_bits_per_byte, score
+from mtmoe.evaluate.records import METRICS, UNKNOWN_METRICS
 from mtmoe.evaluate.unknown import UnknownShare, unknown_lines
 
 BYTES = np.array([0, 0, 1, 3, 2, 1, 0, 0], np.int32)  # 0 padding, 1 EOS, 6 7 sentinels

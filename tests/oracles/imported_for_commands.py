@@ -4,8 +4,8 @@ import os
 
 os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
-from mtmoe.mesh.importing import import_tensorflow
-from mtmoe.mesh.memory import keep_freed_memory
+from mtmoe.startup.importing import import_tensorflow
+from mtmoe.startup.memory import keep_freed_memory
 
 keep_freed_memory()
 import_tensorflow()

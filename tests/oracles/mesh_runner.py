@@ -10,9 +10,9 @@ from jax.extend.mlir import ir
 from jax.interpreters import mlir
 
 from mtmoe.engine.program import MeshProgram
-from mtmoe.mesh.build import Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.features import Features
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lowered import LoweredProgram
 

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from mtmoe.engine.program import MeshProgram
-from mtmoe.mesh.build import Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.features import Features
 from mtmoe.mesh.layout import Layout
 from mtmoe.model.decoder_only import DecoderOnly
 from mtmoe.model.decoding.steps import decode_step, start_decoding

@@ -17,9 +17,9 @@ from untrained_run import write_untrained_run
 from mtmoe.cli.main import main
 from mtmoe.data.evaluation.examples import evaluation_examples
 from mtmoe.data.evaluation.rows import RowBudget
-from mtmoe.evaluate.files import finish_writing, write_together
 from mtmoe.evaluate.records import read_metric_rows
 from mtmoe.evaluate.trained_run import load_trained_run
+from mtmoe.files import finish_writing, write_together
 
 LEFT_OUT = {
     "partly.train_only": "it has no split 'validation'; it has train",

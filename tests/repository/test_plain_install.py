@@ -90,7 +90,7 @@ def test_no_file_of_a_nightly_stands_in_for_ours(installed):
         installed,
         installed,
         "-c",
-        "from mtmoe import installation\n"
+        "from mtmoe.cli import installation\n"
         "for mix in installation.mixes():\n"
         "    assert mix.is_harmless, mix\n"
         "    print(mix.wanted)\n"

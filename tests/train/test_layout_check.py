@@ -19,7 +19,7 @@ from oracles.model_runner import (
 
 from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import LayoutError
-from mtmoe.mesh.build import named_features
+from mtmoe.mesh.features import named_features
 from mtmoe.mesh.layout import Layout
 from mtmoe.model.parts import takes_inputs
 from mtmoe.model.shapes import unlowered_graph

@@ -6,7 +6,8 @@ import io
 
 import pytest
 
-from mtmoe.train.progress import Chrono, Progress, duration
+from mtmoe.progress import duration
+from mtmoe.train.progress import Chrono, TrainingProgress
 
 
 class Clock:
@@ -53,11 +54,11 @@ def test_duration(seconds: float, text: str) -> None:
 
 def test_in_a_file_a_line_every_ten_seconds_and_the_last() -> None:
     clock, stream = Clock(), io.StringIO()
-    progress = Progress(100, stream, clock)
+    progress = TrainingProgress(100, stream, clock)
     progress.metrics(METRICS)
     for step in range(1, 101):
         clock.now += 1
-        progress.step(step, elapsed=step, left=100 - step)
+        progress.step(step, elapsed=step)
     lines = stream.getvalue().splitlines()
     assert len(lines) == 11
     assert lines[0].startswith("step 1/100   1%  loss 4.250  1,850 tokens/s (3.1% dr")
@@ -67,10 +68,10 @@ def test_in_a_file_a_line_every_ten_seconds_and_the_last() -> None:
 
 def test_on_a_terminal_one_line_is_refreshed() -> None:
     clock, stream = Clock(), Terminal()
-    progress = Progress(10, stream, clock)
+    progress = TrainingProgress(10, stream, clock)
     for step in range(1, 11):
         clock.now += 0.25
-        progress.step(step, elapsed=step, left=0)
+        progress.step(step, elapsed=step)
     progress.say("done")
     text = stream.getvalue()
     assert text.count("\r") == 6 and text.count("\n") == 2
@@ -79,9 +80,9 @@ def test_on_a_terminal_one_line_is_refreshed() -> None:
 
 def test_a_dense_model_shows_no_drops() -> None:
     stream = io.StringIO()
-    progress = Progress(10, stream)
+    progress = TrainingProgress(10, stream)
     progress.metrics({"loss": 1.0, "tokens_per_second": 10.0})
-    progress.step(10, 1.0, 0.0)
+    progress.step(10, 1.0)
     assert "dropped" not in stream.getvalue()
 
 
@@ -91,13 +92,13 @@ def test_a_dense_model_shows_no_drops() -> None:
 )
 def test_phases_say_how_long_they_took(stream: io.StringIO, expected: str) -> None:
     clock = Clock()
-    with Progress(1, stream, clock).phase("reading"):
+    with TrainingProgress(1, stream, clock).phase("reading"):
         clock.now += 2.5
     assert stream.getvalue() == expected
 
 
 def test_a_failed_phase_leaves_the_error_a_line_of_its_own() -> None:
     stream = Terminal()
-    with pytest.raises(KeyError), Progress(1, stream).phase("reading"):
+    with pytest.raises(KeyError), TrainingProgress(1, stream).phase("reading"):
         raise KeyError
     assert stream.getvalue() == "reading ...\n"

@@ -17,8 +17,8 @@ from oracles.model_runner import (
 
 from mtmoe.engine.program import MeshProgram
 from mtmoe.errors import ConfigError, LayoutError
-from mtmoe.mesh.build import named_features
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.features import named_features
 from mtmoe.mesh.layout import Layout
 from mtmoe.model.parts import takes_inputs
 from mtmoe.model.shapes import unlowered_graph

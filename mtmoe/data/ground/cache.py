@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from pathlib import Path
 
 from mtmoe.errors import MtmoeError
+from mtmoe.files import write_file
 
 
 def cache_directory() -> Path:
@@ -16,25 +15,12 @@ def cache_directory() -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader sees all of it or none.
-
-    The bytes go to a temporary name in the same folder, which is then renamed; on
-    failure the temporary file is removed. Others may read it, as the umask allows: a
-    cache may be shared.
+    """Writes a file whole, and makes its folder; see `write_file`.
 
     Raises:
       MtmoeError: the folder cannot be written or the disk is full.
     """
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_file(path, content)
     except OSError as error:
         raise MtmoeError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

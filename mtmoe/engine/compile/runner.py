@@ -13,8 +13,8 @@ from jax.stages import Compiled
 from mtmoe.engine.compile.kept_executables import kept_executable
 from mtmoe.engine.kept.cache import mended
 from mtmoe.engine.standalone.mesh_call import groups, lower, processor_numbers
-from mtmoe.mesh.garbage import without_garbage_collection
 from mtmoe.mesh.signature import Program, Signature
+from mtmoe.startup.garbage import without_garbage_collection
 
 
 class Executable:

@@ -18,7 +18,6 @@ import logging
 import os
 import pickle
 import platform
-import secrets
 import shutil
 import sys
 import tempfile
@@ -29,6 +28,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import jax
+
+from mtmoe.files import write_file
 
 # Bytes that must be free on the disk for anything to be kept.
 _ROOM = 1_000_000_000
@@ -114,16 +115,13 @@ def read(path: Path, kind: type[Kept]) -> Kept | None:
 
 def write(path: Path, value: object) -> None:
     """Keeps a value; if it cannot be pickled or there is no room, that is no error."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         packed = zlib.compress(pickle.dumps(value), level=1)
-        temporary.write_bytes(hashlib.sha256(packed).digest() + packed)
-        os.replace(temporary, path)
+        content = hashlib.sha256(packed).digest() + packed
+        write_file(path, content, durable=False)  # `read` tells a damaged one
         make_room(path.parent, _MOST_PROGRAMS)
     except Exception as error:
         _log.info("%s is not kept: %s", path, error)
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def make_room(folder: Path, most: int) -> None:

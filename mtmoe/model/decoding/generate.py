@@ -14,9 +14,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from mtmoe.errors import ConfigError
-from mtmoe.mesh.build import Build, Built, Features
+from mtmoe.mesh.build import Build, Built
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.features import Features
 from mtmoe.mesh.random import name_key
 from mtmoe.mesh.update import write_at
 from mtmoe.model.decoding.beam_search import beam_search

@@ -9,9 +9,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from mtmoe.mesh.build import Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.features import Features
 from mtmoe.model.decoding.steps import DecodingState, decode_step, start_decoding
 from mtmoe.model.decoding.strategies import IMPOSSIBLE
 from mtmoe.model.features import Tokens, import_padded

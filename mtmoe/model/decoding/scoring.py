@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from mtmoe.mesh.build import Build, Built, Features
+from mtmoe.mesh.build import Build, Built
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.features import Features
 from mtmoe.mesh.groupwise import groupwise
 from mtmoe.mesh.lookup import label_cross_entropy
 from mtmoe.model.decoding.prepare import without_drops

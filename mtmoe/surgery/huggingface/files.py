@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from mtmoe import files
 from mtmoe.checkpoint.finite import check_finite
 from mtmoe.errors import CheckpointError
 from mtmoe.surgery.huggingface.names import Array
@@ -127,17 +126,11 @@ def new_folder(path: Path) -> Iterator[Path]:
         nothing that was written remains then.
     """
     check_new(path)
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        if temporary.exists():  # left by a process that was killed
-            shutil.rmtree(temporary)
-        temporary.mkdir(parents=True)
-        yield temporary
-        os.replace(temporary, path)
+        with files.new_folder(path) as folder:
+            yield folder
     except OSError as error:
         raise CheckpointError(f"{path} could not be written: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _read_file(path: Path) -> Iterator[tuple[str, Array]]:

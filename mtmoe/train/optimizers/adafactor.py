@@ -11,7 +11,6 @@ factor it over the experts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 import gin
@@ -27,7 +26,15 @@ from mtmoe.train.optimizers.interface import (
 )
 from mtmoe.train.optimizers.means import MeansAcross, mean_over
 from mtmoe.train.optimizers.norm import clipping_factor
-from mtmoe.train.optimizers.update import VariableUpdate, traced
+from mtmoe.train.optimizers.update import (
+    Target,
+    UpdateRule,
+    VariableUpdate,
+    traced_method,
+)
+
+_FACTORS = ("adafactor_vr", "adafactor_vc")  # means over the largest, the second
+_MOMENTUM = "adafactor_m"
 
 
 @gin.configurable
@@ -88,38 +95,41 @@ class Adafactor:
 
         The second moments are variables `<variable>/adafactor_vr` and `_vc`, or
         `<variable>/adafactor_v` where they are not factored, and the momentum is
-        `<variable>/adafactor_m`; zero at first.
-
-        Args:
-          context: the graph; its step is the number of updates made so far.
-          gradients: each trainable variable with its gradient.
-          learning_rate: float32 scalar.
-
-        Raises:
-          ValueError: a variable has no gradient.
+        `<variable>/adafactor_m`; zero at first. See `Optimizer`.
         """
         check_gradients(gradients)
         factor = clipping_factor(gradients, self.clip_global_norm)
         step = tf.cast(context.step, tf.float32)
-        arithmetic = _Arithmetic(
-            self,
+        rule = _AdafactorRule(
             tf.convert_to_tensor(learning_rate, tf.float32),
+            "adafactor",
+            self,
             mixing=tf.pow(step + 1.0, -self.decay_exponent),
         )
         return [
-            _AdafactorUpdate(arithmetic, context, variable, grad, factor)
+            VariableUpdate(context, rule, self._target(variable, grad), factor)
             for variable, grad in gradients
         ]
 
+    def _target(self, variable: mtf.Variable, gradient: mtf.Tensor) -> Target:
+        shape = gradient.shape
+        first = num_stacked_dims(shape, self.stacked_dims)
+        factored = self.factored_axes(shape) or ()
+        state = {"adafactor_v": shape}
+        if factored:
+            state = {
+                name: shape - shape.dims[axis]
+                for name, axis in zip(_FACTORS, factored, strict=True)
+            }
+        if self.momentum is not None:
+            state[_MOMENTUM] = shape
+        axes = _Axes(tuple(range(first, shape.ndims)), factored)
+        return Target(variable, gradient, state, kind=axes)
+
     def factored_axes(self, shape: mtf.Shape) -> tuple[int, int] | None:
-        """Chooses the two dimensions to factor the second moment over.
+        """Returns the axes of the largest and second largest dimension to factor over.
 
-        Args:
-          shape: shape of a variable.
-
-        Returns:
-          The axes of the largest and the second largest dimension; None to keep the
-          moment whole.
+        None to keep the second moment of a variable of this shape whole.
         """
         axes = range(num_stacked_dims(shape, self.stacked_dims), shape.ndims)
         largest = sorted(axes, key=lambda axis: -shape.dims[axis].size)[:2]
@@ -142,133 +152,76 @@ class _Axes(NamedTuple):
     factored: tuple[int, ...]
 
 
-class _AdafactorUpdate(VariableUpdate):
-    """Adafactor's update of one variable."""
+@dataclasses.dataclass(eq=False)
+class _AdafactorRule(UpdateRule):
+    """Adafactor's updates in one step.
 
-    def __init__(
-        self,
-        arithmetic: _Arithmetic,
-        context: GraphContext,
-        variable: mtf.Variable,
-        gradient: mtf.Tensor,
-        factor: mtf.Tensor | None,
-    ):
-        config, shape = arithmetic.config, gradient.shape
-        self._arithmetic = arithmetic
-        first = num_stacked_dims(shape, config.stacked_dims)
-        self._axes = _Axes(
-            tuple(range(first, shape.ndims)), config.factored_axes(shape) or ()
-        )
-        names = ("adafactor_vr", "adafactor_vc")
-        state = {"adafactor_v": shape}
-        if self._axes.factored:
-            state = {
-                name: shape - shape.dims[axis]
-                for name, axis in zip(names, self._axes.factored, strict=True)
-            }
-        self._moment_names = tuple(state)
-        if config.momentum is not None:
-            state["adafactor_m"] = shape
-        super().__init__(
-            context,
-            variable,
-            gradient,
-            state,
-            factor,
-            "adafactor",
-            arithmetic.functions,
-            kind=self._axes,
-        )
+    Attributes:
+      config: the optimizer.
+      mixing: share of a second moment that is the new gradient's, 1 - beta2.
+    """
+
+    config: Adafactor
+    mixing: tf.Tensor
 
     def change(
         self,
         mesh_impl: mtf.MeshImpl,
+        target: Target,
         value: Any,
         gradient: Any,
-        state: Mapping[str, Any],
+        **state: Any,
     ) -> tuple[Any, dict[str, Any]]:
         """Algorithm 4 of the paper, or algorithm 2 where moments are kept whole."""
-        arithmetic, axes = self._arithmetic, self._axes
-        slicewise = mesh_impl.slicewise
-        mean = MeansAcross(mesh_impl, self.inputs[1].shape)
-        old = [state[name] for name in self._moment_names]
+        slicewise, axes, config = mesh_impl.slicewise, target.kind, self.config
+        mean = MeansAcross(mesh_impl, target.gradient.shape)
+        old_momentum = state.pop(_MOMENTUM, None)
+        # Between the functions of slices lie means across the processors that split a
+        # dimension; without such a split they are what is passed on.
         if axes.factored:
-            squares = slicewise(arithmetic.mean_squares, axes, gradient)
+            squares = slicewise(self.mean_squares, axes, gradient)
             squares = [
                 mean([square], [axis])[0]
                 for square, axis in zip(squares, axes.factored, strict=True)
             ]
             *moments, row_mean = slicewise(
-                arithmetic.factored_moment, axes, *squares, *old
+                self.factored_moment, axes, *squares, *state.values()
             )
             divisors = [*moments, *mean([row_mean], axes.factored[1:])]
         else:
-            moments = [slicewise(arithmetic.whole_moment, gradient, *old)]
+            moments = [slicewise(self.whole_moment, gradient, *state.values())]
             divisors = moments
-        scales = slicewise(arithmetic.scales, axes, value, gradient, *divisors)
+        scales = slicewise(self.scales, axes, value, gradient, *divisors)
         scales = mean(scales, axes.parameter)
-        change = slicewise(arithmetic.change, axes, gradient, *scales, *divisors)
-        new_state = dict(zip(self._moment_names, moments, strict=True))
-        momentum, decay = (
-            arithmetic.config.momentum,
-            arithmetic.config.weight_decay_rate,
-        )
-        if momentum is not None:
+        change = slicewise(self.scaled, axes, gradient, *scales, *divisors)
+        new_state = dict(zip(state, moments, strict=True))
+        if config.momentum is not None:
+            change = slicewise(self.momentum, config.momentum, old_momentum, change)
+            new_state[_MOMENTUM] = change
+        if config.weight_decay_rate is not None:
             change = slicewise(
-                arithmetic.momentum, momentum, state["adafactor_m"], change
+                self.weight_decay, config.weight_decay_rate, change, value
             )
-            new_state["adafactor_m"] = change
-        if decay is not None:
-            change = slicewise(arithmetic.weight_decay, decay, change, value)
         return change, new_state
 
-
-class _Arithmetic:
-    """What updates compute on one processor's slices.
-
-    Each method becomes a function that is traced once a shape. Between them lie the
-    means across processors.
-
-    Attributes:
-      config: the optimizer.
-      functions: whole updates traced before; see `VariableUpdate`.
-    """
-
-    def __init__(self, config: Adafactor, learning_rate: tf.Tensor, mixing: tf.Tensor):
-        """Makes the functions of one step.
-
-        Args:
-          config: the optimizer.
-          learning_rate: float32 scalar.
-          mixing: share of a second moment that is the new gradient's, 1 - beta2.
-        """
-        self.config = config
-        self.functions: dict[Hashable, Callable[..., Any]] = {}
-        self._learning_rate = learning_rate
-        self._mixing = mixing
-        self.whole_moment = traced(self._whole_moment)
-        self.mean_squares = traced(self._mean_squares)
-        self.factored_moment = traced(self._factored_moment)
-        self.scales = traced(self._scales)
-        self.change = traced(self._change)
-        self.momentum = traced(self._momentum)
-        self.weight_decay = traced(self._weight_decay)
-
     def _mix(self, moment: tf.Tensor, square: tf.Tensor) -> tf.Tensor:
-        mixing = self._mixing
+        mixing = self.mixing
         return (1.0 - mixing) * moment + mixing * (square + self.config.epsilon1)
 
-    def _whole_moment(self, gradient: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
+    @traced_method
+    def whole_moment(self, gradient: tf.Tensor, moment: tf.Tensor) -> tf.Tensor:
         return self._mix(moment, tf.square(gradient))
 
-    def _mean_squares(
+    @traced_method
+    def mean_squares(
         self, axes: _Axes, gradient: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         largest, second = axes.factored
         squares = tf.square(gradient)
         return mean_over(squares, [largest]), mean_over(squares, [second])
 
-    def _factored_moment(
+    @traced_method
+    def factored_moment(
         self,
         axes: _Axes,
         row_squares: tf.Tensor,
@@ -278,8 +231,11 @@ class _Arithmetic:
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Row means, column means, and the mean of the row means.
 
-        Algorithm 4, lines 6 to 8 of the paper, the sums taken as means.
+        Algorithm 4, lines 6 to 8 of the paper, the sums taken as means: V is taken to
+        be R C / mean(R), which the means of R = V's rows and C = V's columns determine.
         """
+        # Of a parameter [n, m], n >= m: rows [m], means over n; columns [n], means over
+        # m; their row_mean is one number. A stack of E experts has E of each.
         largest, second = axes.factored
         rows = self._mix(rows, tf.squeeze(row_squares, largest))
         columns = self._mix(columns, tf.squeeze(column_squares, second))
@@ -290,7 +246,8 @@ class _Arithmetic:
         self, axes: _Axes, gradient: tf.Tensor, *divisors: tf.Tensor
     ) -> tf.Tensor:
         """The gradient divided by the root of its second moment."""
-        # Powers: each root takes ten milliseconds longer to lower.
+        # Powers: each root takes ten milliseconds longer to lower. A factored moment is
+        # never written out: its root is the product of [1, m] and [n, 1].
         if not axes.factored:
             return gradient * tf.pow(divisors[0], -0.5)
         rows, columns, row_mean = divisors
@@ -299,7 +256,8 @@ class _Arithmetic:
         column_factor = tf.pow(tf.expand_dims(columns, second), -0.5)
         return gradient * (row_factor * column_factor)
 
-    def _scales(
+    @traced_method
+    def scales(
         self,
         axes: _Axes,
         value: tf.Tensor,
@@ -315,7 +273,8 @@ class _Arithmetic:
             mean_over(tf.square(direction), axes.parameter),
         )
 
-    def _change(
+    @traced_method
+    def scaled(
         self,
         axes: _Axes,
         gradient: tf.Tensor,
@@ -324,7 +283,7 @@ class _Arithmetic:
         *divisors: tf.Tensor,
     ) -> tf.Tensor:
         """The direction, clipped, times the learning rate and the parameter's scale."""
-        config, scale = self.config, self._learning_rate
+        config, scale = self.config, self.learning_rate
         if config.clipping_threshold is not None:
             excess = tf.pow(direction_mean_square, 0.5) / config.clipping_threshold
             scale /= tf.maximum(1.0, excess)
@@ -332,10 +291,12 @@ class _Arithmetic:
             scale *= tf.maximum(tf.pow(value_mean_square, 0.5), config.epsilon2)
         return self._direction(axes, gradient, *divisors) * scale
 
-    def _momentum(self, decay: float, mean: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
+    @traced_method
+    def momentum(self, decay: float, mean: tf.Tensor, change: tf.Tensor) -> tf.Tensor:
         return decay * mean + (1.0 - decay) * change
 
-    def _weight_decay(
+    @traced_method
+    def weight_decay(
         self, rate: float, change: tf.Tensor, value: tf.Tensor
     ) -> tf.Tensor:
         return change + rate * value

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import gin
@@ -20,7 +19,12 @@ from mtmoe.train.optimizers.interface import (
     num_stacked_dims,
 )
 from mtmoe.train.optimizers.norm import clipping_factor
-from mtmoe.train.optimizers.update import VariableUpdate, traced
+from mtmoe.train.optimizers.update import (
+    Target,
+    UpdateRule,
+    VariableUpdate,
+    traced_method,
+)
 
 _UNDECAYED = re.compile(r"(^|[/_])(bias|scale)$")
 
@@ -77,15 +81,7 @@ class AdamW:
         """Returns the operations that update variables and moments.
 
         The moments are variables `<variable>/adamw_m` and `<variable>/adamw_v`, zero
-        at first.
-
-        Args:
-          context: the graph; its step is the number of updates made so far.
-          gradients: each trainable variable with its gradient.
-          learning_rate: float32 scalar.
-
-        Raises:
-          ValueError: a variable has no gradient.
+        at first. See `Optimizer`.
         """
         check_gradients(gradients)
         if self.expert_gradient_scale != 1.0:
@@ -104,16 +100,21 @@ class AdamW:
         # Both corrections as numbers of the step (Kingma and Ba 2015, section 2) rather
         # than a division of every element.
         root = tf.sqrt(_bias_correction(self.beta2, updates))
-        arithmetic = _Arithmetic(
-            self,
+        rule = _AdamWRule(
             learning_rate,
+            "adamw",
+            self,
             direction_rate=learning_rate * root / _bias_correction(self.beta1, updates),
             epsilon=self.epsilon * root,
         )
         return [
-            _AdamWUpdate(arithmetic, context, variable, grad, factor)
+            VariableUpdate(context, rule, self._target(variable, grad), factor)
             for variable, grad in gradients
         ]
+
+    def _target(self, variable: mtf.Variable, gradient: mtf.Tensor) -> Target:
+        state = dict.fromkeys(("adamw_m", "adamw_v"), gradient.shape)
+        return Target(variable, gradient, state, kind=self.decays(variable))
 
     def decays(self, variable: mtf.Variable) -> bool:
         """Whether weight decay applies to a variable; not to scales and biases."""
@@ -129,42 +130,32 @@ def _bias_correction(beta: float, updates: tf.Tensor) -> tf.Tensor:
     return -tf.math.expm1(updates * math.log(beta))
 
 
-class _AdamWUpdate(VariableUpdate):
-    """AdamW's update of one variable."""
+@dataclasses.dataclass(eq=False)
+class _AdamWRule(UpdateRule):
+    """AdamW's updates in one step.
 
-    def __init__(
-        self,
-        arithmetic: _Arithmetic,
-        context: GraphContext,
-        variable: mtf.Variable,
-        gradient: mtf.Tensor,
-        factor: mtf.Tensor | None,
-    ):
-        self._arithmetic = arithmetic
-        self._decays = arithmetic.config.decays(variable)
-        state = {"adamw_m": gradient.shape, "adamw_v": gradient.shape}
-        super().__init__(
-            context,
-            variable,
-            gradient,
-            state,
-            factor,
-            "adamw",
-            arithmetic.functions,
-            kind=self._decays,
-        )
+    Attributes:
+      config: the optimizer.
+      direction_rate: the learning rate with the corrections of both moments' bias.
+      epsilon: epsilon as it is added to the root of the uncorrected second moment.
+    """
+
+    config: AdamW
+    direction_rate: tf.Tensor
+    epsilon: tf.Tensor
 
     def change(
         self,
         mesh_impl: mtf.MeshImpl,
+        target: Target,
         value: Any,
         gradient: Any,
-        state: Mapping[str, Any],
+        **state: Any,
     ) -> tuple[Any, dict[str, Any]]:
         """Lines 6 to 12 of algorithm 2."""
         change, first, second = mesh_impl.slicewise(
-            self._arithmetic.change,
-            self._decays,
+            self.step,
+            target.kind,
             value,
             gradient,
             state["adamw_m"],
@@ -172,38 +163,8 @@ class _AdamWUpdate(VariableUpdate):
         )
         return change, {"adamw_m": first, "adamw_v": second}
 
-
-class _Arithmetic:
-    """What updates compute on one processor's slices.
-
-    Attributes:
-      config: the optimizer.
-      functions: whole updates traced before; see `VariableUpdate`.
-    """
-
-    def __init__(
-        self,
-        config: AdamW,
-        learning_rate: tf.Tensor,
-        direction_rate: tf.Tensor,
-        epsilon: tf.Tensor,
-    ):
-        """Makes the function of one step.
-
-        Args:
-          config: the optimizer.
-          learning_rate: float32 scalar.
-          direction_rate: the same with the corrections of both moments' bias.
-          epsilon: epsilon as it is added to the root of the uncorrected second moment.
-        """
-        self.config = config
-        self.functions: dict[Hashable, Callable[..., Any]] = {}
-        self._learning_rate = learning_rate
-        self._direction_rate = direction_rate
-        self._epsilon = epsilon
-        self.change = traced(self._change)
-
-    def _change(
+    @traced_method
+    def step(
         self,
         decays: bool,
         value: tf.Tensor,
@@ -214,7 +175,7 @@ class _Arithmetic:
         config = self.config
         first = config.beta1 * first + (1.0 - config.beta1) * gradient
         second = config.beta2 * second + (1.0 - config.beta2) * tf.square(gradient)
-        change = self._direction_rate * first / (tf.sqrt(second) + self._epsilon)
+        change = self.direction_rate * first / (tf.sqrt(second) + self.epsilon)
         if decays:
-            change += self._learning_rate * config.weight_decay * value
+            change += self.learning_rate * config.weight_decay * value
         return change, first, second

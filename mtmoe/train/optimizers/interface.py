@@ -46,10 +46,5 @@ def check_gradients(gradients: Gradients) -> None:
 def num_stacked_dims(
     shape: mtf.Shape, stacked_dims: Collection[str] = ("experts",)
 ) -> int:
-    """Returns 1 if a variable of this shape is a stack of parameters, otherwise 0.
-
-    Args:
-      shape: its shape.
-      stacked_dims: names that the first dimension of a stack may have.
-    """
+    """Returns 1 if a variable of this shape is a stack of parameters, otherwise 0."""
     return int(shape.ndims > 0 and shape.dims[0].name in stacked_dims)

@@ -14,15 +14,11 @@ from mtmoe.mesh.sums import sum_over
 
 
 def mean_over(x: tf.Tensor, axes: Sequence[int]) -> tf.Tensor:
-    """Means over `axes`, which are kept with size 1.
+    """Means over ascending `axes`, which are kept with size 1.
 
     One dimension after the other, the last first: a float32 sum of millions of numbers
     one by one would have four digits. Between them XLA sees a division, or it would
     make one sum of two.
-
-    Args:
-      x: any float tensor.
-      axes: ascending.
     """
     for axis in reversed(axes):
         size = x.shape[axis]
@@ -38,12 +34,7 @@ class MeansAcross:
     """Means over the processors that split dimensions of tensors of a shape."""
 
     def __init__(self, mesh_impl: mtf.MeshImpl, shape: mtf.Shape):
-        """Makes means of tensors of a shape.
-
-        Args:
-          mesh_impl: where they are laid out.
-          shape: the shape of all of them, before the mean over a processor's slice.
-        """
+        """Takes the shape of all tensors, before the mean over a processor's slice."""
         self._mesh_impl = mesh_impl
         self._mesh_axes = mesh_impl.tensor_layout(shape).tensor_axis_to_mesh_axis
 

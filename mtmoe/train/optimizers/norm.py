@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
+from mtmoe.mesh.operation import laid_out_tensor, split_axes
 from mtmoe.train.optimizers.interface import Gradients
 from mtmoe.train.optimizers.means import mean_over
 from mtmoe.train.optimizers.update import traced
@@ -14,21 +15,41 @@ from mtmoe.train.optimizers.update import traced
 
 def global_norm(gradients: Gradients) -> mtf.Tensor:
     """Returns the 2-norm of all gradients together, a float32 scalar."""
-    return _GlobalNorm([grad for _, grad in gradients]).outputs[0]
+    tensors = [grad for _, grad in gradients]
+    shapes = [tensor.shape for tensor in tensors]
+
+    def lower(mesh_impl: mtf.MeshImpl, *laid_out: Any) -> Any:
+        # Slices that the same processors split are summed over these in one go.
+        by_axes: dict[tuple[int, ...], list[Any]] = {}
+        for shape, slices in zip(shapes, laid_out, strict=True):
+            split = split_axes(mesh_impl, shape)
+            axes = tuple(sorted(axis for axis in split if axis is not None))
+            by_axes.setdefault(axes, []).append(slices)
+        totals = []
+        for axes, group in by_axes.items():
+            partial = mesh_impl.slicewise(total, *group)
+            totals.append(
+                mesh_impl.allreduce(partial, list(axes), "SUM") if axes else partial
+            )
+        return mesh_impl.slicewise(lambda *x: tf.sqrt(tf.add_n(x)), *totals)
+
+    @traced
+    def sum_of_squares(x: tf.Tensor) -> tf.Tensor:
+        square = tf.square(tf.cast(x, tf.float32))
+        mean = mean_over(square, range(x.shape.rank))
+        return tf.reshape(mean, []) * float(x.shape.num_elements())
+
+    def total(*slices: tf.Tensor) -> tf.Tensor:
+        return tf.add_n([sum_of_squares(x) for x in slices])
+
+    return laid_out_tensor(lower, tensors, ([], tf.float32), "global_norm")
 
 
 def clipping_factor(gradients: Gradients, largest: float | None) -> mtf.Tensor | None:
     """Returns what to multiply gradients by so that their norm is at most `largest`.
 
     Pascanu et al. 2013, "On the difficulty of training recurrent neural networks",
-    algorithm 1.
-
-    Args:
-      gradients: which have one 2-norm together.
-      largest: the norm they may have; None for any.
-
-    Returns:
-      A float32 scalar, at most 1; None for 1.
+    algorithm 1. A float32 scalar, at most 1; None, for 1, where any norm is allowed.
     """
     if largest is None:
         return None
@@ -38,37 +59,3 @@ def clipping_factor(gradients: Gradients, largest: float | None) -> mtf.Tensor |
         splittable_dims=[],
         name="clipping_factor",
     )
-
-
-class _GlobalNorm(mtf.Operation):
-    """The 2-norm of several tensors together, as one operation."""
-
-    def __init__(self, tensors: list[mtf.Tensor]):
-        super().__init__(tensors, name="global_norm")
-        self._outputs = [mtf.Tensor(self, mtf.Shape([]), tf.float32)]
-
-    def lower(self, lowering: mtf.Lowering) -> None:
-        mesh_impl = lowering.mesh_impl(self)
-
-        @traced
-        def sum_of_squares(x: tf.Tensor) -> tf.Tensor:
-            square = tf.square(tf.cast(x, tf.float32))
-            mean = mean_over(square, range(x.shape.rank))
-            return tf.reshape(mean, []) * float(x.shape.num_elements())
-
-        def total(*slices: tf.Tensor) -> tf.Tensor:
-            return tf.add_n([sum_of_squares(x) for x in slices])
-
-        by_axes: dict[tuple[int, ...], list[Any]] = {}
-        for tensor in self.inputs:
-            layout = mesh_impl.tensor_layout(tensor).tensor_axis_to_mesh_axis
-            axes = tuple(sorted(axis for axis in layout if axis is not None))
-            by_axes.setdefault(axes, []).append(lowering.tensors[tensor])
-        totals = []
-        for axes, slices in by_axes.items():
-            partial = mesh_impl.slicewise(total, *slices)
-            totals.append(
-                mesh_impl.allreduce(partial, list(axes), "SUM") if axes else partial
-            )
-        norm = mesh_impl.slicewise(lambda *x: tf.sqrt(tf.add_n(x)), *totals)
-        lowering.set_tensor_lowering(self.outputs[0], norm)

@@ -23,15 +23,9 @@ OPTIMIZER_STATE = "optimizer_state"
 def split_gradients(context: GraphContext, gradients: Gradients) -> Gradients:
     """Splits the gradients over the processors that split the optimizer's state.
 
-    The state has the shape of the gradient, so this lays the state out.
-
-    Args:
-      context: the graph.
-      gradients: each variable with its gradient, None where it has none.
-
-    Returns:
-      The same, one dimension of each gradient renamed to `optimizer_state` if one can
-      be split.
+    The state has the shape of the gradient, so this lays the state out: one dimension
+    of each gradient, None where a variable has none, is renamed to `optimizer_state` if
+    one can be split.
     """
     if context.layout.splits(OPTIMIZER_STATE) == 1:
         return gradients
@@ -50,10 +44,6 @@ def state_dimension(shape: mtf.Shape, layout: Layout) -> mtf.Dimension | None:
     The first that divides evenly and that no rule splits; never the experts, which
     share no statistics. None where there is none, or where the variable itself is split
     over the same processors, and its state with it.
-
-    Args:
-      shape: the variable's.
-      layout: the rules.
     """
     axis, ways = layout.axis(OPTIMIZER_STATE), layout.splits(OPTIMIZER_STATE)
     if axis is None or any(layout.axis(dim.name) == axis for dim in shape):

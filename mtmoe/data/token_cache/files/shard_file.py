@@ -37,6 +37,7 @@ from mtmoe.data.token_cache.files.storage import (
     write_file,
 )
 from mtmoe.errors import CorpusError, ManifestError
+from mtmoe.files import synchronize
 
 UInt32Array = npt.NDArray[np.uint32]
 
@@ -218,9 +219,8 @@ def _write(
     temporary = Path(folder, f"{name}.{secrets.token_hex(8)}.tmp")
     try:
         places = write_records(temporary, records)
-        _flush(
-            temporary
-        )  # a manifest must not outlive a power cut that its files do not
+        # A manifest must not outlive a power cut that its files do not.
+        synchronize(temporary)
         size, checksum = temporary.stat().st_size, file_crc32(temporary)
         index = b"".join(
             [
@@ -247,9 +247,3 @@ def _write(
         smallest_token=smallest,
         largest_token=largest,
     )
-
-
-def _flush(path: Path) -> None:
-    """Waits until a file's content is on the disk."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())

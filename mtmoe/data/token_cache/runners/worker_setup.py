@@ -14,7 +14,7 @@ from typing import Any
 
 import gin
 
-from mtmoe.mesh.importing import import_tensorflow
+from mtmoe.startup.importing import import_tensorflow
 
 _lock = threading.Lock()
 _in_force: WorkerSetup | None = None

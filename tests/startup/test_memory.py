@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from mtmoe.mesh import memory
+from mtmoe.startup import memory
 
 # Page faults of a thread's array of 80 MB, after other threads had one and freed it.
 _PROGRAM = """
 import resource, sys, threading
 import numpy as np
-from mtmoe.mesh.memory import keep_freed_memory
+from mtmoe.startup.memory import keep_freed_memory
 keep_freed_memory()
 assert "tensorflow" not in sys.modules
 faults = []
@@ -38,7 +38,7 @@ def test_a_thread_gets_memory_that_others_freed():
 
 _RETURNED = """
 import numpy as np
-from mtmoe.mesh.memory import keep_freed_memory, return_freed_memory
+from mtmoe.startup.memory import keep_freed_memory, return_freed_memory
 def megabytes():
     for line in open("/proc/self/status"):
         if line.startswith("VmRSS"):
@@ -64,7 +64,7 @@ def test_what_was_kept_is_returned_when_it_is_time():
 
 _RESTARTED = """
 import os, pathlib, platform, sys
-from mtmoe.mesh import memory
+from mtmoe.startup import memory
 memory._TRANSPARENT_HUGE_PAGES = pathlib.Path(sys.argv[1])
 platform.machine = lambda: sys.argv[2]
 memory.restart_with_tunables()
@@ -127,7 +127,7 @@ def _advised(*arguments):
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from mtmoe.mesh.memory import restart_with_tunables\n"
+        "from mtmoe.startup.memory import restart_with_tunables\n"
         "if sys.argv[1:]: restart_with_tunables()\n"
         "parts = Path('/proc/self/smaps').read_text().split('VmFlags:')\n"
         "heap = next(i for i, part in enumerate(parts) if '[heap]' in part)\n"

@@ -6,7 +6,14 @@ import sys
 import pytest
 
 from mtmoe.errors import MtmoeError
-from mtmoe.evaluate.files import PENDING_NAME, finish_writing, write_together
+from mtmoe.files import (
+    PENDING_NAME,
+    finish_writing,
+    new_file,
+    remove_abandoned,
+    write_file,
+    write_together,
+)
 
 
 def test_writes_all_and_makes_the_folder(tmp_path):
@@ -46,7 +53,7 @@ def test_a_file_in_the_way_is_named(tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from mtmoe.evaluate.files import write_together
+from mtmoe.files import write_together
 left, replace = int(sys.argv[2]), os.replace
 def dies(*paths):
     global left
@@ -84,3 +91,32 @@ def test_a_folder_that_has_the_name_of_a_file_leaves_the_others_alone(tmp_path):
         write_together(tmp_path, {"x": "new", "y": "new"})
     assert (tmp_path / "x").read_text() == "old"
     assert sorted(os.listdir(tmp_path)) == ["x", "y"]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    kept = ["a.tmp", "config.gin", "b.0123456789abcdef"]
+    for name in [*kept, "config.gin.0123456789abcdef.tmp"]:
+        (tmp_path / name).touch()
+    remove_abandoned(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_a_file_by_another_writer_is_replaced_whole(tmp_path):
+    path = tmp_path / "new" / "file"
+    write_file(path, "old é")
+    with pytest.raises(KeyError), new_file(path) as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert path.read_text(encoding="utf-8") == "old é"
+    with new_file(path, durable=False) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new" and os.listdir(path.parent) == ["file"]
+
+
+def test_an_error_names_the_file(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device: '.*/file'"):
+        write_file(tmp_path / "file", b"")

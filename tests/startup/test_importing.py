@@ -10,12 +10,12 @@ import types
 
 import pytest
 
-from mtmoe.mesh import importing
-from mtmoe.mesh.importing import import_tensorflow
+from mtmoe.startup import importing
+from mtmoe.startup.importing import import_tensorflow
 
 CODE = """
 import sys
-from mtmoe.mesh.importing import import_tensorflow
+from mtmoe.startup.importing import import_tensorflow
 import_tensorflow()
 assert {"tensorflow", "seqio"} <= sys.modules.keys()
 late = {"pandas", "sklearn", "pyglove", "tensorflow_text"}

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from mtmoe.mesh.garbage import without_garbage_collection
+from mtmoe.startup.garbage import without_garbage_collection
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -1,15 +1,41 @@
-"""Features as arguments of a program, each processor's slice by itself."""
+"""What a function of a mesh program is called with, and each processor's slice of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 
 import tensorflow as tf
 
-from mtmoe.mesh.build import Feature
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.layout import Layout
+from mtmoe.mesh.operation import laid_out_tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """An array that a function is called with, as its build function sees it.
+
+    It is a handle, with the name of the argument, the shape of the whole array and its
+    dtype, and no tensor: `GraphContext.import_tensor` says how it lies on the mesh, and
+    only then does each processor have a tensor, its own slice.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: tf.DType
+
+
+Features = Mapping[str, Feature]
+
+
+def named_features(signature: Mapping[str, tf.TensorSpec]) -> dict[str, Feature]:
+    """Returns a handle for each array that a function takes."""
+    return {
+        name: Feature(name, tuple(spec.shape), spec.dtype)
+        for name, spec in signature.items()
+    }
 
 
 @dataclasses.dataclass
@@ -17,8 +43,8 @@ class FeatureArguments:
     """The features that a build function has laid out.
 
     Attributes:
-      shapes: the named dimensions of each, by name.
-      placeholders: the tensor that stands for the processor's slice of each, by name.
+      shapes: the named dimensions of each.
+      placeholders: the tensor that stands for the processor's slice of each.
     """
 
     shapes: dict[str, mtf.Shape] = dataclasses.field(default_factory=dict)
@@ -29,12 +55,6 @@ class FeatureArguments:
         self, mesh: mtf.Mesh, layout: Layout, feature: Feature, shape: mtf.Shape
     ) -> mtf.Tensor:
         """Makes a feature a tensor of the mesh, or returns the one it is already.
-
-        Args:
-          mesh: the mesh.
-          layout: how its dimensions are split.
-          feature: the feature.
-          shape: its named dimensions.
 
         Raises:
           ValueError: it has another number of elements, or was laid out with other
@@ -56,26 +76,13 @@ class FeatureArguments:
         # What does not divide is refused with all else that does not fit: `check_fit`.
         sizes = [dim.size // layout.splits(dim.name) for dim in shape.dims]
         self.shapes[name] = shape
-        self.placeholders[name] = tf.compat.v1.placeholder(feature.dtype, sizes)
-        operation = _FeatureImport(mesh, shape, self.placeholders[name], name)
-        self._outputs[name] = operation.outputs[0]
-        return self._outputs[name]
-
-
-class _FeatureImport(mtf.Operation):
-    """A tensor of which each processor is given its slice."""
-
-    def __init__(
-        self, mesh: mtf.Mesh, shape: mtf.Shape, placeholder: tf.Tensor, name: str
-    ):
-        super().__init__([], mesh=mesh, name="feature_" + re.sub(r"[^\w.]", "_", name))
-        self._outputs = [mtf.Tensor(self, shape, placeholder.dtype)]
-        self._placeholder = placeholder
-        self._splittable_dims, self._unsplittable_dims = (
-            self._initialize_all_dimensions_as_splittable()
+        placeholder = tf.compat.v1.placeholder(feature.dtype, sizes)
+        self.placeholders[name] = placeholder
+        self._outputs[name] = laid_out_tensor(
+            lambda mesh_impl: mesh_impl.LaidOutTensor([placeholder]),
+            [],
+            (shape, placeholder.dtype),
+            "feature_" + re.sub(r"[^\w.]", "_", name),
+            mesh=mesh,
         )
-
-    def lower(self, lowering: mtf.Lowering) -> None:
-        mesh_impl = lowering.mesh_impl(self)
-        laid_out = mesh_impl.LaidOutTensor([self._placeholder])
-        lowering.set_tensor_lowering(self.outputs[0], laid_out)
+        return self._outputs[name]

@@ -16,7 +16,7 @@ import tempfile
 import types
 from collections.abc import Iterator, Sequence
 
-from mtmoe.mesh.garbage import without_garbage_collection
+from mtmoe.startup.garbage import without_garbage_collection
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
@@ -48,10 +48,24 @@ def import_tensorflow() -> None:
         with _imported_when_used(_FOR_SOME_COMMANDS):
             import seqio  # noqa: F401  (it imports further libraries that write)
 
-        from mtmoe.mesh.host import keep_tensorflow_on_the_host
-
         keep_tensorflow_on_the_host()  # what it says of devices is kept back too
         gc.freeze()  # what libraries are made of stays
+
+
+def keep_tensorflow_on_the_host() -> None:
+    """Hides GPUs and TPUs from TensorFlow, for good.
+
+    TensorFlow builds graphs and prepares data here; programs run on the engine's
+    devices. At its first operation it would take all the memory of every GPU it sees.
+    Where TensorFlow already runs with what it found, nothing can be changed any more.
+    """
+    import tensorflow as tf
+
+    for kind in ("GPU", "TPU"):
+        try:
+            tf.config.set_visible_devices([], kind)
+        except RuntimeError:
+            return
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""How a process starts: its memory, what it imports, when it collects garbage."""
