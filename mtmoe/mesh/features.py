@@ -1,4 +1,4 @@
-"""What a function of a mesh program is called with, and each processor's slice of it."""
+"""What a function of a mesh program is called with: each processor has its slice."""
 
 from __future__ import annotations
 
