@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
 from mtmoe.mesh.compat import mtf
-
-if TYPE_CHECKING:
-    from mtmoe.mesh.context import GraphContext
-
-
-@dataclasses.dataclass(frozen=True)
-class Feature:
-    """An array that a function is called with, as its build function sees it.
-
-    It is a handle, with the name of the argument, the shape of the whole array and its
-    dtype, and no tensor: `GraphContext.import_tensor` says how it lies on the mesh, and
-    only then does each processor have a tensor, its own slice.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: tf.DType
-
+from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.feature_import import Feature
 
 Features = Mapping[str, Feature]
 Built = tuple[dict[str, mtf.Tensor], list[mtf.Operation]]
-Build = Callable[["GraphContext", Features], Built]
+Build = Callable[[GraphContext, Features], Built]
 
 
 def named_features(signature: Mapping[str, tf.TensorSpec]) -> dict[str, Feature]:

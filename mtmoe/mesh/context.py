@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from mtmoe.mesh.build import Feature
 from mtmoe.mesh.compat import mtf
-from mtmoe.mesh.feature_import import FeatureArguments
+from mtmoe.mesh.feature_import import Feature, FeatureArguments
 from mtmoe.mesh.initializers import Initializer
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.random import Rows, name_key, stateless_uniform

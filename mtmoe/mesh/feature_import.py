@@ -7,10 +7,23 @@ import re
 
 import tensorflow as tf
 
-from mtmoe.mesh.build import Feature
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.operation import laid_out_tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """An array that a function is called with, as its build function sees it.
+
+    It is a handle, with the name of the argument, the shape of the whole array and its
+    dtype, and no tensor: `GraphContext.import_tensor` says how it lies on the mesh, and
+    only then does each processor have a tensor, its own slice.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: tf.DType
 
 
 @dataclasses.dataclass

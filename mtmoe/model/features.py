@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from mtmoe.mesh.build import Feature, Features
+from mtmoe.mesh.build import Features
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
+from mtmoe.mesh.feature_import import Feature
 from mtmoe.mesh.update import take_at
 
 
