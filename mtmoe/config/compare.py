@@ -28,11 +28,16 @@ def check_same_run(
         return
     there = resolved_bindings(path.read_text(encoding="utf-8"), str(path))
     absent = "(not set)"
+
+    def is_free(key: str) -> bool:
+        name = key.rpartition("/")[2]
+        return name in changeable or runs_after_training(name.rpartition(".")[0])
+
     differing = [
         f"{key} = {there.get(key, absent)} there, "
         f"{config.bindings.get(key, absent)} here"
         for key in sorted(there.keys() | config.bindings.keys())
-        if there.get(key) != config.bindings.get(key) and not _free(key, changeable)
+        if there.get(key) != config.bindings.get(key) and not is_free(key)
     ]
     if differing:
         raise CheckpointError(
@@ -40,8 +45,3 @@ def check_same_run(
             + "\n  ".join(differing)
             + "\nTake another --model_dir, or the same config to go on."
         )
-
-
-def _free(key: str, changeable: Collection[str]) -> bool:
-    name = key.rpartition("/")[2]
-    return name in changeable or runs_after_training(name.rpartition(".")[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,12 +37,12 @@ class ProfiledSteps:
         Raises:
           ConfigError: it is not of this form, or has no steps.
         """
-        first, colon, last = text.partition(":")
-        if not (colon and first.isdecimal() and last.isdecimal()):
+        match = re.fullmatch(r"(\d+):(\d+)", text)
+        if match is None:
             raise ConfigError(
                 f"--profile={text} must be FIRST:LAST, two steps such as 10:12"
             )
-        steps = cls(int(first), int(last))
+        steps = cls(int(match[1]), int(match[2]))
         if not 1 <= steps.first <= steps.last:
             raise ConfigError(
                 f"--profile={text} has no steps: FIRST must be at least 1, LAST at "

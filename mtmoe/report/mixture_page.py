@@ -26,7 +26,10 @@ def mixture_page(plan: MixturePlan) -> str:
         title=escape(f"{plan.mixture}: mtmoe mixture plan"),
         heading=escape(plan.mixture),
         lede=escape(_lede(plan)),
-        meta=escape(_meta(plan)),
+        meta=escape(
+            f"Tokens are those of inputs (at most {plan.lengths['inputs']}) and "
+            f"targets (at most {plan.lengths['targets']}) in a batch, without padding."
+        ),
         cards=_cards(plan),
         limit=escape(f"{plan.max_epochs:g}"),
         languages=_chart(plan, plan.languages, "Share and epochs by language"),
@@ -50,19 +53,15 @@ def _lede(plan: MixturePlan) -> str:
     return f"{compact(round(plan.total.tokens))} tokens of {plan.mixture}. {seen}"
 
 
-def _meta(plan: MixturePlan) -> str:
-    return (
-        f"Tokens are those of inputs (at most {plan.lengths['inputs']}) and targets "
-        f"(at most {plan.lengths['targets']}) in a batch, without padding."
-    )
-
-
 def _cards(plan: MixturePlan) -> str:
-    total = plan.total
+    total, unknown = plan.total, len(plan.unknown_epochs)
+    languages = _counted(len(plan.languages), "language")
+    per_example = f"of {total.tokens_per_example:.0f} tokens on average"
+    unsized = f"size of {_counted(unknown, 'task')} unknown" if unknown else ""
     cards = (
-        (f"{total.num_tasks:,}", "tasks", _languages(plan)),
-        (compact(total.examples), "examples", _per_example(total)),
-        (_known(total.epochs, "{:.2f}"), "epochs over all of it", _unknown(plan)),
+        (f"{total.num_tasks:,}", "tasks", f"in {languages}"),
+        (compact(total.examples), "examples", per_example),
+        (_known(total.epochs, "{:.2f}"), "epochs over all of it", unsized),
         (_known(total.bytes_per_token, "{:.2f}"), "bytes a token", ""),
     )
     return "\n".join(
@@ -72,19 +71,8 @@ def _cards(plan: MixturePlan) -> str:
     )
 
 
-def _languages(plan: MixturePlan) -> str:
-    count = len(plan.languages)
-    return "in 1 language" if count == 1 else f"in {count:,} languages"
-
-
-def _per_example(row: PlanRow) -> str:
-    return f"of {row.tokens_per_example:.0f} tokens on average"
-
-
-def _unknown(plan: MixturePlan) -> str:
-    count = len(plan.unknown_epochs)
-    tasks = "1 task" if count == 1 else f"{count:,} tasks"
-    return f"size of {tasks} unknown" if count else ""
+def _counted(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _known(value: float | None, form: str) -> str:

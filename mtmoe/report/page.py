@@ -41,6 +41,7 @@ def html_page(
 ) -> str:
     """Returns the text of report.html; every value in it is escaped."""
     curves = language_curves(folder.training)
+    damage = filter(None, [damage_line(folder.training)])
     return html.page(
         "page.html",
         title=escape(f"{folder.name}: mtmoe language report"),
@@ -60,8 +61,8 @@ def html_page(
         tasks_link='<a href="#tasks">Tasks</a>' if supervised else "",
         curves=_curves(folder.training),
         curves_link='<a href="#training-languages">By language</a>' if curves else "",
-        warnings=_warnings(folder.evaluation),
-        training_notes=_training_notes(folder.training),
+        warnings=_notes(folder.evaluation.get("warnings", ())),
+        training_notes=_notes([*warning_lines(folder.training), *damage]),
         language_curves=language_section(curves, folder.training),
         data_chart=plots.data_chart(results),
         experts=_experts(folder, results),
@@ -108,15 +109,6 @@ def _curves(training: Sequence[Mapping[str, Any]]) -> str:
         for key, title, from_zero in _CURVES
         if all(key in record for record in training)
     )
-
-
-def _training_notes(training: Sequence[Mapping[str, Any]]) -> str:
-    return _notes([*warning_lines(training), *filter(None, [damage_line(training)])])
-
-
-def _warnings(evaluation: Mapping[str, Any]) -> str:
-    """Returns what the evaluation warned of; older ones have no such key."""
-    return _notes(evaluation.get("warnings", ()))
 
 
 def _experts(folder: ModelFolder, results: Sequence[LanguageResult]) -> str:

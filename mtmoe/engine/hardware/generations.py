@@ -29,7 +29,6 @@ class Generation:
         this; in three dimensions, where all are.
       largest: chips along each dimension of the largest slice there is.
       chip_config: how libtpu calls the chip's mode; empty for the only one.
-      other_names: that mean the same.
     """
 
     name: str
@@ -42,12 +41,10 @@ class Generation:
     full_ring: int
     largest: tuple[int, ...]
     chip_config: str = ""
-    other_names: tuple[str, ...] = ()
 
-    @property
-    def one_host(self) -> tuple[int, ...]:
-        """Chips of one host along each dimension, in slices of several hosts."""
-        return (2, 2, 1)
+
+def _gib(number: float) -> int:
+    return int(number * GIB)
 
 
 # A chip of v2, v3 and TPU7x is two devices; a chip of v4 is one only in the mode called
@@ -55,70 +52,27 @@ class Generation:
 GENERATIONS = {
     generation.name: generation
     for generation in (
-        Generation("v2", "TPU v2", 2, 2, 2, int(7.48 * GIB), 128, 16, (16, 16)),
-        Generation("v3", "TPU v3", 2, 2, 2, int(15.48 * GIB), 128, 32, (32, 32)),
+        # name, kind, dimensions, devices, counted, memory, tile, full ring, largest
+        Generation("v2", "TPU v2", 2, 2, 2, _gib(7.48), 128, 16, (16, 16)),
+        Generation("v3", "TPU v3", 2, 2, 2, _gib(15.48), 128, 32, (32, 32)),
         Generation(
-            "v4",
-            "TPU v4",
-            dimensions=3,
-            devices_per_chip=1,
-            counted_per_chip=2,
-            usable_bytes=int(30.75 * GIB),
-            tile=128,
-            full_ring=4,
-            largest=(16, 16, 16),
-            chip_config="megacore",
+            *("v4", "TPU v4", 3, 1, 2, _gib(30.75), 128, 4, (16, 16, 16), "megacore")
         ),
-        Generation(
-            "v5e",
-            "TPU v5 lite",
-            dimensions=2,
-            devices_per_chip=1,
-            counted_per_chip=1,
-            usable_bytes=int(15.75 * GIB),
-            tile=128,
-            full_ring=16,
-            largest=(16, 16),
-            other_names=("v5litepod", "v5lite"),
-        ),
-        Generation(
-            "v5p",
-            "TPU v5",
-            dimensions=3,
-            devices_per_chip=1,
-            counted_per_chip=2,
-            usable_bytes=int(95.74 * GIB),
-            tile=128,
-            full_ring=4,
-            largest=(16, 20, 28),
-            other_names=("v5",),
-        ),
-        Generation(
-            "v6e",
-            "TPU v6 lite",
-            dimensions=2,
-            devices_per_chip=1,
-            counted_per_chip=1,
-            usable_bytes=int(31.25 * GIB),
-            tile=256,
-            full_ring=16,
-            largest=(16, 16),
-            other_names=("trillium",),
-        ),
-        Generation(
-            "tpu7x",
-            "TPU7x",
-            dimensions=3,
-            devices_per_chip=2,
-            counted_per_chip=2,
-            usable_bytes=int(94.75 * GIB),
-            tile=256,
-            full_ring=4,
-            largest=(16, 24, 24),
-            other_names=("v7x", "ironwood"),
-        ),
+        Generation("v5e", "TPU v5 lite", 2, 1, 1, _gib(15.75), 128, 16, (16, 16)),
+        Generation("v5p", "TPU v5", 3, 1, 2, _gib(95.74), 128, 4, (16, 20, 28)),
+        Generation("v6e", "TPU v6 lite", 2, 1, 1, _gib(31.25), 256, 16, (16, 16)),
+        Generation("tpu7x", "TPU7x", 3, 2, 2, _gib(94.75), 256, 4, (16, 24, 24)),
     )
 }
+OTHER_NAMES = {
+    "v5litepod": "v5e",
+    "v5lite": "v5e",
+    "v5": "v5p",
+    "trillium": "v6e",
+    "v7x": "tpu7x",
+    "ironwood": "tpu7x",
+}
+"""Names that some write for a generation."""
 
 
 def generation_of(device_kind: str) -> Generation | None:

@@ -21,7 +21,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mtmoe.engine.hardware.generations import GENERATIONS, Generation
+from mtmoe.engine.hardware.generations import GENERATIONS, OTHER_NAMES, Generation
 from mtmoe.engine.hardware.plugins import libtpu_path
 from mtmoe.errors import HardwareError, UnknownNameError
 
@@ -30,6 +30,8 @@ _NAME = re.compile(
     r"(?:[:_=](?P<shape>\d+(?:x\d+)*)|-(?P<count>\d+))",
     re.IGNORECASE,
 )
+# Chips of one host along each dimension, in slices of several hosts.
+_HOST = (2, 2, 1)
 _EXAMPLES = "such as v5e:2x2, v5e-32, v4-128, v5p:2x2x1, v6e:2x2, tpu7x:2x2x1"
 
 
@@ -69,7 +71,7 @@ class Topology:
         wrap = [size > 1 and size % ring == 0 for size in shape]
         if self.generation.dimensions == 3:  # all dimensions are rings, or none
             wrap = [all(wrap)] * 3
-        host = (1, 1, 1) if math.prod(shape) == 1 else self.generation.one_host
+        host = (1, 1, 1) if math.prod(shape) == 1 else _HOST
         options: dict[str, Any] = {
             "chips_per_host_bounds": list(host),
             "wrap": wrap,
@@ -126,10 +128,10 @@ def named_topology(name: str) -> Topology:
 
 
 def _generation(name: str) -> Generation:
-    for generation in GENERATIONS.values():
-        if name in (generation.name, *generation.other_names):
-            return generation
-    raise UnknownNameError("TPU generation", name, GENERATIONS)
+    generation = GENERATIONS.get(OTHER_NAMES.get(name, name))
+    if generation is None:
+        raise UnknownNameError("TPU generation", name, GENERATIONS)
+    return generation
 
 
 def _checked_shape(name: str, generation: Generation, text: str) -> tuple[int, ...]:
@@ -152,13 +154,11 @@ def _checked_shape(name: str, generation: Generation, text: str) -> tuple[int, .
             f"{name!r}: there is no such slice; the largest of {generation.name} is "
             f"{generation.name}:{largest}"
         )
-    hosts = generation.one_host
-    uneven = [size for size, host in zip(shape, hosts, strict=False) if size % host]
-    if uneven and math.prod(shape) > 1:
-        near = "x".join(
-            str(-(-size // host) * host)
-            for size, host in zip(shape, hosts, strict=False)
-        )
+    near = "x".join(
+        str(math.ceil(size / host) * host)
+        for size, host in zip(shape, _HOST, strict=False)
+    )
+    if near != "x".join(map(str, shape)) and math.prod(shape) > 1:
         raise HardwareError(
             f"{name!r} does not divide into hosts of 2x2 chips; the next larger slice "
             f"that does is {generation.name}:{near}"

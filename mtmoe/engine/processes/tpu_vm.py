@@ -15,8 +15,8 @@ _DEVICES = Path("/dev")
 
 def find_tpu_vm() -> Start | None:
     """Returns how the hosts of a TPU slice find each other; None: there is one host."""
-    if not _has_chips():
-        return None
+    if not [*_DEVICES.glob("accel[0-9]*"), *_DEVICES.glob("vfio/[0-9]*")]:
+        return None  # no chips: do not ask the server
     from jax._src import clusters
 
     known = {cluster.name: cluster for cluster in clusters.ClusterEnv._cluster_types}
@@ -24,9 +24,3 @@ def find_tpu_vm() -> Start | None:
     if cluster is None or not cluster.is_env_present():
         return None
     return Start("the TPU VM") if cluster.get_process_count() > 1 else None
-
-
-def _has_chips() -> bool:
-    """Whether there may be TPU chips; if not, the server is not asked."""
-    chips = [*_DEVICES.glob("accel[0-9]*"), *_DEVICES.glob("vfio/[0-9]*")]
-    return bool(chips)
