@@ -13,7 +13,7 @@ MOVED = {
     "data.batch": "data.batches.batch",
     "data.batch_layout": "data.batches.layout",
     "data.batches.Batch": "data.batches.batch.Batch",
-    "data.batches.DecoderBatch": "data.batches.batch.DecoderBatch",
+    "data.batches.DecoderBatch": "data.batches.batch.Batch",
     "data.batches.Packing": "data.batches.training.Packing",
     "data.batches.TrainingBatches": "data.batches.training.TrainingBatches",
     "data.built_rows": "data.batches.built_rows",

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from mtmoe.checkpoint import store
@@ -22,7 +21,6 @@ from mtmoe.checkpoint.pieces import Piece
 from mtmoe.checkpoint.restore import load_initial_values
 from mtmoe.checkpoint.saver import AsyncSaver
 from mtmoe.config.load import CONFIG_NAME
-from mtmoe.data.batches.batch import Batch, DecoderBatch
 from mtmoe.data.batches.training import TrainingBatches
 from mtmoe.data.rows.cached import task_vocabulary
 from mtmoe.data.tasks.registry import get_task, register
@@ -192,7 +190,7 @@ class _Session:
         self._processes.begin_steps(first)
         self._write_provenance(self._provenance())
         for batch in self._batches.iterate(first):
-            features = batch_features(batch, self._batches.task_language)
+            features = batch.with_languages(self._batches.task_language)
             profile.before(self.step + 1)
             if self.step == first:
                 with progress.phase("compiling, first step"):
@@ -357,30 +355,6 @@ def _facts(config_text: str, data: DataRecord) -> dict[str, str]:
         "vocabulary": data.vocabulary,
         "text": data.content,
         "data": data.fingerprint,
-    }
-
-
-def batch_features(
-    batch: Batch | DecoderBatch, task_language: npt.NDArray[np.int32]
-) -> dict[str, npt.NDArray[Any]]:
-    """Returns what the training step takes of a batch; see `step_features`."""
-    # Padding is of task -1, and so of the language put behind all others: none.
-    language_of_task = np.append(task_language, -1).astype(np.int32)
-    if isinstance(batch, DecoderBatch):
-        return {
-            "targets": batch.tokens,
-            "targets_segments": batch.segments,
-            "targets_language": language_of_task[batch.token_task],
-            "targets_prefix": batch.prefix,
-            "targets_loss_weights": batch.loss_weights,
-        }
-    return {
-        "inputs": batch.inputs,
-        "targets": batch.targets,
-        "inputs_segments": batch.inputs_segments,
-        "targets_segments": batch.targets_segments,
-        "inputs_language": language_of_task[batch.inputs_task],
-        "targets_language": language_of_task[batch.targets_task],
     }
 
 

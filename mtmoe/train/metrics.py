@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mtmoe.data.batches.batch import Batch, DecoderBatch, padding_fraction
+from mtmoe.data.batches.batch import Batch, padding_fraction
 from mtmoe.engine.processes.alone import Processes
 from mtmoe.errors import CheckpointError
 from mtmoe.files import write_file
@@ -85,9 +85,7 @@ class Window:
         self._processes = processes or Processes()
         self._counts: list[_Counts] = []
 
-    def add(
-        self, outputs: Mapping[str, Any], batch: Batch | DecoderBatch, timed: bool
-    ) -> None:
+    def add(self, outputs: Mapping[str, Any], batch: Batch, timed: bool) -> None:
         """Adds a step's outputs; its tokens count if its seconds do: `timed`."""
         scalars = {
             _LOGGED_AS.get(name, name): x

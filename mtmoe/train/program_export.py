@@ -25,7 +25,6 @@ from mtmoe.engine.program import MeshProgram
 from mtmoe.mesh.lowered import ProgramOptions, lower
 from mtmoe.mesh.precision import named_precision
 from mtmoe.model.sizes import count_parameters, forward_flops
-from mtmoe.train.loop import batch_features
 from mtmoe.train.settings import TrainingRun
 from mtmoe.train.step import step_features
 
@@ -139,7 +138,7 @@ def _first_batches(
     data: TrainingBatches = run.batches()
     stream = data.iterate(0)
     batches = [
-        batch_features(next(stream), data.task_language)
+        next(stream).with_languages(data.task_language)
         for _ in range(export.num_batches)
     ]
     return batches, len(data.languages)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from mtmoe.config.load import load_config
-from mtmoe.data.batches.batch import DecoderBatch
+from mtmoe.data.batches.batch import Batch
 from mtmoe.errors import ConfigError, UnknownNameError
 from mtmoe.evaluate.run import EvaluationRequest, evaluate
 from mtmoe.report.write import write_report
-from mtmoe.train.loop import batch_features, train
+from mtmoe.train.loop import train
 from mtmoe.train.settings import configured_run
 from mtmoe.train.step import step_features
 
@@ -84,15 +84,17 @@ def test_more_slots_than_asked_for_are_said(config) -> None:
 
 
 def test_features_of_a_batch_for_a_decoder_alone() -> None:
-    batch = DecoderBatch(
-        tokens=np.array([[5, 6, 7, 0]], np.int32),
-        segments=np.array([[1, 1, 2, 0]], np.int32),
+    batch = Batch(
+        {
+            "targets": np.array([[5, 6, 7, 0]], np.int32),
+            "targets_segments": np.array([[1, 1, 2, 0]], np.int32),
+            "targets_prefix": np.array([[1, 0, 0, 0]], np.int32),
+            "targets_loss_weights": np.array([[0, 1, 1, 0]], np.float32),
+        },
         segment_task=np.array([[1, 0]], np.int32),
-        prefix=np.array([[1, 0, 0, 0]], np.int32),
-        loss_weights=np.array([[0, 1, 1, 0]], np.float32),
         bad_rows={},
     )
-    features = batch_features(batch, np.array([4, 9], np.int32))
+    features = batch.with_languages(np.array([4, 9], np.int32))
     assert features["targets_language"].tolist() == [[9, 9, 4, -1]]
     specs = step_features({"targets": 4}, batch_size=1)
     assert {name: (spec.shape, spec.dtype) for name, spec in specs.items()} == {

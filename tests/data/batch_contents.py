@@ -8,11 +8,15 @@ import numpy as np
 
 LENGTHS = {"inputs": 64, "targets": 20}
 PAIRS = [(f"question {i}", f"answer {i}") for i in range(7)]
-ARRAYS = ("inputs", "targets", "inputs_segments", "targets_segments", "segment_task")
+
+
+def arrays_of(batch) -> dict[str, np.ndarray]:
+    return {**batch.features, "segment_task": batch.segment_task}
 
 
 def same_arrays(a, b) -> bool:
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ARRAYS)
+    a, b = arrays_of(a), arrays_of(b)
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
 
 def text_of(row: np.ndarray, vocabulary) -> str:
@@ -21,14 +25,15 @@ def text_of(row: np.ndarray, vocabulary) -> str:
 
 def segments_of(batch):
     """Yields (task, inputs, targets) of every segment, by row."""
-    for row in range(len(batch.inputs)):
-        for number, task in enumerate(batch.segment_task[row].tolist(), start=1):
+    for row, tasks in enumerate(batch.segment_task.tolist()):
+        for number, task in enumerate(tasks, start=1):
             if task >= 0:
-                yield (
-                    task,
-                    tuple(batch.inputs[row][batch.inputs_segments[row] == number]),
-                    tuple(batch.targets[row][batch.targets_segments[row] == number]),
-                )
+                yield task, *(_tokens(batch, name, row, number) for name in LENGTHS)
+
+
+def _tokens(batch, name: str, row: int, segment: int) -> tuple[int, ...]:
+    here = batch.features[f"{name}_segments"][row] == segment
+    return tuple(batch.features[name][row][here])
 
 
 def restored(inputs, targets, vocabulary) -> str:
@@ -43,5 +48,5 @@ def restored(inputs, targets, vocabulary) -> str:
 
 
 def digest(batch) -> str:
-    content = b"".join(getattr(batch, name).tobytes() for name in ARRAYS)
+    content = b"".join(array.tobytes() for array in arrays_of(batch).values())
     return hashlib.sha256(content).hexdigest()

@@ -86,7 +86,7 @@ def test_tasks_run_on_the_users_text(ending, folder):
         assert held_out.targets.any(axis=1).all()
     batches = TrainingBatches(f"mc4.sw{ending}", 8, lengths, seed=0)
     first, again = batches.batch(3), batches.batch(3)
-    np.testing.assert_array_equal(first.targets, again.targets)
+    np.testing.assert_array_equal(first.features["targets"], again.features["targets"])
     expected = sum(
         len(text.encode()) for text in get_task("mc4.sw").source.documents("train")
     )

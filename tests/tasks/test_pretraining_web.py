@@ -62,7 +62,7 @@ def test_a_task_for_every_language_of_the_folder(folder):
         assert task_card(task).language == "sr-Latn"
         assert verify_task(task, "train", 5, lengths).problems == ()
         batch = TrainingBatches(f"web{ending}", 8, lengths, seed=0).batch(3)
-        assert np.all((batch.targets != 0).any(axis=1))
+        assert np.all((batch.features["targets"] != 0).any(axis=1))
         held_out = evaluation_examples(f"web.quy{ending}", "validation", lengths, 1)
         assert held_out.targets.any()
     assert "tasks/pretraining/web.py" in registered_at(get_task("web.hr"))

@@ -188,8 +188,14 @@ def test_features_of_a_packed_batch_carry_each_segments_language() -> None:
     segments = np.array([[1, 1, 2, 0], [1, 2, 3, 3]], np.int32)
     tasks = np.array([[2, 0, -1], [1, 2, 0]], np.int32)
     ids = np.arange(8, dtype=np.int32).reshape(2, 4)
-    batch = Batch(ids, ids[:, :3], segments, segments[:, :3], tasks, {})
-    features = loop.batch_features(batch, np.array([1, 0, 1], np.int32))
+    arrays = {
+        "inputs": ids,
+        "targets": ids[:, :3],
+        "inputs_segments": segments,
+        "targets_segments": segments[:, :3],
+    }
+    batch = Batch(arrays, tasks, {})
+    features = batch.with_languages(np.array([1, 0, 1], np.int32))
     assert features["inputs_language"].tolist() == [[1, 1, 1, -1], [0, 1, 1, 1]]
     assert features["targets_language"].tolist() == [[1, 1, 1], [0, 1, 1]]
     assert {array.dtype for array in features.values()} == {np.dtype(np.int32)}

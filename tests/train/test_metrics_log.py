@@ -23,7 +23,13 @@ def batch(filled: int, **bad_rows: int) -> Batch:
     ones = np.ones((2, 4), np.int32)
     # Every input is token 0: only the segments say what is a token.
     inputs = np.zeros((2, 8), np.int32)
-    return Batch(inputs, ones, segments, ones, np.zeros((2, 1), np.int32), bad_rows)
+    features = {
+        "inputs": inputs,
+        "targets": ones,
+        "inputs_segments": segments,
+        "targets_segments": ones,
+    }
+    return Batch(features, np.zeros((2, 1), np.int32), bad_rows)
 
 
 def outputs(loss: float, rate: float = 0.1) -> dict[str, tf.Tensor]:

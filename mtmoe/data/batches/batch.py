@@ -1,13 +1,14 @@
-"""What a training batch is, for an encoder-decoder and for a decoder alone.
+"""What a training batch is.
 
-Legend: B rows that are built here, L inputs length (or any length), T targets length,
-S most segments of a row.
+Legend: B rows that are built here, L places of a feature in a row, S most segments of a
+row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +20,21 @@ Int32Array = npt.NDArray[np.int32]
 class Batch:
     """One training batch, or some rows of it.
 
-    An example is a segment of a row: its inputs lie where `inputs_segments` has its
-    number, its targets where `targets_segments` has it. Padding is where that is 0.
+    An example is a segment of a row: its tokens of a feature lie where
+    `<feature>_segments` has its number. Padding is where that is 0.
+
+    For a decoder alone the only feature is `targets`: a segment is an example's inputs
+    and behind them its targets, which two more arrays tell apart.
 
     Attributes:
-      inputs: int32 [B, L], 0 at padding.
-      targets: int32 [B, T], 0 at padding.
-      inputs_segments: int32 [B, L]: 0 at padding, else 1, 2, ... along a row.
-      targets_segments: int32 [B, T], likewise.
+      features: arrays [B, L] by name:
+        `inputs`, `targets`: int32 tokens, 0 at padding.
+        `inputs_segments`, `targets_segments`: int32, 0 at padding, else 1, 2, ... along
+          a row.
+        `targets_prefix`: int32, 1 on a segment's inputs, which may be seen from all of
+          them; for a decoder alone.
+        `targets_loss_weights`: float32, 1 on a segment's targets and their EOS;
+          likewise.
       segment_task: int32 [B, S]: number in `TrainingBatches.task_names` of the task of
         segment s + 1; -1 where the row has no such segment.
       bad_rows: examples left empty because their record is damaged, by task; tasks
@@ -35,144 +43,75 @@ class Batch:
         processes hold a row, one counts it.
     """
 
-    inputs: Int32Array
-    targets: Int32Array
-    inputs_segments: Int32Array
-    targets_segments: Int32Array
+    features: Mapping[str, npt.NDArray[Any]]
     segment_task: Int32Array
     bad_rows: Mapping[str, int]
     counted: npt.NDArray[np.bool_] | None = None
 
     @property
-    def inputs_positions(self) -> Int32Array:
-        """Place of each token in its segment, int32 [B, L]; 0 at padding."""
-        return segment_positions(self.inputs_segments)
+    def names(self) -> tuple[str, ...]:
+        """The features that hold tokens."""
+        return tuple(
+            name.removesuffix("_segments")
+            for name in self.features
+            if name.endswith("_segments")
+        )
 
-    @property
-    def targets_positions(self) -> Int32Array:
-        """Place of each token in its segment, int32 [B, T]; 0 at padding."""
-        return segment_positions(self.targets_segments)
+    def positions(self, name: str) -> Int32Array:
+        """Returns each token's place in its segment, int32 [B, L]; 0 at padding."""
+        segments_BL = self.features[f"{name}_segments"]
+        places_L = np.arange(segments_BL.shape[1], dtype=np.int32)
+        begins_BL = np.zeros(segments_BL.shape, bool)
+        begins_BL[:, 1:] = segments_BL[:, 1:] != segments_BL[:, :-1]
+        first_BL = np.maximum.accumulate(np.where(begins_BL, places_L, 0), axis=1)
+        return np.where(segments_BL > 0, places_L - first_BL, 0).astype(np.int32)
 
-    @property
-    def inputs_task(self) -> Int32Array:
-        """Number of the task of each token, int32 [B, L]; -1 at padding."""
-        return segment_values(self.inputs_segments, self.segment_task)
+    def tasks(self, name: str) -> Int32Array:
+        """Returns the number of each token's task, int32 [B, L]; -1 at padding."""
+        segments_BL = self.features[f"{name}_segments"]
+        segments_from_0_BL = np.maximum(segments_BL - 1, 0)
+        tasks_BL = np.take_along_axis(self.segment_task, segments_from_0_BL, axis=1)
+        return np.where(segments_BL > 0, tasks_BL, -1).astype(np.int32)
 
-    @property
-    def targets_task(self) -> Int32Array:
-        """Number of the task of each token, int32 [B, T]; -1 at padding."""
-        return segment_values(self.targets_segments, self.segment_task)
+    def with_languages(self, task_language: Int32Array) -> dict[str, npt.NDArray[Any]]:
+        """Returns what a training step takes: the features, and their languages.
+
+        Args:
+          task_language: number of each task's language.
+
+        Returns:
+          `features` and, for each of `names`, `<feature>_language`, int32 [B, L]; -1 at
+          padding.
+        """
+        # Padding is of task -1, and so of the language put behind all others: none.
+        language_of_task = np.append(task_language, -1).astype(np.int32)
+        languages = {
+            f"{name}_language": language_of_task[self.tasks(name)]
+            for name in self.names
+        }
+        return {**self.features, **languages}
 
     @property
     def num_tokens(self) -> int:
-        """Inputs and targets without padding, of counted rows."""
-        segments = (self.inputs_segments, self.targets_segments)
-        return sum(_num_tokens(part, self.counted) for part in segments)
+        """Tokens without padding, of counted rows."""
+        segments = (self._counted(f"{name}_segments") for name in self.names)
+        return sum(int(np.count_nonzero(array)) for array in segments)
 
     @property
     def num_places(self) -> int:
-        """Inputs and targets, padding included, of counted rows."""
-        length = self.inputs.shape[1] + self.targets.shape[1]
-        return length * _num_rows(self.inputs, self.counted)
+        """Places for tokens, padding included, of counted rows."""
+        return sum(self._counted(name).size for name in self.names)
 
     @property
     def padding_fraction(self) -> float:
         """Fraction of the places of counted rows that hold padding."""
         return padding_fraction(self.num_tokens, self.num_places)
 
-
-@dataclass(frozen=True)
-class DecoderBatch:
-    """One training batch for a decoder alone, or some rows of it.
-
-    A segment is an example's inputs and behind them its targets.
-
-    Attributes:
-      tokens: int32 [B, T], 0 at padding.
-      segments: int32 [B, T]: 0 at padding, else 1, 2, ... along a row.
-      segment_task: int32 [B, S], as in `Batch`.
-      prefix: int32 [B, T]: 1 on a segment's inputs, which may be seen from all of them.
-      loss_weights: float32 [B, T]: 1 on a segment's targets and their EOS.
-      bad_rows: as in `Batch`.
-      counted: as in `Batch`.
-    """
-
-    tokens: Int32Array
-    segments: Int32Array
-    segment_task: Int32Array
-    prefix: Int32Array
-    loss_weights: npt.NDArray[np.float32]
-    bad_rows: Mapping[str, int]
-    counted: npt.NDArray[np.bool_] | None = None
-
-    @property
-    def positions(self) -> Int32Array:
-        """Place of each token in its segment, int32 [B, T]; 0 at padding."""
-        return segment_positions(self.segments)
-
-    @property
-    def token_task(self) -> Int32Array:
-        """Number of the task of each token, int32 [B, T]; -1 at padding."""
-        return segment_values(self.segments, self.segment_task)
-
-    @property
-    def num_tokens(self) -> int:
-        """Inputs and targets without padding, of counted rows."""
-        return _num_tokens(self.segments, self.counted)
-
-    @property
-    def num_places(self) -> int:
-        """Places, padding included, of counted rows."""
-        return self.tokens.shape[1] * _num_rows(self.tokens, self.counted)
-
-    @property
-    def padding_fraction(self) -> float:
-        """Fraction of the places of counted rows that hold padding."""
-        return padding_fraction(self.num_tokens, self.num_places)
-
-
-def segment_positions(segments_BL: Int32Array) -> Int32Array:
-    """Returns each token's place in its segment.
-
-    Args:
-      segments_BL: 0 at padding, else 1, 2, ...; each segment lies in one piece.
-
-    Returns:
-      int32 [B, L], from 0 in every segment; 0 at padding.
-    """
-    places_L = np.arange(segments_BL.shape[1], dtype=np.int32)
-    begins_BL = np.zeros(segments_BL.shape, bool)
-    begins_BL[:, 1:] = segments_BL[:, 1:] != segments_BL[:, :-1]
-    first_BL = np.maximum.accumulate(np.where(begins_BL, places_L, 0), axis=1)
-    positions_BL = np.where(segments_BL > 0, places_L - first_BL, 0)
-    return positions_BL.astype(np.int32)
-
-
-def segment_values(segments_BL: Int32Array, values_BS: Int32Array) -> Int32Array:
-    """Returns for each token its segment's value.
-
-    Args:
-      segments_BL: 0 at padding, else 1, 2, ..., at most S.
-      values_BS: the value of segment s + 1.
-
-    Returns:
-      int32 [B, L]; -1 at padding.
-    """
-    values_BL = np.take_along_axis(values_BS, np.maximum(segments_BL - 1, 0), axis=1)
-    return np.where(segments_BL > 0, values_BL, -1).astype(np.int32)
+    def _counted(self, name: str) -> npt.NDArray[Any]:
+        array = self.features[name]
+        return array if self.counted is None else array[self.counted]
 
 
 def padding_fraction(num_tokens: int, num_places: int) -> float:
     """Returns the fraction of places that hold padding; 0 of no place."""
     return 1.0 - num_tokens / num_places if num_places else 0.0
-
-
-def _num_tokens(
-    segments_BL: Int32Array, counted_B: npt.NDArray[np.bool_] | None
-) -> int:
-    counted = segments_BL if counted_B is None else segments_BL[counted_B]
-    return int(np.count_nonzero(counted))
-
-
-def _num_rows(array_BL: Int32Array, counted_B: npt.NDArray[np.bool_] | None) -> int:
-    return len(array_BL) if counted_B is None else int(np.count_nonzero(counted_B))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mtmoe.data.batches.mixture_rows import Group
 from mtmoe.data.ground.token_rows import TokenRows
-from mtmoe.data.rows.cached import FEATURES, Lengths
+from mtmoe.data.rows.cached import Lengths
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -65,78 +65,53 @@ class Canvas:
         return places
 
 
-def lay_out_pairs(
+def lay_out(
     groups: Sequence[Group],
     row_N: Int64Array,
     segment_N: Int64Array,
     num_rows: int,
     lengths: Lengths,
 ) -> dict[str, npt.NDArray[Any]]:
-    """Lays out inputs and targets, each behind those of the segment before.
+    """Lays out examples, each behind the one of the segment before.
 
     Args:
       groups: all examples.
       row_N: row of each, from 0.
       segment_N: its segment, from 1.
       num_rows: R.
-      lengths: places of a row for `inputs` and for `targets`.
+      lengths: places of a row for `inputs` and for `targets`. Without `inputs` an
+        example's targets stand directly behind its inputs.
 
     Returns:
-      The arrays of a `Batch` by name: `inputs`, `targets` and their segments.
+      The features of a `Batch`.
     """
-    inputs, targets = (Canvas(num_rows, lengths[name]) for name in FEATURES)
+    canvases = {name: Canvas(num_rows, length) for name, length in lengths.items()}
+    targets = canvases["targets"]
+    inputs = canvases.get("inputs", targets)
+    is_joined = inputs is targets
     sizes_N2 = _sizes(groups, len(row_N))
-    offsets_N2 = _offsets(sizes_N2, row_N)
+    if is_joined:
+        begin_N1 = _offsets(sizes_N2.sum(axis=1, keepdims=True), row_N)
+        offsets_N2 = np.hstack([begin_N1, begin_N1 + sizes_N2[:, :1]])
+    else:
+        offsets_N2 = _offsets(sizes_N2, row_N)
+    is_input_RL = np.zeros(inputs.tokens_RL.shape, np.int32)
     for places, examples in groups:
         row_M, segment_M = row_N[places], segment_N[places]
-        inputs.put(examples.inputs, row_M, offsets_N2[places, 0], segment_M)
-        targets.put(examples.targets, row_M, offsets_N2[places, 1], segment_M)
-    return {
-        "inputs": inputs.tokens_RL,
-        "targets": targets.tokens_RL,
-        "inputs_segments": inputs.segments_RL,
-        "targets_segments": targets.segments_RL,
-    }
-
-
-def lay_out_joined(
-    groups: Sequence[Group],
-    row_N: Int64Array,
-    segment_N: Int64Array,
-    num_rows: int,
-    lengths: Lengths,
-) -> dict[str, npt.NDArray[Any]]:
-    """Lays out each example's inputs and directly behind them its targets.
-
-    Args:
-      groups: all examples.
-      row_N: row of each, from 0.
-      segment_N: its segment, from 1.
-      num_rows: R.
-      lengths: places of a row, under `targets`.
-
-    Returns:
-      The arrays of a `DecoderBatch` by name: `tokens`, `segments`, `prefix`,
-      `loss_weights`.
-    """
-    canvas = Canvas(num_rows, lengths["targets"])
-    prefix_RL = np.zeros_like(canvas.tokens_RL)
-    loss_weights_RL = np.zeros(prefix_RL.shape, np.float32)
-    sizes_N2 = _sizes(groups, len(row_N))
-    offset_N = _offsets(sizes_N2.sum(axis=1, keepdims=True), row_N)[:, 0]
-    behind_N = offset_N + sizes_N2[:, 0]
-    for places, examples in groups:
-        row_M, segment_M = row_N[places], segment_N[places]
-        filled = canvas.put(examples.inputs, row_M, offset_N[places], segment_M)
-        prefix_RL.reshape(-1)[filled] = 1
-        filled = canvas.put(examples.targets, row_M, behind_N[places], segment_M)
-        loss_weights_RL.reshape(-1)[filled] = 1.0
-    return {
-        "tokens": canvas.tokens_RL,
-        "segments": canvas.segments_RL,
-        "prefix": prefix_RL,
-        "loss_weights": loss_weights_RL,
-    }
+        offsets_M2 = offsets_N2[places]
+        filled = inputs.put(examples.inputs, row_M, offsets_M2[:, 0], segment_M)
+        if is_joined:
+            is_input_RL.reshape(-1)[filled] = 1
+        targets.put(examples.targets, row_M, offsets_M2[:, 1], segment_M)
+    features: dict[str, npt.NDArray[Any]] = {}
+    for name, canvas in canvases.items():
+        features[name] = canvas.tokens_RL
+        features[f"{name}_segments"] = canvas.segments_RL
+    if is_joined:
+        is_target_RL = (targets.segments_RL > 0) & (is_input_RL == 0)
+        features["targets_prefix"] = is_input_RL
+        features["targets_loss_weights"] = is_target_RL.astype(np.float32)
+    return features
 
 
 def _sizes(groups: Sequence[Group], count: int) -> Int64Array:

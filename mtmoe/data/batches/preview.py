@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import seqio
 
-from mtmoe.data.batches.batch import Batch, DecoderBatch
+from mtmoe.data.batches.batch import Batch
 from mtmoe.data.batches.training import Packing, TrainingBatches
 from mtmoe.data.tasks.form import check_split
 from mtmoe.data.tasks.reading import examples_in_order
@@ -140,25 +140,22 @@ def pieces(
 
 
 def _packed_row(
-    batch: Batch | DecoderBatch,
+    batch: Batch,
     row: int,
     task_names: Sequence[str],
     vocabulary: seqio.Vocabulary,
 ) -> PackedRow:
-    if isinstance(batch, Batch):
+    of_row = {name: array[row] for name, array in batch.features.items()}
+    places = {name: (of_row[name], of_row[f"{name}_segments"]) for name in batch.names}
+    padding = {
+        name: int(np.sum(segments == 0)) for name, (_, segments) in places.items()
+    }
+    if "inputs" not in places:  # they stand before the targets of their segment
+        (tokens, segments), is_input = places["targets"], of_row["targets_prefix"] == 1
         places = {
-            "inputs": (batch.inputs[row], batch.inputs_segments[row]),
-            "targets": (batch.targets[row], batch.targets_segments[row]),
+            "inputs": (tokens, np.where(is_input, segments, 0)),
+            "targets": (tokens, np.where(is_input, 0, segments)),
         }
-        padding = {n: int(np.sum(places[n][1] == 0)) for n in places}
-    else:
-        tokens, segments = batch.tokens[row], batch.segments[row]
-        of_inputs = batch.prefix[row] == 1
-        places = {
-            "inputs": (tokens, np.where(of_inputs, segments, 0)),
-            "targets": (tokens, np.where(of_inputs, 0, segments)),
-        }
-        padding = {"targets": int(np.sum(segments == 0))}
     tasks = batch.segment_task[row]
     packed = [
         PackedSegment(

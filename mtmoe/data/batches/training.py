@@ -11,7 +11,7 @@ import collections
 import copy
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,9 +20,9 @@ import gin
 import numpy as np
 import numpy.typing as npt
 
-from mtmoe.data.batches.batch import Batch, DecoderBatch
+from mtmoe.data.batches.batch import Batch
 from mtmoe.data.batches.built_rows import BuiltRows
-from mtmoe.data.batches.layout import lay_out_joined, lay_out_pairs
+from mtmoe.data.batches.layout import lay_out
 from mtmoe.data.batches.mixture_rows import Group, MixtureRows
 from mtmoe.data.mixing.rates import task_rates
 from mtmoe.data.mixing.stages import stages_of
@@ -35,8 +35,6 @@ from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.errors import ConfigError
 from mtmoe.languages import SEVERAL_LANGUAGES
 from mtmoe.ranges import Count, Positive, Seed, check_fields, check_number
-
-__all__ = ["Batch", "DecoderBatch", "Packing", "TrainingBatches"]
 
 Int32Array = npt.NDArray[np.int32]
 Int64Array = npt.NDArray[np.int64]
@@ -168,7 +166,7 @@ class TrainingBatches:
         part._own = BuiltRows.of(self._batch_size, rows, counted)
         return part
 
-    def batch(self, step: int) -> Batch | DecoderBatch:
+    def batch(self, step: int) -> Batch:
         """Builds the rows of a step that were asked for.
 
         The cost does not depend on `step`, but for tasks that are not cached: their
@@ -183,7 +181,7 @@ class TrainingBatches:
             streamed = self._streams.read(plan.task, plan.counter)
         return self._build(plan, streamed)[0]
 
-    def iterate(self, start_step: int = 0) -> Iterator[Batch | DecoderBatch]:
+    def iterate(self, start_step: int = 0) -> Iterator[Batch]:
         """Yields `batch(start_step)`, `batch(start_step + 1)`, ... without end.
 
         Batches are built ahead, several at a time, in background threads; closing the
@@ -201,15 +199,14 @@ class TrainingBatches:
         # One thread reads what must be read in order.
         feeder = ThreadPoolExecutor(1, thread_name_prefix="streams")
 
-        def build(plan: Future[_Fed]) -> list[Batch | DecoderBatch]:
+        def build(plan: Future[_Fed]) -> list[Batch]:
             return self._build(*plan.result())
 
         def feed(first: int) -> _Fed:
             plan = self._plan(first, steps)
             return _Fed(plan, streams.read(plan.task, plan.counter))
 
-        ahead: collections.deque[Future[list[Batch | DecoderBatch]]]
-        ahead = collections.deque()
+        ahead: collections.deque[Future[list[Batch]]] = collections.deque()
         first = start_step
         try:
             while True:
@@ -286,7 +283,7 @@ class TrainingBatches:
         row_N = (step_N * len(self._own.rows) + place_N)[mine]
         return _Plan(segments_K, row_N, segment_N[mine], task_N[mine], counter_N[mine])
 
-    def _build(self, plan: _Plan, streamed: list[Group]) -> list[Batch | DecoderBatch]:
+    def _build(self, plan: _Plan, streamed: list[Group]) -> list[Batch]:
         """Builds the batches of a plan's steps."""
         groups = self._rows.examples(plan.task, plan.counter, streamed)
         rows_a_step = len(self._own.rows)
@@ -294,19 +291,15 @@ class TrainingBatches:
         segment_task = np.full((num_rows, plan.most_segments.max()), -1, np.int32)
         segment_task[plan.row, plan.segment - 1] = plan.task
         bad_rows_K = self._bad_rows(plan, groups)
-        decoder_alone = "inputs" not in self._lengths
-        lay_out = lay_out_joined if decoder_alone else lay_out_pairs
         arrays = lay_out(groups, plan.row, plan.segment, num_rows, self._lengths)
-        kind: Callable[..., Batch | DecoderBatch]
-        kind = DecoderBatch if decoder_alone else Batch
         batches = []
         for number, segments in enumerate(plan.most_segments):
             own = slice(number * rows_a_step, (number + 1) * rows_a_step)
-            batch = kind(
-                **{name: array[own] for name, array in arrays.items()},
-                segment_task=np.ascontiguousarray(segment_task[own, :segments]),
-                bad_rows=bad_rows_K[number],
-                counted=self._own.counted,
+            batch = Batch(
+                {name: array[own] for name, array in arrays.items()},
+                np.ascontiguousarray(segment_task[own, :segments]),
+                bad_rows_K[number],
+                self._own.counted,
             )
             batches.append(batch)
         return batches

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import seqio
 from batch_contents import (
-    ARRAYS,
     LENGTHS,
     PAIRS,
+    arrays_of,
     restored,
     same_arrays,
     segments_of,
@@ -36,13 +36,19 @@ def test_a_batch_has_the_shapes_and_every_kind_of_row(mixture, byte_vocabulary):
     batches = TrainingBatches(mixture, 16, LENGTHS, seed=3)
     assert batches.task_names == ("large", "pairs", "small")
     batch = batches.batch(0)
-    assert batch.inputs.shape == (16, 64) and batch.targets.shape == (16, 20)
+    inputs, targets = batch.features["inputs"], batch.features["targets"]
+    assert inputs.shape == (16, 64) and targets.shape == (16, 20)
     assert batch.segment_task.shape == (16, 1)
-    assert {getattr(batch, name).dtype for name in ARRAYS} == {np.dtype(np.int32)}
+    assert {array.dtype for array in arrays_of(batch).values()} == {np.dtype(np.int32)}
     rows = list(
         itertools.chain(
             *(
-                zip(b.inputs, b.targets, b.segment_task[:, 0], strict=True)
+                zip(
+                    b.features["inputs"],
+                    b.features["targets"],
+                    b.segment_task[:, 0],
+                    strict=True,
+                )
                 for b in map(batches.batch, range(8))
             )
         )
@@ -59,11 +65,11 @@ def test_a_batch_has_the_shapes_and_every_kind_of_row(mixture, byte_vocabulary):
     seen = {restored(i, t, byte_vocabulary) for i, t, task in rows if task == 0}
     assert len(seen) > 50 and seen <= chunks
     assert 0 < batch.padding_fraction < 0.4
-    filled = (batch.inputs != 0).sum() + (batch.targets != 0).sum()
+    filled = (inputs != 0).sum() + (targets != 0).sum()
     assert batch.padding_fraction == pytest.approx(1 - filled / (16 * 84))
-    np.testing.assert_array_equal(batch.inputs_segments, batch.inputs != 0)
+    np.testing.assert_array_equal(batch.features["inputs_segments"], inputs != 0)
     np.testing.assert_array_equal(
-        batch.targets_task, np.where(batch.targets != 0, batch.segment_task, -1)
+        batch.tasks("targets"), np.where(targets != 0, batch.segment_task, -1)
     )
     assert batch.bad_rows == {}
 
@@ -107,7 +113,8 @@ def test_another_batch_size_cuts_the_same_rows(mixture):
     twelve = TrainingBatches(mixture, 12, LENGTHS, seed=1).batch(2)
     rows = [fours.batch(step) for step in (6, 7, 8)]
     np.testing.assert_array_equal(
-        np.concatenate([batch.inputs for batch in rows]), twelve.inputs
+        np.concatenate([batch.features["inputs"] for batch in rows]),
+        twelve.features["inputs"],
     )
 
 
@@ -120,7 +127,9 @@ def test_each_epoch_sees_every_row_once_with_new_noise(byte_vocabulary):
         (inputs, restored(inputs, targets, byte_vocabulary))
         for step in range(2 * num_rows // 10 + 1)
         for inputs, targets in zip(
-            batches.batch(step).inputs, batches.batch(step).targets, strict=True
+            batches.batch(step).features["inputs"],
+            batches.batch(step).features["targets"],
+            strict=True,
         )
     ]
     first, second = rows[:num_rows], rows[num_rows : 2 * num_rows]
@@ -158,7 +167,9 @@ def test_a_task_keeps_its_rows_when_the_mixture_changes(mixture):
     first = {
         name: np.concatenate(
             [
-                b.inputs[b.segment_task[:, 0] == batches.task_names.index("small")]
+                b.features["inputs"][
+                    b.segment_task[:, 0] == batches.task_names.index("small")
+                ]
                 for b in map(batches.batch, range(4))
             ]
         )[:30].tolist()
@@ -176,7 +187,7 @@ def test_two_objectives_in_one_mixture(byte_vocabulary):
     lengths = {"inputs": 64, "targets": 64}
     batch = TrainingBatches("both", 40, lengths, seed=0).batch(0)
     task = batch.segment_task[:, 0]
-    targets = [(batch.targets[task == n] != 0).sum(1).max() for n in (0, 1)]
+    targets = [(batch.features["targets"][task == n] != 0).sum(1).max() for n in (0, 1)]
     assert targets == [
         SpanCorruption(0.5).lengths(64)[1],
         SpanCorruption().lengths(64)[1],
@@ -239,22 +250,26 @@ def test_a_decoder_alone_is_given_the_same_texts(byte_vocabulary, packing):
     seqio.MixtureRegistry.add("decoder", list(rates.items()))
     batches = TrainingBatches("decoder", 24, {"targets": 64}, 2, packing=packing)
     batch = batches.batch(3)
-    assert batch.tokens.shape == (24, 64) and batch.loss_weights.dtype == np.float32
-    filled = batch.segments > 0
-    np.testing.assert_array_equal(filled, (batch.prefix + batch.loss_weights) == 1)
+    features, segments = batch.features, batch.features["targets_segments"]
+    assert features["targets"].shape == (24, 64)
+    assert features["targets_loss_weights"].dtype == np.float32
+    filled = segments > 0
+    is_known = features["targets_prefix"] + features["targets_loss_weights"]
+    np.testing.assert_array_equal(filled, is_known == 1)
     assert batch.padding_fraction == pytest.approx(1 - filled.mean())
     seen = set()
     for row, number in itertools.product(range(24), range(batch.segment_task.shape[1])):
         task = batch.segment_task[row, number]
         if task < 0:
             continue
-        here = batch.segments[row] == number + 1
-        tokens, prefix = batch.tokens[row][here], batch.prefix[row][here]
+        here = segments[row] == number + 1
+        tokens = features["targets"][row][here]
+        prefix = features["targets_prefix"][row][here]
         inputs, targets = tokens[prefix == 1], tokens[prefix == 0]
         name = batches.task_names[task]
         seen.add(name)
         assert targets[-1] == 1
-        np.testing.assert_array_equal(batch.token_task[row][here], task)
+        np.testing.assert_array_equal(batch.tasks("targets")[row][here], task)
         if name == "pairs":
             parts = [byte_vocabulary.decode(x[:-1]) for x in (inputs, targets)]
             assert tuple(parts) in PAIRS and inputs[-1] == 1

@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import seqio
-from batch_contents import ARRAYS, same_arrays, segments_of
+from batch_contents import same_arrays, segments_of
 from fake_tasks import add_supervised_task
 
 from mtmoe.data.batches.training import Packing, TrainingBatches
@@ -39,9 +39,10 @@ def test_packed_rows_hold_whole_examples_apart(packed, short):
     unpacked = TrainingBatches(short, 4096, ROOM, seed=3)
     batch = packed.batch(4)
     assert batch.segment_task.shape[1] > 2
-    inputs_size = (batch.inputs_segments > 0).sum(1)
+    inputs_size = (batch.features["inputs_segments"] > 0).sum(1)
     # Segments come one after the other, padding behind them.
-    for segments in (batch.inputs_segments, batch.targets_segments):
+    for name in ("inputs_segments", "targets_segments"):
+        segments = batch.features[name]
         filled = segments > 0
         assert np.all(filled[:, :-1] >= filled[:, 1:])
         assert np.all(np.diff(segments, axis=1)[filled[:, 1:]] >= 0)
@@ -52,7 +53,9 @@ def test_packed_rows_hold_whole_examples_apart(packed, short):
     # The examples of the first block, with the same noise, in another order.
     block = set(segments_of(unpacked.batch(0)))
     assert set(pairs) <= block
-    np.testing.assert_array_equal(batch.inputs_task >= 0, batch.inputs_segments > 0)
+    np.testing.assert_array_equal(
+        batch.tasks("inputs") >= 0, batch.features["inputs_segments"] > 0
+    )
     assert packed.epochs(0) == dict.fromkeys(packed.task_names, 0.0)
     held = collections.Counter(
         packed.task_names[task]
@@ -86,10 +89,8 @@ def test_packed_rows_do_not_depend_on_the_batch_size(packed, short, monkeypatch)
     def check(row, which):
         one, other = packed.batch(row // 16), others[which].batch(row // sizes[which])
         a, b = row % 16, row % sizes[which]
-        for name in ARRAYS[:4]:
-            np.testing.assert_array_equal(
-                getattr(one, name)[a], getattr(other, name)[b]
-            )
+        for name, array in one.features.items():
+            np.testing.assert_array_equal(array[a], other.features[name][b])
 
     check()
 

@@ -67,10 +67,12 @@ def test_a_packed_row_is_a_row_of_the_first_training_batch():
     rows = preview_packed("shown.c", "train", 3, LENGTHS, seed=7)
     for number, row in enumerate(rows):
         of_row = [len(segment.pieces["inputs"]) for segment in row.segments]
-        segments = batch.inputs_segments[number]
+        segments = batch.features["inputs_segments"][number]
         assert of_row == np.bincount(segments[segments > 0])[1:].tolist()
         texts = "".join(piece for s in row.segments for piece in s.pieces["targets"])
-        expected = batch.targets[number][batch.targets_segments[number] > 0]
+        expected = batch.features["targets"][number][
+            batch.features["targets_segments"][number] > 0
+        ]
         assert texts == "".join(pieces(seqio.ByteVocabulary(100), expected))
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import seqio
+from batch_contents import arrays_of
 from fake_tasks import add_supervised_task, add_text_task, random_documents
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,12 +28,6 @@ def mixture(byte_vocabulary):
     add_supervised_task("pairs", PAIRS, byte_vocabulary)
     seqio.MixtureRegistry.add("mix", [("text", 1), ("pairs", 2)])
     return "mix"
-
-
-def _arrays(batch) -> dict[str, np.ndarray]:
-    arrays = {k: v for k, v in vars(batch).items() if isinstance(v, np.ndarray)}
-    arrays.pop("counted", None)
-    return arrays
 
 
 @pytest.mark.parametrize("lengths", [BOTH, ALONE], ids=["both", "decoder"])
@@ -56,8 +51,8 @@ def test_whatever_rows_a_process_has_they_are_those_of_the_whole_batch(
             own = [r for r in range(ROWS) if holder[r] == process]
             rows = [r for r in range(ROWS) if holder[r] in (process, 3 - process)]
             part = whole.of_rows(rows, counted=own).batch(step)
-            for name, array in _arrays(expected).items():
-                np.testing.assert_array_equal(_arrays(part)[name], array[rows])
+            for name, array in arrays_of(expected).items():
+                np.testing.assert_array_equal(arrays_of(part)[name], array[rows])
             tokens += part.num_tokens
             places += part.num_places
             bad.update(part.bad_rows)
@@ -68,8 +63,8 @@ def test_whatever_rows_a_process_has_they_are_those_of_the_whole_batch(
     rows = range(3, ROWS, 4)
     iterator = whole.of_rows(rows).iterate(3)
     for step, batch in zip(range(3, 9), iterator, strict=False):
-        for name, array in _arrays(whole.batch(step)).items():
-            np.testing.assert_array_equal(_arrays(batch)[name], array[rows])
+        for name, array in arrays_of(whole.batch(step)).items():
+            np.testing.assert_array_equal(arrays_of(batch)[name], array[rows])
     iterator.close()
 
 
@@ -79,8 +74,8 @@ def test_a_process_plans_its_packing_as_the_others_do(mixture):
     whole = TrainingBatches(mixture, 8, BOTH, seed=1, packing=Packing(8)).batch(77)
     for rows in ([0, 1, 4, 5], [2, 3, 6, 7]):
         alone = TrainingBatches(mixture, 8, BOTH, 1, packing=Packing(8))
-        for name, array in _arrays(alone.of_rows(rows).batch(77)).items():
-            np.testing.assert_array_equal(array, _arrays(whole)[name][rows])
+        for name, array in arrays_of(alone.of_rows(rows).batch(77)).items():
+            np.testing.assert_array_equal(array, arrays_of(whole)[name][rows])
 
 
 def test_a_process_reads_the_tokens_of_its_own_rows_alone(mixture, monkeypatch):
@@ -100,5 +95,5 @@ def test_a_process_reads_the_tokens_of_its_own_rows_alone(mixture, monkeypatch):
     part = TrainingBatches(mixture, ROWS, BOTH, seed=1).of_rows([6, 14])
     read.clear()
     batch = part.batch(0)
-    assert batch.inputs.shape == (2, 48)
+    assert batch.features["inputs"].shape == (2, 48)
     assert sum(read) == 2

@@ -87,7 +87,9 @@ def test_a_plan_is_what_the_batches_then_hold(mixed):
     batches = TrainingBatches(mixed, batch_size, LENGTHS, seed=0)
     tokens = dict.fromkeys(batches.task_names, 0)
     for batch in map(batches.batch, range(steps)):
-        sizes = (batch.inputs != 0).sum(1) + (batch.targets != 0).sum(1)
+        sizes = (batch.features["inputs"] != 0).sum(1) + (
+            batch.features["targets"] != 0
+        ).sum(1)
         for number, name in enumerate(batches.task_names):
             tokens[name] += int(sizes[batch.segment_task[:, 0] == number].sum())
     assert plan.total.examples == steps * batch_size

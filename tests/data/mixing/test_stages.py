@@ -163,10 +163,14 @@ def test_batches_change_their_mixture_at_the_step(staged):
 def test_a_batch_is_still_a_pure_function_of_seed_and_step(staged):
     one, two = (TrainingBatches(staged, 8, LENGTHS, seed=3) for _ in range(2))
     for step in (5, 20, 31, 10**7):
-        np.testing.assert_array_equal(one.batch(step).inputs, two.batch(step).inputs)
+        np.testing.assert_array_equal(
+            one.batch(step).features["inputs"], two.batch(step).features["inputs"]
+        )
     iterator = one.iterate(start_step=18)
     for step, batch in zip(range(18, 33), iterator, strict=False):
-        np.testing.assert_array_equal(batch.inputs, two.batch(step).inputs)
+        np.testing.assert_array_equal(
+            batch.features["inputs"], two.batch(step).features["inputs"]
+        )
     iterator.close()
 
 
@@ -180,7 +184,7 @@ def test_a_task_goes_on_where_it_was(staged, byte_vocabulary):
     seen = [
         byte_vocabulary.decode(inputs[inputs != 0].tolist())
         for batch in map(batches.batch, range(9))
-        for inputs in batch.inputs[batch.segment_task[:, 0] == number]
+        for inputs in batch.features["inputs"][batch.segment_task[:, 0] == number]
     ]
     before = round(batches.epochs(4)["pairs"] * 7)
     assert 0 < before < 14 and before % 7 and len(seen) == before + 25

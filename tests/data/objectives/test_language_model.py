@@ -53,8 +53,8 @@ def test_batches_hold_the_text_in_the_targets_and_eos_in_the_inputs(byte_vocabul
     batches = TrainingBatches("lm", 11, LENGTHS, seed=0)
     for step in range(3):
         batch = batches.batch(step)
-        assert (batch.inputs == [1, 0]).all()
-        for targets in batch.targets:
+        assert (batch.features["inputs"] == [1, 0]).all()
+        for targets in batch.features["targets"]:
             end = targets.tolist().index(1)
             assert not targets[end + 1 :].any()
             seen.add(byte_vocabulary.decode(targets[:end].tolist()))

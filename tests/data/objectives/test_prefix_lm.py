@@ -133,12 +133,14 @@ def test_it_runs_through_batches_and_evaluation(byte_vocabulary):
     chunks = {text[i : i + 31] for i in range(0, 2000, 31)}
     for step in range(3):
         batch = batches.batch(step)
-        for inputs, targets in zip(batch.inputs, batch.targets, strict=True):
+        for inputs, targets in zip(
+            batch.features["inputs"], batch.features["targets"], strict=True
+        ):
             joined = byte_vocabulary.decode(_unpad(inputs) + _unpad(targets))
             assert joined in chunks
     np.testing.assert_array_equal(
-        batches.batch(2).inputs,
-        TrainingBatches("prefix", 16, LENGTHS, seed=1).batch(2).inputs,
+        batches.batch(2).features["inputs"],
+        TrainingBatches("prefix", 16, LENGTHS, seed=1).batch(2).features["inputs"],
     )
     held_out = evaluation_examples("prefix", "validation", LENGTHS, 2)
     spelt = [

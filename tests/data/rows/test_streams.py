@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import seqio
 import tensorflow as tf
+from batch_contents import same_arrays
 from fake_tasks import TEXT_STEPS, add_supervised_task, add_text_task, features
 
 from mtmoe.data.batches.training import Packing, TrainingBatches
@@ -118,13 +119,6 @@ def mixture(task, byte_vocabulary):
     return "mixed"
 
 
-def _same(a, b) -> bool:
-    return all(
-        np.array_equal(getattr(a, name), getattr(b, name))
-        for name in ("inputs", "targets", "inputs_segments", "segment_task")
-    )
-
-
 def test_streamed_and_cached_tasks_train_together(mixture, capfd):
     batches = TrainingBatches(mixture, 8, LENGTHS, seed=5)
     said = capfd.readouterr().err
@@ -135,10 +129,10 @@ def test_streamed_and_cached_tasks_train_together(mixture, capfd):
     assert batches.epochs(10)["streamed"] is None and batches.epochs(10)["text"] > 0
     built = [batches.batch(step) for step in range(9)]
     iterator = batches.iterate()
-    assert all(_same(a, b) for a, b in zip(built, iterator, strict=False))
+    assert all(same_arrays(a, b) for a, b in zip(built, iterator, strict=False))
     iterator.close()
     resumed = batches.iterate(7)
-    assert all(_same(a, b) for a, b in zip(built[7:], resumed, strict=False))
+    assert all(same_arrays(a, b) for a, b in zip(built[7:], resumed, strict=False))
     resumed.close()
 
 
@@ -146,13 +140,14 @@ def test_streamed_and_cached_tasks_train_together(mixture, capfd):
 def test_streamed_tasks_go_back_and_are_split_over_processes(mixture):
     batches = TrainingBatches(mixture, 8, LENGTHS, seed=5)
     late, early = batches.batch(5), batches.batch(2)
-    assert _same(batches.batch(5), late) and _same(batches.batch(2), early)
+    assert same_arrays(batches.batch(5), late) and same_arrays(batches.batch(2), early)
     parts = [
         TrainingBatches(mixture, 8, LENGTHS, seed=5).of_rows(rows).batch(5)
         for rows in (range(4), range(4, 8))
     ]
     np.testing.assert_array_equal(
-        np.concatenate([part.inputs for part in parts]), late.inputs
+        np.concatenate([part.features["inputs"] for part in parts]),
+        late.features["inputs"],
     )
 
 
@@ -167,10 +162,13 @@ def test_a_streamed_task_is_not_packed_and_not_passed_too_often(task):
 
 def test_a_decoder_alone_reads_a_stream_too(task):
     batch = TrainingBatches("streamed", 4, {"targets": 24}, seed=1).batch(0)
-    assert batch.tokens.shape == (4, 24)
+    assert batch.features["targets"].shape == (4, 24)
     vocabulary = task.output_features["targets"].vocabulary
     for tokens, prefix, weights in zip(
-        batch.tokens, batch.prefix, batch.loss_weights, strict=True
+        batch.features["targets"],
+        batch.features["targets_prefix"],
+        batch.features["targets_loss_weights"],
+        strict=True,
     ):
         inputs, targets = tokens[prefix == 1], tokens[weights == 1]
         assert vocabulary.decode(inputs[1:]).startswith("question")
@@ -194,4 +192,7 @@ def test_a_text_of_targets_alone_is_streamed_if_it_is_no_text_task(byte_vocabula
         "only", text.replace(name="only", preprocessors=steps, output_features=only)
     )
     batch = TrainingBatches("only", 3, {"targets": 20}, seed=1).batch(0)
-    assert not batch.prefix.any() and batch.loss_weights.sum() == 3 * 15
+    assert (
+        not batch.features["targets_prefix"].any()
+        and batch.features["targets_loss_weights"].sum() == 3 * 15
+    )
