@@ -55,9 +55,7 @@ GENERATIONS = {
         # name, kind, dimensions, devices, counted, memory, tile, full ring, largest
         Generation("v2", "TPU v2", 2, 2, 2, _gib(7.48), 128, 16, (16, 16)),
         Generation("v3", "TPU v3", 2, 2, 2, _gib(15.48), 128, 32, (32, 32)),
-        Generation(
-            *("v4", "TPU v4", 3, 1, 2, _gib(30.75), 128, 4, (16, 16, 16), "megacore")
-        ),
+        Generation("v4", "TPU v4", 3, 1, 2, _gib(30.75), 128, 4, (16,) * 3, "megacore"),
         Generation("v5e", "TPU v5 lite", 2, 1, 1, _gib(15.75), 128, 16, (16, 16)),
         Generation("v5p", "TPU v5", 3, 1, 2, _gib(95.74), 128, 4, (16, 20, 28)),
         Generation("v6e", "TPU v6 lite", 2, 1, 1, _gib(31.25), 256, 16, (16, 16)),

@@ -34,7 +34,7 @@ from mtmoe.mesh.layout import Layout
 from mtmoe.mesh.lowered import ProgramOptions, lower
 from mtmoe.mesh.precision import named_precision
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 _USERS_MODULE = """
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.initializers import ones
