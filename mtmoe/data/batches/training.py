@@ -271,7 +271,7 @@ class TrainingBatches:
         first = first_step * self._batch_size
         end = first + num_steps * self._batch_size
         if self._packed is None:
-            task_N, counter_N = self._schedule.row_range(first, end)
+            task_N, counter_N = self._schedule.rows(first, end)
             row_N, segment_N = np.arange(end - first), np.ones(end - first, np.int64)
         else:
             row_N, segment_N, task_N, counter_N = self._packed.rows(first, end)

