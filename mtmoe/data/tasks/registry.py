@@ -11,7 +11,6 @@ import gin
 import seqio
 
 from mtmoe.data.ground.user_code import described, raised_at
-from mtmoe.data.tasks.card import task_card
 from mtmoe.data.tasks.found import register_found
 from mtmoe.errors import ConfigError, MtmoeError, UnknownNameError
 
@@ -135,15 +134,6 @@ def tasks_of(name: str) -> tuple[seqio.Task, ...]:
     if isinstance(provider, seqio.Task):
         return (provider,)
     return tuple(provider.tasks)
-
-
-def task_language(task_name: str) -> str:
-    """Returns the code of a task's language, "" if its card names none.
-
-    Raises:
-      UnknownNameError: no task is registered under that name.
-    """
-    return task_card(get_task(task_name)).language
 
 
 def _import_task_module(name: str) -> None:

@@ -55,13 +55,6 @@ def without_case_and_punctuation(text: str, code: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def accented_share(code: str) -> float:
-    """Returns the share of letters with a mark or stroke in a language's text."""
-    letters = [c for _, line in _lines(code) for c in line if c.isalpha()]
-    accented = sum(c != without_diacritics(c) for c in letters)
-    return accented / max(1, len(letters))
-
-
 def diacritics_rows(code: str) -> Iterator[Row]:
     """Yields lines without their diacritics, and as they were."""
     return _restored(code, "diacritics", without_diacritics)
