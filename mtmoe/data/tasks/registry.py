@@ -49,13 +49,10 @@ _imported: list[str] = []  # task modules, in the order they were asked for
 
 @gin.configurable
 def register(task_modules: Sequence[str] = EMBEDDED_TASK_MODULES) -> None:
-    """Imports the modules that register tasks and mixtures with SeqIO.
+    """Imports the modules that register tasks and mixtures with SeqIO, by dotted name.
 
     Modules of the current directory are found too, after the installed ones. A module
     that was imported before is not imported again.
-
-    Args:
-      task_modules: dotted names of modules.
 
     Raises:
       ConfigError: a module that does not exist or cannot be imported, or no sequence of
