@@ -120,7 +120,7 @@ def compare(lengths: list[int]) -> None:
     start = time.perf_counter()
     rows = MixtureRows(tasks, "train", by_feature, 0, BadRecords())
     opened = time.perf_counter() - start
-    sizes = rows.sizes(*schedule.row_range(0, PERIOD))
+    sizes = rows.sizes(*schedule.rows(0, PERIOD))
     least = (sizes.sum(axis=0) / lengths).max()
     print(
         f"{lengths[0]}/{lengths[1]}: {len(tasks):,} tasks (opened in {opened:.1f} s), "
@@ -131,8 +131,8 @@ def compare(lengths: list[int]) -> None:
     )
     packed = PackedSchedule(schedule, rows.sizes, lengths, _OPEN_BINS.value)
     plan = seconds_of(lambda: packed.rows(0, 1))
-    facts = packed.facts()
-    whole = Filled(facts.rows, facts.fill, plan)
+    num_rows = packed.rows_per_period()
+    whole = Filled(num_rows, sizes.sum(axis=0) / (num_rows * np.array(lengths)), plan)
     line("ours, a period as trained on", PERIOD, whole)
     if _PEER_EXAMPLES.value:
         same = sizes[: _PEER_EXAMPLES.value]
@@ -143,13 +143,13 @@ def compare(lengths: list[int]) -> None:
     line("plain first fit, blocks alone", PERIOD, plain)
     for block in (1024, 2048, PACKING_BLOCK, 2 * PACKING_BLOCK):
         line(f"ours, blocks of {block}", PERIOD, ours(sizes, lengths, block))
-    packed.rows(0, 64)
+    held = packed.rows(0, num_rows).rows
     batch = seconds_of(lambda: [packed.rows(64 * i, 64 * i + 64) for i in range(100)])
     far = seconds_of(lambda: packed.rows(FAR_ROW, FAR_ROW + 64))
     print(
         f"  first rows {plan:.2f} s, a batch of 64 rows {batch * 1e4:.0f} us, the one "
-        f"at row {FAR_ROW:,} {far:.2f} s; {facts.examples_per_row:.1f} examples a row, "
-        f"{facts.empty_rows} of {facts.rows} rows empty\n"
+        f"at row {FAR_ROW:,} {far:.2f} s; {len(held) / num_rows:.1f} examples a row, "
+        f"{num_rows - len(np.unique(held))} of {num_rows} rows empty\n"
     )
 
 

@@ -12,12 +12,12 @@ import seqio
 from mtmoe.data.batches.training import TrainingBatches
 from mtmoe.data.evaluation.examples import evaluation_examples
 from mtmoe.data.mixing.rates import task_rates
+from mtmoe.data.tasks.card import task_card
 from mtmoe.data.tasks.form import TEXT, task_form
 from mtmoe.data.tasks.registry import (
     get_mixture_or_task,
     get_task,
     register,
-    task_language,
 )
 from mtmoe.languages import MC4_LANGUAGES
 
@@ -55,7 +55,7 @@ def test_a_task_for_each_language_and_one_mixture_of_all():
     for task in mixture.tasks:
         assert tuple(task.splits) == ("train", "validation")
         assert task_form(task).kind == TEXT
-        assert f"{MIXTURE}.{task_language(task.name)}" == task.name
+        assert f"{MIXTURE}.{task_card(task).language}" == task.name
 
 
 def test_rates_follow_characters_to_the_power_of_alpha(fake_corpus):

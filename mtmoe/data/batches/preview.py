@@ -13,15 +13,12 @@ import seqio
 
 from mtmoe.data.batches.batch import Batch
 from mtmoe.data.batches.training import Packing, TrainingBatches
+from mtmoe.data.rows.cached import FEATURES, Lengths
 from mtmoe.data.tasks.form import check_split
 from mtmoe.data.tasks.reading import examples_in_order
 from mtmoe.data.tasks.registry import get_task, tasks_of
 from mtmoe.data.vocabulary.configured import vocabulary_behind
 from mtmoe.errors import CorpusError
-
-Lengths = Mapping[str, int]
-
-PACKED_FEATURES = ("inputs", "targets")
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def preview_examples(
     check_split(task, split)
     examples = examples_in_order(task, split, lengths)
     for example in itertools.islice(examples, num_examples):
-        packed = [name for name in PACKED_FEATURES if name in example]
+        packed = [name for name in FEATURES if name in example]
         text = {
             name: _text(example, name, vocabulary)
             for name in (*packed, *_further(example))
@@ -175,7 +172,7 @@ def _text(example: Mapping[str, Any], name: str, vocabulary: seqio.Vocabulary) -
     value = example.get(f"{name}_pretokenized", example[name])
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if name in PACKED_FEATURES:
+    if name in FEATURES:
         return str(vocabulary.decode([int(token) for token in value]))
     if isinstance(value, np.ndarray) and value.dtype == object:
         return " | ".join(item.decode("utf-8", "replace") for item in value.ravel())
@@ -186,7 +183,7 @@ def _further(example: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name in example
-        if name not in PACKED_FEATURES and not name.endswith("_pretokenized")
+        if name not in FEATURES and not name.endswith("_pretokenized")
     ]
 
 

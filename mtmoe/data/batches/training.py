@@ -199,12 +199,12 @@ class TrainingBatches:
         # One thread reads what must be read in order.
         feeder = ThreadPoolExecutor(1, thread_name_prefix="streams")
 
-        def build(plan: Future[_Fed]) -> list[Batch]:
+        def build(plan: Future[tuple[_Plan, list[Group]]]) -> list[Batch]:
             return self._build(*plan.result())
 
-        def feed(first: int) -> _Fed:
+        def feed(first: int) -> tuple[_Plan, list[Group]]:
             plan = self._plan(first, steps)
-            return _Fed(plan, streams.read(plan.task, plan.counter))
+            return plan, streams.read(plan.task, plan.counter)
 
         ahead: collections.deque[Future[list[Batch]]] = collections.deque()
         first = start_step
@@ -271,7 +271,7 @@ class TrainingBatches:
         first = first_step * self._batch_size
         end = first + num_steps * self._batch_size
         if self._packed is None:
-            task_N, counter_N = self._schedule.row_range(first, end)
+            task_N, counter_N = self._schedule.rows(first, end)
             row_N, segment_N = np.arange(end - first), np.ones(end - first, np.int64)
         else:
             row_N, segment_N, task_N, counter_N = self._packed.rows(first, end)
@@ -369,10 +369,3 @@ class _Plan(NamedTuple):
     segment: Int64Array
     task: Int64Array
     counter: Int64Array
-
-
-class _Fed(NamedTuple):
-    """A plan, and those of its examples that are not cached."""
-
-    plan: _Plan
-    streamed: list[Group]

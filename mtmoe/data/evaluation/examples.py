@@ -202,24 +202,16 @@ def _masked(
             text.vocabulary, recipe, raw, text.bytes, keys, made.targets
         )
         samples.append(_padded(made, bytes_, lengths, numbers))
-    if all(_same(sample, samples[0]) for sample in samples):  # nothing is random
-        return samples[0]
-    inputs, targets, target_bytes = (
-        np.stack([getattr(sample, name) for sample in samples], axis=1)
-        for name in ("inputs", "targets", "target_bytes")
-    )
-    return EvaluationExamples(
-        inputs.reshape(-1, inputs.shape[-1]),
-        targets.reshape(-1, targets.shape[-1]),
-        target_bytes.reshape(-1, target_bytes.shape[-1]),
-        np.repeat(numbers, num_noise_samples).astype(np.int32),
-    )
-
-
-def _same(left: EvaluationExamples, right: EvaluationExamples) -> bool:
-    return np.array_equal(left.inputs, right.inputs) and np.array_equal(
-        left.targets, right.targets
-    )
+    first = samples[0]
+    if all(  # nothing is random
+        np.array_equal(sample.inputs, first.inputs)
+        and np.array_equal(sample.targets, first.targets)
+        for sample in samples
+    ):
+        return first
+    places = np.arange(len(numbers) * num_noise_samples)
+    by_row = places.reshape(num_noise_samples, -1).T.ravel()  # the samples of a row
+    return concatenated(samples).rows(by_row)
 
 
 def _padded(

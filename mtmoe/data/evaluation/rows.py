@@ -10,9 +10,9 @@ Legend: N rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import seqio
 from mtmoe.data.ground.keys import fold, name_key
 from mtmoe.data.ground.token_rows import TokenRows, cut_rows, join_rows
 from mtmoe.data.rows.cached import (
+    FEATURES,
     ExampleRows,
     Lengths,
     TextRows,
@@ -221,7 +222,9 @@ def _of_streamed_examples(
     examples: list[tuple[Int32Array, Int32Array]] = []
     seen, is_all = 0, True
     for row in pipeline:
-        inputs, targets = _features(row)
+        inputs, targets = (
+            np.asarray(row.get(name, _NO_TOKENS), np.int32) for name in FEATURES
+        )
         seen += len(inputs) + len(targets)
         if budget.max_tokens is not None and seen > budget.max_tokens and examples:
             is_all = False
@@ -244,31 +247,18 @@ def _of_streamed_examples(
     return HeldOutRows(None, raw, numbers, coverage)
 
 
-def _features(row: Mapping[str, Any]) -> tuple[Int32Array, Int32Array]:
-    inputs, targets = (
-        np.asarray(row.get(name, _NO_TOKENS), np.int32)
-        for name in ("inputs", "targets")
-    )
-    return inputs, targets
-
-
 def _up_to(
     documents: Iterable[Int32Array], max_rows: float, recipe: TextRecipe
 ) -> tuple[Int32Array, bool]:
     """Returns the first tokens of a text, and whether they are all."""
     most = max_rows * recipe.raw_length
     parts, size = [_NO_TOKENS], 0
-    for document in _sound(documents):
+    for document in documents:
         parts.append(document)
         size += len(document)
         if size > most:
             return np.concatenate(parts)[: int(most)], False
     return np.concatenate(parts), True
-
-
-def _sound(documents: Iterable[Int32Array]) -> Iterator[Int32Array]:
-    """Leaves out documents without tokens."""
-    return (document for document in documents if len(document))
 
 
 def _spread(count: int, most: float, seed: int, name: str) -> Int64Array:

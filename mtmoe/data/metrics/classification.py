@@ -45,13 +45,9 @@ def macro_recall(
 
 
 def f1_of(label: Hashable, name: str = "") -> Metric:
-    """Returns a metric: the F1 of one class.
+    """Returns a metric: the F1 of the class `label`, under `name` or `f1_<label>`.
 
     It is perfect where the class is in neither targets nor predictions.
-
-    Args:
-      label: the class, as targets and predictions write it.
-      name: key of the value; `f1_` and the label if empty.
     """
     key = name or f"f1_{label}"
 
@@ -96,17 +92,14 @@ def multi_label_macro_f1(
     classes = frozenset[Hashable]().union(*gold)
     if not classes:
         return {"multi_label_macro_f1": 0.0 if any(found) else 100.0}
-    scores = []
-    for label in classes:
-        scores.append(
-            _f1(
-                sum(
-                    label in g and label in f for g, f in zip(gold, found, strict=True)
-                ),
-                sum(label in f for f in found),
-                sum(label in g for g in gold),
-            )
+    scores = [
+        _f1(
+            sum(label in g and label in f for g, f in zip(gold, found, strict=True)),
+            sum(label in f for f in found),
+            sum(label in g for g in gold),
         )
+        for label in classes
+    ]
     return {"multi_label_macro_f1": 100.0 * sum(scores) / len(scores)}
 
 

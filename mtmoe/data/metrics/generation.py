@@ -42,12 +42,8 @@ def rouge(
 
     Words are runs of ASCII letters and digits, not stemmed: English only, see
     `multilingual_rouge`. As `t5.evaluation.metrics.rouge`, which returns the median of
-    random resamples; this is the mean they scatter about, the same every time.
-
-    Args:
-      targets: references.
-      predictions: texts; lines are the sentences of `rougeLsum`.
-      keys: what to count, by the names of `rouge_score`.
+    random resamples; this is the mean they scatter about, the same every time. Lines of
+    a text are the sentences of `rougeLsum`; `keys` are names of `rouge_score`.
 
     Raises:
       CorpusError: most of the targets are in a script without spaces between words.
@@ -75,10 +71,6 @@ def multilingual_rouge(language: str, keys: tuple[str, ...] = ROUGE_KEYS) -> Met
     digits with their marks, in lower case. On ASCII text it is `rouge`. In languages
     written without spaces the values are named `rouge1_char` ..., since characters are
     right more often than words.
-
-    Args:
-      language: code of the language, for its rules of case.
-      keys: what to count, by the names of `rouge_score`.
     """
     tokenizer = UnicodeWords(language)
 
@@ -119,13 +111,7 @@ def bleu_char(
 
 
 def bleu_in(language: str) -> Metric:
-    """Returns BLEU for texts of a language: `bleu`, or `bleu_char` if it has no spaces.
-
-    The metric's name is that of its value.
-
-    Args:
-      language: any code of it.
-    """
+    """Returns `bleu`, or `bleu_char` for a language without spaces between words."""
     return bleu if spaces_words(language) else bleu_char
 
 

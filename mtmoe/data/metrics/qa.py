@@ -66,12 +66,8 @@ def multiple_answers(
     """Returns `em` and `f1`, the best over each question's right answers.
 
     Answers are compared in lower case without punctuation and English articles, F1 on
-    words between white space (Rajpurkar et al. 2016 and 2018).
-
-    Args:
-      targets: the right answers of each question: a text or a list of them. An empty
-        list says that there is none.
-      predictions: an answer to each.
+    words between white space (Rajpurkar et al. 2016 and 2018). A target is a text or a
+    list of them; an empty list says that no answer is right.
 
     Raises:
       CorpusError: most of the answers are in a script without spaces between words.
@@ -87,9 +83,6 @@ def answers_in(language: str) -> Metric:
     In languages written without spaces an answer is mostly one word between spaces, and
     its F1 all or nothing. There the metric gives `em`, `f1_char`, the F1 of characters
     (`UnicodeWords`), and the published protocol's F1 as `f1_by_spaces`.
-
-    Args:
-      language: any code of it.
     """
     if spaces_words(language):
         return multiple_answers
@@ -127,11 +120,8 @@ def mlqa(language: str) -> Metric:
     The official rules (Lewis et al. 2020): lower case, no punctuation of any script, no
     articles of the language; words between white space, Chinese characters one by one.
 
-    Args:
-      language: one of MLQA's seven: ar, de, en, es, hi, vi, zh.
-
     Raises:
-      UnknownNameError: it is another.
+      UnknownNameError: the language is none of MLQA's: ar, de, en, es, hi, vi, zh.
     """
     if language not in _ARTICLES:
         raise UnknownNameError("language of MLQA", language, _ARTICLES)
@@ -147,12 +137,7 @@ def mlqa(language: str) -> Metric:
 
 
 def normalize_mlqa(text: str, language: str) -> str:
-    """Returns an answer as MLQA's official evaluation compares it.
-
-    Args:
-      text: the answer.
-      language: code of its language, one of MLQA's seven.
-    """
+    """Returns an answer as MLQA's official evaluation compares it."""
     bare = text.lower().translate(_no_punctuation())
     if _ARTICLES[language]:
         bare = re.sub(_ARTICLES[language], " ", bare)

@@ -15,8 +15,3 @@ ERROR_RATES = frozenset(
 def perfect_score(metric: str) -> float:
     """Returns the value of a metric when every prediction is its target."""
     return 0.0 if metric in ERROR_RATES else 100.0
-
-
-def higher_is_better(metric: str) -> bool:
-    """Returns whether more of a metric is better."""
-    return metric not in ERROR_RATES

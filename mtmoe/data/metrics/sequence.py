@@ -22,12 +22,8 @@ def character_error_rate(
 ) -> dict[str, float]:
     """Returns `character_error_rate`: edits per 100 characters of the targets.
 
-    Characters are code points of composed text (NFC). Above 100 if predictions are
-    longer than their targets.
-
-    Args:
-      targets: references, one or several to an example; the nearest counts.
-      predictions: texts.
+    Characters are code points of composed text (NFC). Of several references to an
+    example the nearest counts. Above 100 if predictions are longer than their targets.
 
     Raises:
       CorpusError: there is nothing in the targets to compare with.
@@ -39,15 +35,9 @@ def character_error_rate(
 def phoneme_error_rate(
     targets: Sequence[References], predictions: Sequence[str]
 ) -> dict[str, float]:
-    """Returns `phoneme_error_rate`: edits per 100 phonemes of the targets.
+    """Returns `phoneme_error_rate`: edits per 100 phonemes, which spaces separate.
 
-    Args:
-      targets: references, one or several to an example, phonemes parted by spaces; the
-        nearest counts.
-      predictions: the same.
-
-    Raises:
-      CorpusError: there is nothing in the targets to compare with.
+    Otherwise as `character_error_rate`.
     """
     return {"phoneme_error_rate": _error_rate(targets, predictions, str.split)}
 

@@ -54,11 +54,7 @@ class UnicodeWords:
     """
 
     def __init__(self, language: str = ""):
-        """Makes the tokeniser.
-
-        Args:
-          language: code of the language, for its rules of case (Turkish, Azerbaijani).
-        """
+        """Takes the language's code, for its rules of case (Turkish, Azerbaijani)."""
         self._lower = str.maketrans(_LOWER.get(language, {}))
 
     def tokenize(self, text: str) -> list[str]:

@@ -43,9 +43,6 @@ class Encoding(NamedTuple):
 def language_encoding(code: str) -> Encoding | None:
     """Measures the configured vocabulary on a language's embedded training text.
 
-    Args:
-      code: any code of a language.
-
     Returns:
       None if the embedded corpus has no text in the language or its script.
 
@@ -58,11 +55,9 @@ def language_encoding(code: str) -> Encoding | None:
 def bytes_per_token(
     vocabulary: seqio.Vocabulary, tokens: npt.NDArray[np.int32]
 ) -> float:
-    """Returns the UTF-8 bytes that a token of text is spelled with in a list of tokens.
+    """Returns the mean UTF-8 bytes that tokens are spelled with.
 
-    Args:
-      vocabulary: the tokens' vocabulary.
-      tokens: int32 [tokens]; ends and sentinels among them are not counted.
+    Ends and sentinels among them are not counted.
     """
     fingerprint = vocabulary_fingerprint(vocabulary)
     if fingerprint not in _TOKEN_BYTES:

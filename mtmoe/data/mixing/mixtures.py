@@ -30,10 +30,6 @@ def mixing_policy(
     """Makes a mixture's policy: the one it is registered with, or gin's choice.
 
     In gin, for the mixture `mc4`: `mc4/mixing_policy.policy = @UniMax`.
-
-    Args:
-      registered: makes the policy that the mixture is registered with.
-      policy: makes another policy, used instead.
     """
     return (policy or registered)()
 
@@ -41,7 +37,7 @@ def mixing_policy(
 def register_mixture(
     name: str, tasks: Sequence[str], policy: Callable[[], MixingPolicy]
 ) -> str:
-    """Registers a mixture of tasks weighed by a policy.
+    """Registers a mixture of tasks weighed by a policy, and returns its name.
 
     The policy is made inside the gin scope `mixture_scope(name)`, so that two mixtures
     can have different numbers: `embedded_span_corruption/Temperature.alpha = 0.3`. What
@@ -53,9 +49,6 @@ def register_mixture(
       tasks: names of registered tasks.
       policy: makes the policy; called when a rate is asked for, so that what gin binds
         later counts (pass the class, or a `functools.partial` of it).
-
-    Returns:
-      The name.
 
     Raises:
       UnknownNameError: no such task; the message has the nearest names.
@@ -79,16 +72,13 @@ def register_mixture(
 
 
 def register_weighted_mixture(name: str, members: Mapping[str, Any]) -> str:
-    """Registers a mixture with a weight for each member, a task or a mixture.
+    """Registers a mixture with a weight for each member, and returns its name.
 
     Args:
       name: the mixture's name.
       members: weight by name of task or mixture. A mixture's weight is a number, shared
         among its tasks in proportion to their rates there; a task's may also be a
         function of the task that returns one.
-
-    Returns:
-      The name.
 
     Raises:
       UnknownNameError: no such member; the message has the nearest names.
@@ -134,7 +124,6 @@ class PolicyRate:
     def __init__(
         self, mixture: str, tasks: tuple[str, ...], policy: Callable[[], MixingPolicy]
     ):
-        """Reads nothing."""
         self._scope = mixture_scope(mixture)
         self._tasks = tasks
         self._make_policy = policy

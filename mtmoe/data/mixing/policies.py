@@ -27,11 +27,7 @@ class MixingPolicy(Protocol):
         """What sizes are counted in: one of `UNITS`."""
 
     def rates(self, sizes: Mapping[str, float]) -> dict[str, float]:
-        """Returns a positive rate for each task.
-
-        Args:
-          sizes: size of each task in `unit`, positive.
-        """
+        """Returns a positive rate for each task, given its positive size in `unit`."""
 
 
 @gin.configurable
@@ -41,18 +37,13 @@ class ExamplesProportional:
 
     Attributes:
       maximum: K, the cap on a task's size; None for no cap.
-      unit: what n counts.
+      unit: what n counts, one of `UNITS`.
     """
 
     maximum: Positive | None = None
     unit: str = "examples"
 
     def __post_init__(self) -> None:
-        """Checks the cap and the unit.
-
-        Raises:
-          ConfigError: a cap out of range, or an unknown unit.
-        """
         _check_unit(self)
         check_fields(self)
 
@@ -69,18 +60,13 @@ class Temperature:
 
     Attributes:
       alpha: exponent; 1 samples in proportion to size, 0 every task alike.
-      unit: what n counts.
+      unit: what n counts, one of `UNITS`.
     """
 
     alpha: Fraction = 0.3
     unit: str = "examples"
 
     def __post_init__(self) -> None:
-        """Checks the exponent and the unit.
-
-        Raises:
-          ConfigError: alpha is out of range, or an unknown unit.
-        """
         _check_unit(self)
         check_fields(self)
 
@@ -110,11 +96,6 @@ class UniMax:
     unit: str = "characters"
 
     def __post_init__(self) -> None:
-        """Checks the numbers.
-
-        Raises:
-          ConfigError: no budget, a number out of range, or an unknown unit.
-        """
         _check_unit(self)
         check_fields(self)
         if not self.budget:

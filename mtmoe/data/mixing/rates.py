@@ -33,13 +33,9 @@ class FlatMember(NamedTuple):
 
 
 def flatten(name: str) -> tuple[FlatMember, ...]:
-    """Returns the flattened view of a mixture, through any number of levels.
+    """Returns each task's way through a mixture and those inside it, by task.
 
-    Args:
-      name: a registered mixture, or a task, which is then all of it.
-
-    Returns:
-      The way to every task, by task; shares sum to 1. Tasks of rate 0 are left out.
+    Shares sum to 1; tasks of rate 0 are left out. A task's name gives the task alone.
 
     Raises:
       UnknownNameError: nothing is registered under `name`.
@@ -62,11 +58,9 @@ def flatten(name: str) -> tuple[FlatMember, ...]:
 def task_rates(provider: seqio.Task | seqio.Mixture) -> dict[str, float]:
     """Evaluates the rate of each task of a mixture, sub-mixtures resolved.
 
-    Args:
-      provider: a mixture, or a single task, whose rate is then 1.
-
     Returns:
-      rate by task name, in SeqIO's order of tasks; tasks of rate 0 are left out.
+      Rate by task name, in SeqIO's order of tasks; tasks of rate 0 are left out. The
+      rate of a single task is 1.
 
     Raises:
       ConfigError: a rate that cannot be used, a task that is there twice, or a staged
@@ -82,10 +76,6 @@ def task_rates(provider: seqio.Task | seqio.Mixture) -> dict[str, float]:
 
 def mean_rates(name: str, steps: int) -> dict[str, float]:
     """Returns a mixture's rates, those of its stages averaged over a run's steps.
-
-    Args:
-      name: a registered mixture or task, staged or not.
-      steps: steps of the run; later stages play no part.
 
     Raises:
       UnknownNameError: nothing is registered under `name`.

@@ -44,32 +44,25 @@ def task_size(task: seqio.Task, unit: str) -> float:
     return float(value)
 
 
-def counts_text_at_hand(task: seqio.Task) -> bool:
-    """Whether a task's tokens are counted, because it is text that is at hand."""
-    return (
-        isinstance(task.source, TextSource)
-        and not isinstance(task.source, WebTextSource)  # too much to count in passing
-        and task_form(task).kind == TEXT
-        and not task_card(task).train_characters
-    )
-
-
 def tokens_at_hand(task: seqio.Task) -> CachedSplit | None:
     """Returns the training tokens of a task if they are at hand, otherwise None.
 
-    They are if it is of text that is at hand (`counts_text_at_hand`), or of examples
-    that Python makes and can name beforehand.
+    They are if it is of text that is at hand, or of examples that Python makes and can
+    name beforehand. Web text is too much to count in passing.
     """
     if "train" not in task.splits:
         return None
-    is_made_here = (
-        isinstance(task.source, PairSource)
-        and task.source.fingerprint is not None
-        and task_form(task).kind == EXAMPLES
-    )
-    if is_made_here or counts_text_at_hand(task):
-        return open_split(task, "train")
-    return None
+    source, kind = task.source, task_form(task).kind
+    if isinstance(source, PairSource):
+        is_at_hand = source.fingerprint is not None and kind == EXAMPLES
+    else:
+        is_at_hand = (
+            isinstance(source, TextSource)
+            and not isinstance(source, WebTextSource)
+            and kind == TEXT
+            and not task_card(task).train_characters
+        )
+    return open_split(task, "train") if is_at_hand else None
 
 
 def _examples(task: seqio.Task) -> float | None:

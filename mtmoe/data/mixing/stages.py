@@ -59,7 +59,7 @@ class StagedMixture(seqio.Mixture):  # type: ignore[misc]
 
 
 def register_staged_mixture(name: str, stages: Sequence[tuple[int, str]]) -> str:
-    """Registers a mixture that changes at given steps.
+    """Registers a mixture that changes at given steps, and returns its name.
 
     `TrainingBatches` and `mtmoe train` go from one stage to the next; a task that is in
     two of them goes on in the second where it was.
@@ -67,9 +67,6 @@ def register_staged_mixture(name: str, stages: Sequence[tuple[int, str]]) -> str
     Args:
       name: the staged mixture's name.
       stages: (start_step, name of a mixture or task), the first from step 0.
-
-    Returns:
-      The name.
 
     Raises:
       UnknownNameError: nothing is registered under a stage's name.

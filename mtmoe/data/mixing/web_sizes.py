@@ -56,28 +56,10 @@ class WebTextSize:
     tokens: float
     is_counted: bool
 
-    def __add__(self, other: WebTextSize) -> WebTextSize:
-        """Adds two parts of a text up."""
-        return WebTextSize(
-            self.pages + other.pages,
-            self.characters + other.characters,
-            self.bytes + other.bytes,
-            self.tokens + other.tokens,
-            self.is_counted and other.is_counted,
-        )
 
-    def times(self, factor: float) -> WebTextSize:
-        """Returns the estimate of a text of which this is a part."""
-        return WebTextSize(
-            self.pages * factor,
-            self.characters * factor,
-            self.bytes * factor,
-            self.tokens * factor,
-            is_counted=False,
-        )
+Counts = tuple[float, float, float, float]
+"""Pages, characters, bytes and tokens."""
 
-
-_NOTHING = WebTextSize(0, 0, 0, 0, True)
 _KNOWN: dict[str, WebTextSize] = {}
 
 
@@ -86,10 +68,6 @@ def web_text_size(source: WebTextSource, vocabulary: seqio.Vocabulary) -> WebTex
 
     Where a filter cleans the text (`web_text_cleaning`), a count is of what it leaves,
     an estimate of what it is given.
-
-    Args:
-      source: the language.
-      vocabulary: what its tokens are counted in.
 
     Raises:
       CorpusError: no folder, no text in the language, or too much that cannot be read.
@@ -131,8 +109,8 @@ def _training_files(folder: WebTextFolder) -> list[str]:
 
 def _counted(source: WebTextSource, vocabulary: seqio.Vocabulary) -> WebTextSize:
     texts = (page.text for page in source.pages("train"))
-    counts = (_size(some, some, vocabulary) for some in _batches(texts))
-    return sum(counts, start=_NOTHING)
+    counts = (_count(some, some, vocabulary) for some in _batches(texts))
+    return WebTextSize(*_total(counts), is_counted=True)
 
 
 def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
@@ -143,17 +121,21 @@ def _batches(texts: Iterator[str]) -> Iterator[list[str]]:
 def _estimated(source: WebTextSource, vocabulary: seqio.Vocabulary) -> WebTextSize:
     paths, _ = split_files(source.folder(), source.language, "train")
     sizes = file_sizes(paths)
-    sampled, read = _NOTHING, 0.0
+    counts, read = [], 0.0
     for number in _evenly(len(paths)):
         texts, share = _sample(source, paths[number], sizes[number])
-        sampled += _size(texts, list(_first(texts, _ENCODED_CHARACTERS)), vocabulary)
+        encoded = list(_first(texts, _ENCODED_CHARACTERS))
+        counts.append(_count(texts, encoded, vocabulary))
         read += share * sizes[number]
-    if not read or not sampled.pages:
+    total = _total(counts)
+    if not read or not total[0]:
         raise CorpusError(
             f"{source.folder().directory}: none of {len(_evenly(len(paths)))} files of "
             f"{source.language!r} that were looked into has text"
         )
-    return sampled.times(sum(sizes) / read)
+    factor = sum(sizes) / read
+    pages, characters, num_bytes, tokens = (part * factor for part in total)
+    return WebTextSize(pages, characters, num_bytes, tokens, is_counted=False)
 
 
 def _evenly(count: int) -> list[int]:
@@ -175,19 +157,24 @@ def _sample(source: WebTextSource, path: str, size: int) -> tuple[list[str], flo
     return texts, 1.0
 
 
-def _size(
+def _count(
     texts: Sequence[str], encoded: Sequence[str], vocabulary: seqio.Vocabulary
-) -> WebTextSize:
+) -> Counts:
     """Counts texts; their tokens by some of them."""
     characters = sum(map(len, texts))
     tokens = document_tokens(encoded, vocabulary).size
-    return WebTextSize(
-        pages=len(texts),
-        characters=characters,
-        bytes=sum(len(text.encode("utf-8")) for text in texts),
-        tokens=tokens * characters / max(sum(map(len, encoded)), 1),
-        is_counted=True,
+    return (
+        len(texts),
+        characters,
+        sum(len(text.encode("utf-8")) for text in texts),
+        tokens * characters / max(sum(map(len, encoded)), 1),
     )
+
+
+def _total(counts: Iterable[Counts]) -> Counts:
+    nothing: Counts = (0, 0, 0, 0)
+    pages, characters, num_bytes, tokens = map(sum, zip(nothing, *counts, strict=True))
+    return pages, characters, num_bytes, tokens
 
 
 def _first(texts: Iterable[str], characters: int) -> Iterator[str]:

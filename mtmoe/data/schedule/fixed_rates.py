@@ -58,19 +58,6 @@ class Schedule:
         self._counts_PT = counts_PT
         self._counts_before_PT = np.cumsum(counts_PT, axis=0) - counts_PT
 
-    def rows(self, step: int, batch_size: int) -> tuple[Int64Array, Int64Array]:
-        """Returns the rows of one batch; cost does not depend on `step`.
-
-        Args:
-          step: training step, from 0.
-          batch_size: rows in a batch.
-
-        Returns:
-          tasks_B: number of the task that supplies each row.
-          counters_B: how many rows that task has supplied before it, in the whole run.
-        """
-        return self.row_range(step * batch_size, (step + 1) * batch_size)
-
     def rows_before(self, row: int) -> Int64Array:
         """Returns how many rows of each task [T] come before row `row`."""
         block, offset = divmod(row, BLOCK_SIZE)
@@ -78,8 +65,13 @@ class Schedule:
         in_block_T = np.bincount(tasks_K[:offset], minlength=len(self.task_names))
         return self._rows_before_block(block) + in_block_T
 
-    def row_range(self, first: int, end: int) -> tuple[Int64Array, Int64Array]:
-        """Returns tasks and counters, as `rows` does, of rows first <= row < end."""
+    def rows(self, first: int, end: int) -> tuple[Int64Array, Int64Array]:
+        """Returns what rows first <= row < end hold; the cost depends on neither.
+
+        Returns:
+          tasks_N: number of the task that supplies each row.
+          counters_N: how many rows that task has supplied before it, in the whole run.
+        """
         blocks = range(first // BLOCK_SIZE, (end - 1) // BLOCK_SIZE + 1)
         parts = [self._block(block) for block in blocks]
         tasks = np.concatenate([tasks_K for tasks_K, _ in parts])

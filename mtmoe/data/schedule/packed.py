@@ -16,7 +16,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from mtmoe.data.ground.keys import fold, name_key
 from mtmoe.data.ground.once import Once
@@ -42,24 +41,6 @@ PERIOD = BLOCK_SIZE * BLOCKS_PER_PERIOD
 
 _KEPT_PERIODS = 4
 _ROW_ORDER_KEY = name_key("packed_schedule.row_order")
-
-
-class PackingFacts(NamedTuple):
-    """How full the rows of a stage are, measured on its first period.
-
-    Attributes:
-      rows: C, rows of a period, empty ones included.
-      empty_rows: those of them that no example of the first period needs.
-      examples_per_row: mean over all rows.
-      fill: fraction of the places of each feature that hold a token, over all rows [F].
-      token_shares: fraction of each feature's tokens that each task supplies [T, F].
-    """
-
-    rows: int
-    empty_rows: int
-    examples_per_row: float
-    fill: npt.NDArray[np.float64]
-    token_shares: npt.NDArray[np.float64]
 
 
 class PackedSchedule:
@@ -89,20 +70,15 @@ class PackedSchedule:
             and their counters (epochs included), end of sequence included, trimmed
             to the capacity. An example without any token is in no row.
           capacity: tokens of each feature that a row holds; one feature or two.
-          open_bins: bins of a block open at a time.
-
-        Raises:
-          ConfigError: fewer than one open bin.
+          open_bins: bins of a block open at a time, at least 1.
         """
-        if open_bins < 1:
-            raise ConfigError(f"packing.open_bins is {open_bins}; needed: 1 or more")
         self._schedule = schedule
         self._sizes = sizes
         self._capacity = np.asarray(capacity, np.int64)
         self._open_bins = open_bins
         self._packed: Once[tuple[int, int], PackedPeriod] = Once(kept=1)
         self._periods: Once[tuple[int, int], PeriodRows] = Once(kept=_KEPT_PERIODS)
-        self._facts: Once[int, PackingFacts] = Once()
+        self._num_rows: Once[int, int] = Once()
         self._starts: Once[int, _StageStart] = Once()
 
     def rows(self, first: int, end: int) -> PackedRows:
@@ -115,7 +91,7 @@ class PackedSchedule:
         row = first
         while not parts or row < end:
             stage = self.stage(row)
-            rows = self.facts(stage).rows
+            rows = self.rows_per_period(stage)
             period, offset = divmod(row - self._schedule.first_rows[stage], rows)
             stop = min(
                 [end, row + rows - offset, *self._schedule.first_rows[stage + 1 :]]
@@ -138,30 +114,26 @@ class PackedSchedule:
         """Returns the number of the stage that row `row` is in."""
         return self._schedule.stage(row)
 
-    def facts(self, stage: int = 0) -> PackingFacts:
-        """Returns how full the rows of a stage are; plans its first period."""
-        return self._facts.get(stage, partial(self._measure, stage))
+    def rows_per_period(self, stage: int = 0) -> int:
+        """Returns C of a stage, a few empty rows included; plans its first period.
 
-    def _measure(self, stage: int) -> PackingFacts:
+        Raises:
+          ConfigError: no example of that period has any token.
+        """
+        return self._num_rows.get(stage, partial(self._measure, stage))
+
+    def _measure(self, stage: int) -> int:
         packed = self._pack(stage, 0)
         if packed.num_bins == 0:
             raise ConfigError(
                 f"packing: none of the first {PERIOD} examples of stage {stage} has "
                 "any token"
             )
-        rows = packed.rows_of_every_period()
-        tokens_F = packed.tokens.sum(axis=0)
-        return PackingFacts(
-            rows=rows,
-            empty_rows=rows - packed.num_bins,
-            examples_per_row=np.count_nonzero(packed.bins >= 0) / rows,
-            fill=tokens_F / (rows * self._capacity),
-            token_shares=packed.tokens / np.maximum(tokens_F, 1),
-        )
+        return packed.rows_of_every_period()
 
     def _held(self, stage: int, row: int) -> Int64Array:
         """Returns the examples of each task that a stage's first `row` rows hold."""
-        period, offset = divmod(row, self.facts(stage).rows)
+        period, offset = divmod(row, self.rows_per_period(stage))
         held_T = self._schedule.stage_rows_before(stage, period * PERIOD)
         if offset == 0:
             return held_T
@@ -179,7 +151,7 @@ class PackedSchedule:
         before = self._start(stage - 1)
         first_rows = self._schedule.first_rows
         rows = first_rows[stage] - first_rows[stage - 1]
-        period, last_row = divmod(rows - 1, self.facts(stage - 1).rows)
+        period, last_row = divmod(rows - 1, self.rows_per_period(stage - 1))
         blocks = self._period(stage - 1, period).blocks_begun(last_row)
         examples = period * PERIOD + blocks * PACKING_BLOCK
         return _StageStart(
@@ -191,7 +163,7 @@ class PackedSchedule:
         return self._periods.get((stage, period), partial(self._plan, stage, period))
 
     def _plan(self, stage: int, period: int) -> PeriodRows:
-        rows = self.facts(stage).rows
+        rows = self.rows_per_period(stage)
         packed = self._pack(stage, period)
         if packed.num_bins > rows:
             raise ConfigError(
@@ -218,7 +190,6 @@ class PackedSchedule:
             self._sizes(tasks_P, counters_P),
             self._capacity,
             self._open_bins,
-            len(self._schedule.task_names),
         )
 
 

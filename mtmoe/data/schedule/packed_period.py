@@ -1,7 +1,6 @@
 """A period of packed examples: which bin each is in, and which row each bin is.
 
-Legend: P examples of a period, B its blocks, U its bins, C its rows, F features, T
-tasks.
+Legend: P examples of a period, B its blocks, U its bins, C its rows, F features.
 """
 
 from __future__ import annotations
@@ -49,14 +48,12 @@ class PackedPeriod:
       counters: counter of each example [P].
       bins: bin of each example [P], numbered through the period; -1: without tokens.
       bins_per_block: [B].
-      tokens: tokens of each task [T, F].
     """
 
     tasks: Int64Array
     counters: Int64Array
     bins: Int64Array
     bins_per_block: Int64Array
-    tokens: Int64Array
 
     @property
     def num_bins(self) -> int:
@@ -82,7 +79,6 @@ def pack_period(
     sizes_PF: Int32Array,
     capacity: Int64Array,
     open_bins: int,
-    num_tasks: int,
 ) -> PackedPeriod:
     """Packs the examples of a period, block by block.
 
@@ -92,20 +88,17 @@ def pack_period(
       sizes_PF: tokens of each feature of each example.
       capacity: tokens of each feature that a row holds [F].
       open_bins: bins of a block open at a time.
-      num_tasks: T.
     """
     sizes_BNF = sizes_PF.reshape(-1, PACKING_BLOCK, len(capacity))
     bins_BN, num_bins_B = first_fit(sizes_BNF, capacity.tolist(), open_bins)
     bins_per_block = num_bins_B.astype(np.int64)
     first_bin_B = np.cumsum(bins_per_block) - bins_per_block
     bins_of_period_BN = np.where(bins_BN < 0, -1, bins_BN + first_bin_B[:, None])
-    tokens_FT = [np.bincount(tasks_P, sizes_P, num_tasks) for sizes_P in sizes_PF.T]
     return PackedPeriod(
         tasks_P,
         counters_P,
         bins_of_period_BN.ravel(),
         bins_per_block,
-        np.stack(tokens_FT, axis=1).astype(np.int64),
     )
 
 

@@ -70,21 +70,8 @@ class StagedSchedule:
         """Returns the number of the stage that row `row` is in."""
         return bisect_right(self.first_rows, row) - 1
 
-    def rows(self, step: int, batch_size: int) -> tuple[Int64Array, Int64Array]:
-        """Returns the rows of one batch; cost does not depend on `step`.
-
-        Args:
-          step: training step, from 0.
-          batch_size: rows in a batch.
-
-        Returns:
-          tasks_B: number of the task that supplies each row.
-          counters_B: how many rows that task has supplied before it, in the whole run.
-        """
-        return self.row_range(step * batch_size, (step + 1) * batch_size)
-
-    def row_range(self, first: int, end: int) -> tuple[Int64Array, Int64Array]:
-        """Returns tasks and counters, as `rows` does, of rows first <= row < end."""
+    def rows(self, first: int, end: int) -> tuple[Int64Array, Int64Array]:
+        """Returns tasks and counters of rows first <= row < end, as `Schedule` does."""
         parts = [
             self._stage_rows(stage, first, end)
             for stage in range(self.stage(first), self.stage(end - 1) + 1)
@@ -103,7 +90,7 @@ class StagedSchedule:
 
         The stage's rows go on without end here, and its counters begin at 0.
         """
-        tasks_N, counters_N = self._schedules[stage].row_range(first, end)
+        tasks_N, counters_N = self._schedules[stage].rows(first, end)
         return self._numbers[stage][tasks_N], counters_N
 
     def stage_rows_before(self, stage: int, row: int) -> Int64Array:

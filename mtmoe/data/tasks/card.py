@@ -77,8 +77,7 @@ class TaskCard:
         """Checks the sizes, and the words that others select by.
 
         Raises:
-          ConfigError: a size is out of range, or a word is not among those that are
-            allowed, which are listed.
+          ConfigError: a size is out of range, or a word is none of those allowed.
           UnknownNameError: the language is none.
         """
         check_fields(self)
@@ -115,7 +114,6 @@ class DescribedTask(seqio.Task):  # type: ignore[misc]
     """
 
     def __init__(self, *args: Any, card: TaskCard, **kwargs: Any):
-        """Takes a card besides what any SeqIO task takes."""
         super().__init__(*args, **kwargs)
         self.card = card
 

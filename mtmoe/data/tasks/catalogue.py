@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,17 +170,16 @@ def mixtures_with(name: str) -> tuple[str, ...]:
     )
 
 
-def _check(wanted: TaskFilter, cards: Iterable[TaskCard]) -> None:
-    cards = list(cards)
-    if wanted.family and wanted.family not in FAMILIES:
-        raise UnknownNameError("family", wanted.family, FAMILIES)
+def _check(wanted: TaskFilter, cards: Sequence[TaskCard]) -> None:
     code = canonical_language(wanted.language)
     languages = {card.language for card in cards}
-    if code and code not in languages:
-        raise UnknownNameError("language of a task", wanted.language, languages)
     metrics = {metric for card in cards for metric in card.metrics}
-    if wanted.metric and wanted.metric not in metrics:
-        raise UnknownNameError("metric of a task", wanted.metric, metrics)
     labels = {"gold", "rule", "self"}
-    if wanted.labels and wanted.labels not in labels:
-        raise UnknownNameError("kind of labels", wanted.labels, labels)
+    for what, given, word, known in (
+        ("family", wanted.family, wanted.family, FAMILIES),
+        ("language of a task", wanted.language, code, languages),
+        ("metric of a task", wanted.metric, wanted.metric, metrics),
+        ("kind of labels", wanted.labels, wanted.labels, labels),
+    ):
+        if word and word not in known:
+            raise UnknownNameError(what, given, known)

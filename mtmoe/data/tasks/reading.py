@@ -22,11 +22,7 @@ from mtmoe.errors import CorpusError, MtmoeError, UserCodeError
 
 @contextlib.contextmanager
 def reading(task: seqio.Task, split: str) -> Iterator[None]:
-    """Surrounds the use of a task's data set.
-
-    Args:
-      task: whose data set is used.
-      split: the split that is read.
+    """Surrounds the reading of a split of a task's data set.
 
     Raises:
       ConfigError: a vocabulary cannot be used.
@@ -41,14 +37,10 @@ def reading(task: seqio.Task, split: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def asking(task: seqio.Task, split: str) -> Iterator[None]:
-    """Surrounds a question to a task's source that needs no vocabulary.
+    """Surrounds a question about a split of a task's source that needs no vocabulary.
 
     Anything may go wrong when a source is opened: no network, no disk, a package that
     is missing; and anything in a task's own steps.
-
-    Args:
-      task: whose data set is used.
-      split: the split that is read.
 
     Raises:
       CorpusError: the source cannot be opened, or gives what is no example.
@@ -90,12 +82,8 @@ def check_features(
 ) -> None:
     """Checks that examples of Python's have the texts that a task tokenises.
 
-    They are looked at by the first: all have the same form.
-
-    Args:
-      task: a task whose only step before the cache is tokenising.
-      split: the split that is read.
-      examples: its examples.
+    The task's only step before the cache is tokenising. The first example stands for
+    all, which have the same form.
 
     Raises:
       CorpusError: a feature is missing, or is a list of texts.
@@ -120,7 +108,7 @@ def is_pairs(task: seqio.Task) -> bool:
 def examples_in_order(
     task: seqio.Task, split: str, lengths: Mapping[str, int] | None, trim: bool = True
 ) -> Iterator[Mapping[str, Any]]:
-    """Yields a pass over what a task's own preprocessors make of its source.
+    """Yields a pass over what a task's own preprocessors make of a split of its source.
 
     Args:
       task: any task.

@@ -40,16 +40,13 @@ def register_text_task(
     objective: TokenObjective,
     card: TaskCard,
 ) -> str:
-    """Registers a self-supervised task over plain text.
+    """Registers a self-supervised task over plain text, and returns its name.
 
     Args:
       name: the task's name.
       source: gives examples with the feature `text`.
       objective: what makes inputs and targets of raw tokens.
       card: what is known about the task.
-
-    Returns:
-      The name.
     """
     return _register(
         name,
@@ -73,7 +70,7 @@ def register_task(
     postprocess: Callable[..., Any] | None = None,
     metrics: Sequence[Step] = (),
 ) -> str:
-    """Registers a supervised task.
+    """Registers a supervised task, and returns its name.
 
     Tokenising and EOS are added: inputs and targets are trimmed to the lengths in use,
     EOS included.
@@ -88,9 +85,6 @@ def register_task(
       postprocess: makes of decoded text what the metrics compare, as SeqIO calls it:
         `postprocess(text, example=..., is_target=...)`; the text itself if None.
       metrics: functions of (targets, predictions) that give a dict of floats.
-
-    Returns:
-      The name.
 
     Raises:
       ConfigError: the card names metrics and there are none, or something that should

@@ -11,7 +11,6 @@ import gin
 import seqio
 
 from mtmoe.data.ground.user_code import described, raised_at
-from mtmoe.data.tasks.card import task_card
 from mtmoe.data.tasks.found import register_found
 from mtmoe.errors import ConfigError, MtmoeError, UnknownNameError
 
@@ -50,13 +49,10 @@ _imported: list[str] = []  # task modules, in the order they were asked for
 
 @gin.configurable
 def register(task_modules: Sequence[str] = EMBEDDED_TASK_MODULES) -> None:
-    """Imports the modules that register tasks and mixtures with SeqIO.
+    """Imports the modules that register tasks and mixtures with SeqIO, by dotted name.
 
     Modules of the current directory are found too, after the installed ones. A module
     that was imported before is not imported again.
-
-    Args:
-      task_modules: dotted names of modules.
 
     Raises:
       ConfigError: a module that does not exist or cannot be imported, or no sequence of
@@ -135,15 +131,6 @@ def tasks_of(name: str) -> tuple[seqio.Task, ...]:
     if isinstance(provider, seqio.Task):
         return (provider,)
     return tuple(provider.tasks)
-
-
-def task_language(task_name: str) -> str:
-    """Returns the code of a task's language, "" if its card names none.
-
-    Raises:
-      UnknownNameError: no task is registered under that name.
-    """
-    return task_card(get_task(task_name)).language
 
 
 def _import_task_module(name: str) -> None:

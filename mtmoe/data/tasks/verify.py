@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -114,8 +115,8 @@ def verify_task(
         is_whole=is_whole,
         num_available=None if is_whole else _num_available(task, split),
         num_left_out=num_left_out(task.source, split),
-        inputs_lengths=seen.sizes["inputs"].mean_and_max(),
-        targets_lengths=seen.sizes["targets"].mean_and_max(),
+        inputs_lengths=seen.lengths("inputs"),
+        targets_lengths=seen.lengths("targets"),
         scores=scores,
         num_scored=len(seen.targets),
         problems=(
@@ -126,58 +127,35 @@ def verify_task(
     )
 
 
-@dataclass
-class _Sizes:
-    """Numbers of tokens of one feature."""
-
-    count: int = 0
-    total: int = 0
-    greatest: int = 0
-
-    def add(self, size: int) -> None:
-        self.count += 1
-        self.total += size
-        self.greatest = max(self.greatest, size)
-
-    def mean_and_max(self) -> tuple[float, int]:
-        return self.total / max(self.count, 1), self.greatest
-
-
-@dataclass
-class _Flaw:
-    """Examples that have a flaw: how many, and the first one's number from 0."""
-
-    first: int
-    count: int = 0
-
-
 class _Seen:
     """What was seen of a split, example after example.
 
     Attributes:
       count: examples so far.
-      sizes: numbers of tokens by feature.
       targets: what the metrics compare, of the first examples.
       predictions: the same text as a prediction.
     """
 
     def __init__(self, task: seqio.Task, split: str, lengths: Mapping[str, int] | None):
         self.count = 0
-        self.sizes = {name: _Sizes() for name in FEATURES}
         self.targets: list[Any] = []
         self.predictions: list[Any] = []
         self._task = task
         self._split = split
         self._room = None if lengths is None else lengths["targets"]
         self._must_not_be_empty = ("targets",) if _is_language_model(task) else FEATURES
-        self._flaws: dict[str, _Flaw] = {}
-        self._largest = dict.fromkeys(FEATURES, 0)
+        self._flaws: Counter[str] = Counter()
+        self._first: dict[str, int] = {}  # number, from 0, of the first that has a flaw
+        self._num_tokens, self._longest, self._largest = (
+            dict.fromkeys(FEATURES, 0) for _ in range(3)
+        )
 
     def add(self, example: Mapping[str, Any]) -> None:
         """Looks at the next example."""
         for name in FEATURES:
             tokens = np.asarray(example.get(name, ()))
-            self.sizes[name].add(len(tokens))
+            self._num_tokens[name] += len(tokens)
+            self._longest[name] = max(self._longest[name], len(tokens))
             self._largest[name] = max(self._largest[name], int(tokens.max(initial=0)))
             if name in self._must_not_be_empty and self._is_empty(example, name):
                 self._note(f"{name} are empty")
@@ -189,6 +167,10 @@ class _Seen:
             self.targets.append(postprocessed(self._task, text, example, True))
             self.predictions.append(postprocessed(self._task, text, example, False))
         self.count += 1
+
+    def lengths(self, name: str) -> tuple[float, int]:
+        """Returns the mean and the greatest number of a feature's tokens."""
+        return self._num_tokens[name] / self.count, self._longest[name]
 
     def scores(self) -> dict[str, float]:
         """Returns what the metrics give where the targets are the predictions."""
@@ -202,13 +184,17 @@ class _Seen:
     def problems(self) -> Iterator[str]:
         """Yields what is wrong with the examples, in words."""
         for name in FEATURES:
-            if flaw := self._flaws.get(f"{name} are empty"):
-                yield f"{name} are empty in {self._where(flaw)}"
-        if flaw := self._flaws.get("targets are too long"):
+            if count := self._flaws[f"{name} are empty"]:
+                where = self._place(self._first[f"{name} are empty"])
+                yield (
+                    f"{name} are empty in {count:,} of {self.count:,} examples, first "
+                    f"in {where}"
+                )
+        if count := self._flaws["targets are too long"]:
             yield (
-                f"targets of {flaw.count:,} of {self.count:,} examples are longer than "
+                f"targets of {count:,} of {self.count:,} examples are longer than "
                 f"{self._room} tokens and would be cut; the longest has "
-                f"{self.sizes['targets'].greatest}"
+                f"{self._longest['targets']}"
             )
         for name, largest in self._largest.items():
             size = self._task.output_features[name].vocabulary.vocab_size
@@ -224,13 +210,13 @@ class _Seen:
         return not np.any((tokens != 0) & (tokens != eos_id))
 
     def _note(self, flaw: str) -> None:
-        self._flaws.setdefault(flaw, _Flaw(self.count)).count += 1
+        self._first.setdefault(flaw, self.count)
+        self._flaws[flaw] += 1
 
-    def _where(self, flaw: _Flaw) -> str:
-        place = f"example {flaw.first + 1:,}"
+    def _place(self, number: int) -> str:
         if is_pairs(self._task):  # no step makes others of them
-            place = self._task.source.place(self._split, flaw.first)
-        return f"{flaw.count:,} of {self.count:,} examples, first in {place}"
+            return str(self._task.source.place(self._split, number))
+        return f"example {number + 1:,}"
 
 
 def _is_at_hand(source: seqio.DataSource) -> bool:

@@ -42,7 +42,7 @@ def one_stage():
 @pytest.fixture(scope="module")
 def two_stages():
     """The second stage begins within the first one's second period."""
-    first_rows = packed().facts().rows + 1000
+    first_rows = packed().rows_per_period() + 1000
     return packed([(0, RATES), (first_rows, {"other": 1.0, "short": 1.0})])
 
 
@@ -51,52 +51,43 @@ def keys(rows):
 
 
 def test_a_period_holds_each_example_once_in_rows_that_do_not_overflow(one_stage):
-    facts = one_stage.facts()
+    num_rows = one_stage.rows_per_period()
     for period in (0, 1):
-        rows = one_stage.rows(period * facts.rows, (period + 1) * facts.rows)
-        tasks, counters = StagedSchedule([(0, RATES)], 3).row_range(
+        rows = one_stage.rows(period * num_rows, (period + 1) * num_rows)
+        tasks, counters = StagedSchedule([(0, RATES)], 3).rows(
             period * PERIOD, (period + 1) * PERIOD
         )
         has_tokens = sizes_of(tasks, counters).any(axis=1)
         assert not has_tokens.all()
         expected = (tasks * 2**40 + counters)[has_tokens]
         assert np.array_equal(np.sort(keys(rows)), np.sort(expected))
-        used = np.zeros((facts.rows, 2), np.int64)
+        used = np.zeros((num_rows, 2), np.int64)
         np.add.at(used, rows.rows, sizes_of(rows.tasks, rows.counters))
         assert np.all(used <= CAPACITY)
-        examples = np.bincount(rows.rows, minlength=facts.rows)
+        examples = np.bincount(rows.rows, minlength=num_rows)
         assert np.array_equal(
             rows.segments,
             np.concatenate([np.arange(1, count + 1) for count in examples]),
         )
-        if period == 0:
-            assert np.count_nonzero(examples == 0) == facts.empty_rows
-            np.testing.assert_allclose(
-                facts.fill, used.sum(0) / (facts.rows * np.array(CAPACITY))
-            )
-            assert facts.examples_per_row == pytest.approx(examples.mean())
-            shares = np.bincount(rows.tasks, sizes_of(rows.tasks, rows.counters)[:, 0])
-            np.testing.assert_allclose(
-                facts.token_shares[:, 0], shares / used[:, 0].sum()
-            )
 
 
 def test_empty_rows_are_few_and_evenly_spread(one_stage):
-    facts = one_stage.facts()
-    rows = one_stage.rows(0, facts.rows)
-    empty = np.flatnonzero(np.bincount(rows.rows, minlength=facts.rows) == 0)
-    assert 0 < len(empty) < 0.015 * facts.rows
+    num_rows = one_stage.rows_per_period()
+    rows = one_stage.rows(0, num_rows)
+    empty = np.flatnonzero(np.bincount(rows.rows, minlength=num_rows) == 0)
+    assert 0 < len(empty) < 0.015 * num_rows
     gaps = np.diff(empty)
     assert gaps.max() - gaps.min() <= 1
-    assert facts.fill.max() > 0.95
+    used = sizes_of(rows.tasks, rows.counters).sum(axis=0)
+    assert (used / (num_rows * np.array(CAPACITY))).max() > 0.95
 
 
 def test_half_empty_rows_are_not_next_to_each_other(one_stage):
-    facts = one_stage.facts()
-    rows = one_stage.rows(0, facts.rows)
+    num_rows = one_stage.rows_per_period()
+    rows = one_stage.rows(0, num_rows)
     inputs = sizes_of(rows.tasks, rows.counters)[:, 0]
-    used = np.bincount(rows.rows, inputs, facts.rows)
-    batches = used[: facts.rows // 64 * 64].reshape(-1, 64).mean(1) / CAPACITY[0]
+    used = np.bincount(rows.rows, inputs, num_rows)
+    batches = used[: num_rows // 64 * 64].reshape(-1, 64).mean(1) / CAPACITY[0]
     assert np.std(batches) < 1.2 * np.std(used / CAPACITY[0]) / 8
 
 
@@ -131,7 +122,7 @@ def test_rows_before_counts_what_the_rows_hold(two_stages):
 
 def _without_tokens_in_whole_periods(schedule, row):
     """Returns examples of no tokens in the first period, if it is before `row`."""
-    if row <= schedule.facts().rows:
+    if row <= schedule.rows_per_period():
         return np.zeros(4, np.int64)
     tasks, counters = schedule._schedule.stage_range(0, 0, PERIOD)
     empty = ~sizes_of(tasks, counters).any(axis=1)
@@ -157,7 +148,7 @@ def test_a_later_stage_goes_on_behind_the_last_block_begun(two_stages):
 
 def test_a_row_far_away_is_that_of_its_period(one_stage):
     rows = one_stage.rows(10**9, 10**9 + 64)
-    period = 10**9 // one_stage.facts().rows
+    period = 10**9 // one_stage.rows_per_period()
     before = one_stage._schedule.rows_before(period * PERIOD)
     after = one_stage._schedule.rows_before((period + 1) * PERIOD)
     assert np.all(rows.counters >= before[rows.tasks])
@@ -171,8 +162,7 @@ def test_examples_that_fill_their_rows_have_one_each():
         return np.full((len(tasks), 1), 100, np.int32)
 
     schedule = packed(sizes=full, capacity=[100])
-    facts = schedule.facts()
-    assert (facts.rows, facts.empty_rows, facts.fill.tolist()) == (PERIOD, 0, [1.0])
+    assert schedule.rows_per_period() == PERIOD
     rows = schedule.rows(500, 600)
     assert np.array_equal(rows.rows, np.arange(100)) and set(rows.segments) == {1}
 
@@ -198,12 +188,10 @@ def test_a_period_that_needs_more_rows_is_an_error():
     schedule = packed([(0, {"one": 1.0})], sizes=growing, capacity=[100])
     assert schedule.rows(0, 10).tasks.size
     with pytest.raises(ConfigError, match=r"period 1 of stage 0 needs \d+ rows"):
-        schedule.rows(schedule.facts().rows, schedule.facts().rows + 1)
+        schedule.rows(schedule.rows_per_period(), schedule.rows_per_period() + 1)
 
 
-def test_no_open_bin_and_no_tokens_are_errors():
-    with pytest.raises(ConfigError, match="open_bins is 0"):
-        PackedSchedule(StagedSchedule([(0, RATES)], 0), sizes_of, CAPACITY, 0)
+def test_examples_without_tokens_are_an_error():
     empty = packed(sizes=lambda tasks, _: np.zeros((len(tasks), 2), np.int32))
     with pytest.raises(ConfigError, match="none of the first 262144 examples"):
         empty.rows(0, 1)
@@ -215,11 +203,10 @@ def test_blocks_are_packed_by_themselves():
     counters = np.arange(3 * PACKING_BLOCK)
     sizes = rng.integers(1, 40, (3 * PACKING_BLOCK, 1)).astype(np.int32)
     sizes[PACKING_BLOCK : 2 * PACKING_BLOCK] = 0
-    period = pack_period(tasks, counters, sizes, np.array([100]), 4, num_tasks=1)
+    period = pack_period(tasks, counters, sizes, np.array([100]), 4)
     assert period.bins_per_block[1] == 0 < period.bins_per_block[0]
     blocks = period.bins.reshape(3, -1)
     assert blocks[0].max() + 1 == blocks[2].min() == period.bins_per_block[0]
-    assert period.tokens.tolist() == [[sizes.sum()]]
     rows = period.num_bins + 77
     laid_out = lay_out_rows(period, rows, 5)
     found = laid_out.rows(0, rows)

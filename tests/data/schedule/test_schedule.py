@@ -27,7 +27,7 @@ def _schedule(rates: list[float], seed: int = 0) -> Schedule:
 @settings(deadline=None, max_examples=60)
 @given(rates=RATES, block=st.integers(0, 10**9), seed=st.integers(0, 2**31))
 def test_every_block_is_within_one_of_the_shares(rates, block, seed):
-    tasks, _ = _schedule(rates, seed).rows(block, BLOCK_SIZE)
+    tasks, _ = _schedule(rates, seed).rows(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE)
     counts = np.bincount(tasks, minlength=len(rates))
     quotas = np.array(rates) / sum(rates) * BLOCK_SIZE
     assert counts.sum() == BLOCK_SIZE
@@ -55,11 +55,11 @@ def test_a_period_divides_its_rows_by_largest_remainder(rates):
 )
 def test_any_batch_size_cuts_the_same_row_sequence(rates, batch_size, step):
     schedule = _schedule(rates)
-    tasks, counters = schedule.rows(step, batch_size)
+    tasks, counters = schedule.rows(step * batch_size, (step + 1) * batch_size)
     assert tasks.shape == counters.shape == (batch_size,)
     first = step * batch_size
     for i in (0, batch_size // 2, batch_size - 1):
-        one_task, one_counter = schedule.rows(first + i, 1)
+        one_task, one_counter = schedule.rows(first + i, first + i + 1)
         assert (tasks[i], counters[i]) == (one_task[0], one_counter[0])
         assert schedule.rows_before(first + i)[tasks[i]] == counters[i]
 
@@ -87,7 +87,7 @@ def test_scheduled_rows_fit_the_rates_and_are_shuffled():
 
 def test_a_late_step_costs_as_little_as_the_first():
     schedule = _schedule([1.0] * 101)
-    tasks, counters = schedule.rows(10**12, 64)
+    tasks, counters = schedule.rows(64 * 10**12, 64 * 10**12 + 64)
     assert tasks.shape == (64,)
     expected = schedule.shares_T[tasks] * 64 * 10**12
     assert np.all(np.abs(counters - expected) < 2 * BLOCKS_PER_PERIOD)

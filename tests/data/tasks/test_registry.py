@@ -16,7 +16,6 @@ from mtmoe.data.tasks.registry import (
     get_mixture_or_task,
     get_task,
     register,
-    task_language,
     tasks_of,
 )
 from mtmoe.errors import ConfigError, UnknownNameError
@@ -90,7 +89,6 @@ def test_look_up_by_name(byte_vocabulary):
     assert get_mixture_or_task("pairs") is get_task("pairs")
     assert [task.name for task in tasks_of("all")] == ["embedded_de", "pairs"]
     assert tasks_of("embedded_de") == (text,)
-    assert task_language("embedded_de") == "de" and task_language("pairs") == ""
     with pytest.raises(UnknownNameError, match="embedded_de"):
         get_mixture_or_task("embeded_de")
     with pytest.raises(UnknownNameError, match="unknown task 'pears'"):

@@ -6,38 +6,10 @@ from functools import cache
 from typing import NamedTuple
 
 from mtmoe.data.tasks.embedded.packages import python_package_root
+from mtmoe.languages import language
 
 ORIGIN = "chatterbot-corpus"
 LICENCE = "BSD-3-Clause"
-
-FOLDERS = {
-    "bn": "bengali",
-    "de": "german",
-    "en": "english",
-    "es": "spanish",
-    "fa": "persian",
-    "fr": "french",
-    "hi": "hindi",
-    "id": "indonesian",
-    "it": "italian",
-    "iw": "hebrew",
-    "ja": "japanese",
-    "ko": "korean",
-    "mr": "marathi",
-    "nl": "dutch",
-    "pt": "portuguese",
-    "ru": "russian",
-    "sv": "swedish",
-    "ta": "tamil",
-    "te": "telugu",
-    "th": "thai",
-    "tr": "turkish",
-    "uk": "ukrainian",
-    "ur": "urdu",
-    "yo": "yoruba",
-    "zh": "chinese",
-}
-"""The package's folder of each mC4 language it has."""
 
 # Files of the same topic that are called otherwise in some language.
 _TOPICS = {
@@ -84,13 +56,11 @@ def conversations(code: str) -> tuple[Conversation, ...]:
     """
     import yaml
 
-    if code not in FOLDERS:
-        return ()
     english = frozenset() if code == "en" else _english_openings()
     root = python_package_root("chatterbot-corpus", "chatterbot_corpus")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     found = []
-    for path in sorted((root / "data" / FOLDERS[code]).glob("*.yml")):
+    for path in sorted((root / "data" / language(code).name.lower()).glob("*.yml")):
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
         topic = _TOPICS.get(path.stem, path.stem).replace("_", " ")
         for number, turns in enumerate(content["conversations"]):

@@ -17,13 +17,11 @@ from functools import cache
 from typing import Any
 
 from mtmoe.data.sources.embedded import cldr
-from mtmoe.data.sources.pairs import TextExample
 from mtmoe.data.tasks.embedded import cldr_names
 from mtmoe.data.tasks.embedded.cldr_names import locale_name, plural_form
+from mtmoe.data.tasks.embedded.rows import Row
 from mtmoe.data.tasks.embedded.splits import task_split
 from mtmoe.languages import language
-
-Row = tuple[str, TextExample]
 
 NUM_DATES = 600
 FIRST_YEAR, LAST_YEAR = 1900, 2099

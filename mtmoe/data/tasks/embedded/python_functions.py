@@ -9,9 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from mtmoe.data.sources.pairs import TextExample
-
-Row = tuple[str, TextExample]
+from mtmoe.data.tasks.embedded.rows import Row
 
 ORIGIN = "the Python standard library in use"
 LICENCE = "PSF-2.0"

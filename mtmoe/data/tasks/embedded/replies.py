@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import random
 import re
 from collections.abc import Iterator, Mapping
 
-from mtmoe.data.sources.embedded import home_assistant
-from mtmoe.data.sources.pairs import TextExample
 from mtmoe.data.tasks.embedded.chatterbot import conversations
-from mtmoe.data.tasks.embedded.commands import SlotSampler
+from mtmoe.data.tasks.embedded.commands import drawn_sentences
 from mtmoe.data.tasks.embedded.interface import responses
-from mtmoe.data.tasks.embedded.packages import corpus_package_root
+from mtmoe.data.tasks.embedded.rows import Row
 from mtmoe.data.tasks.embedded.splits import task_split
 from mtmoe.languages import language
-
-Row = tuple[str, TextExample]
 
 MOST_COMMANDS = 800
 MOST_SAMPLES = 4
@@ -36,43 +30,25 @@ def response_rows(code: str) -> Iterator[Row]:
     """Yields what Home Assistant answers to a command it has carried out.
 
     From each template as many commands are drawn as make about `MOST_COMMANDS` in all,
-    at most `MOST_SAMPLES`. Answers that depend on
-    more than the words of the command are left out, and of training rows those whose
-    answer is held-out text of the embedded corpus.
+    at most `MOST_SAMPLES`. Answers that depend on more than the words of the command
+    are left out, and training rows whose answer is held-out text of the embedded
+    corpus.
 
     Raises:
       CorpusError: the package is missing.
     """
-    package = home_assistant.PACKAGE
-    files = package.files(corpus_package_root(package), code)
-    if not files:
-        return
-    content = json.loads(files[0].read_text(encoding="utf-8"))
-    sampler = SlotSampler(content["expansion_rules"], content["lists"])
     answers = responses(code)
-    num_templates = sum(
-        len(data["sentences"])
-        for description in content["intents"].values()
-        for data in description["data"]
-    )
-    samples = min(MOST_SAMPLES, -(-MOST_COMMANDS // max(1, num_templates)))
     name = language(code).name
-    for intent, description in content["intents"].items():
-        for data in description["data"]:
-            domain = data.get("slots", {}).get("domain", "")
-            combination = data["metadata"]["slot_combination"]
-            key = f"home_assistant/{intent}/{combination}/{domain}"
-            said = f"home_assistant/response/{intent}/{data.get('response', 'default')}"
-            if task_split(key) == "train" != task_split(said) or said not in answers:
-                continue
-            for template in data["sentences"]:
-                generator = random.Random(f"response/{code}/{key}/{template}")
-                for _ in range(samples):
-                    text, filled = sampler.sample_slots(template, generator)
-                    answer = _filled(answers[said], text, filled)
-                    if answer and text:
-                        question = f"answer this command in {name}: {text}"
-                        yield key, {"inputs": question, "targets": answer}
+    sets = drawn_sentences(code, "response", MOST_COMMANDS, MOST_SAMPLES)
+    for key, intent, data, drawn in sets:
+        said = f"home_assistant/response/{intent}/{data.get('response', 'default')}"
+        if task_split(key) == "train" != task_split(said) or said not in answers:
+            continue
+        for text, filled in drawn:
+            answer = _filled(answers[said], text, filled)
+            if answer and text:
+                question = f"answer this command in {name}: {text}"
+                yield key, {"inputs": question, "targets": answer}
 
 
 def _filled(answer: str, command: str, slots: Mapping[str, str]) -> str:

@@ -14,7 +14,10 @@ from mtmoe.data.tasks.embedded.fingerprint import rows_fingerprint
 from mtmoe.data.tasks.embedded.splits import SPLITS, held_out_guard, task_split
 from mtmoe.errors import CorpusError
 
-Rows = Callable[[str], Iterable[tuple[str, TextExample]]]
+Row = tuple[str, TextExample]
+"""A key and an example."""
+
+Rows = Callable[[str], Iterable[Row]]
 """A function of an mC4 code that gives (key, example) in a fixed order. The key names
 what the example is about, the same in every language, as the embedded corpus calls it
 where the corpus has the text (`udhr/article/3`, `django/Save`, `cldr/territories/DE`).
@@ -35,22 +38,12 @@ class EmbeddedRows:
     * At most `MOST_ROWS` are kept, chosen by a hash of the key and of the row's number
       among those of its key: the same rows in every language that has them.
 
-    Attributes:
-      kind: kind of the task, e.g. `territory_name`.
-      language: the language's mC4 code.
     """
 
     def __init__(self, kind: str, rows: Rows, language: str, is_prose: bool):
-        """Takes what the examples are made from; reads nothing.
-
-        Args:
-          kind: kind of the task.
-          rows: gives the examples of a language.
-          language: an mC4 code.
-          is_prose: whether the rows hold whole sentences.
-        """
-        self.kind = kind
-        self.language = language
+        """Reads nothing; see `embedded_source`."""
+        self._kind = kind
+        self._language = language
         self._rows = rows
         self._is_prose = is_prose
 
@@ -64,15 +57,16 @@ class EmbeddedRows:
 
     @cached_property
     def _by_split(self) -> dict[str, Sequence[TextExample]]:
-        found: dict[str, dict[str, tuple[str, TextExample]]] = {s: {} for s in SPLITS}
+        found: dict[str, dict[str, Row]] = {s: {} for s in SPLITS}
         numbers: Counter[str] = Counter()
-        for key, example in self._rows(self.language):
+        for key, example in self._rows(self._language):
             place = f"{key}#{numbers[key]}"
             numbers[key] += 1
-            found[task_split(key)].setdefault(_inputs(example), (place, example))
+            found[task_split(key)].setdefault(str(example["inputs"]), (place, example))
         if not numbers:
             raise CorpusError(
-                f"the installed packages have no {self.kind} rows in {self.language!r}"
+                f"the installed packages have no {self._kind} rows in "
+                f"{self._language!r}"
             )
         held_out: set[str] = set()
         kept = {}
@@ -107,23 +101,14 @@ def embedded_source(
     )
 
 
-def _inputs(example: TextExample) -> str:
-    return str(example["inputs"])
-
-
 def _leaks(example: TextExample) -> bool:
     guard = held_out_guard()
     return any(guard.leaks(str(example[side])) for side in ("inputs", "targets"))
 
 
-def _capped(
-    rows: Sequence[tuple[str, TextExample]], most: int
-) -> tuple[TextExample, ...]:
+def _capped(rows: Sequence[Row], most: int) -> tuple[TextExample, ...]:
     if len(rows) > most:
-        chosen = set(sorted((place for place, _ in rows), key=_digest)[:most])
+        digests = {place: hashlib.sha256(place.encode()).digest() for place, _ in rows}
+        chosen = set(sorted(digests, key=digests.__getitem__)[:most])
         rows = [row for row in rows if row[0] in chosen]
     return tuple(example for _, example in rows)
-
-
-def _digest(place: str) -> bytes:
-    return hashlib.sha256(place.encode()).digest()

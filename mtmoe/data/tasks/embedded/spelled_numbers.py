@@ -11,10 +11,8 @@ import random
 from collections.abc import Iterator
 from functools import cache
 
-from mtmoe.data.sources.pairs import TextExample
+from mtmoe.data.tasks.embedded.rows import Row
 from mtmoe.languages import language
-
-Row = tuple[str, TextExample]
 
 ORIGIN = "unicode-rbnf, num2words"
 LICENCE = "MIT (CLDR rules Unicode-3.0), LGPL-2.1"

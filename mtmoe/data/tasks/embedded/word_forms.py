@@ -12,10 +12,8 @@ from functools import cache, lru_cache
 from itertools import islice
 
 from mtmoe.data.sources.embedded.corpus import SPLITS, load_corpus
-from mtmoe.data.sources.pairs import TextExample
+from mtmoe.data.tasks.embedded.rows import Row
 from mtmoe.languages import language
-
-Row = tuple[str, TextExample]
 
 LEMMA_ORIGIN = "simplemma, words of the embedded corpus"
 LEMMA_LICENCE = "MIT; dictionaries as their sources"
