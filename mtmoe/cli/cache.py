@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from mtmoe.config.load import Config
     from mtmoe.data.token_cache.caching import CachingPlan, JobOutcome, SplitResult
-    from mtmoe.data.token_cache.writer import ShardJob
+    from mtmoe.data.token_cache.content import ShardJob
 
 FLAGS = flags.FLAGS
 FAILED_STATUS = 1
@@ -88,7 +88,7 @@ def _check_flags() -> None:
 
 def _cache(stderr: TextIO) -> int:
     from mtmoe.data.tasks.registry import tasks_of
-    from mtmoe.data.token_cache.store import default_root
+    from mtmoe.data.token_cache.building import default_root
 
     config = register_tasks()
     mixture = FLAGS.mixture or _bound(config, "mixture")

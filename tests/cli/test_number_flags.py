@@ -19,7 +19,7 @@ NAN_FLAGS = [
     ("predict", "--num_beams=many", "a whole number from 1"),
     ("evaluate", "--max_examples=0", "a whole number from 1"),
     ("cache", "--num_workers=0", "a whole number from 1"),
-    ("cache", "--first_step=-1", "a whole number from 0"),
+    ("cache", "--rows=-1", "a whole number from 0"),
     ("tasks", "--num_examples=0", "a whole number from 1"),
     ("tasks", "--targets=nan", "a whole number from 1"),
 ]

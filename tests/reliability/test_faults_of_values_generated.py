@@ -16,7 +16,7 @@ from mtmoe.data.sources.records import RecordSource
 from mtmoe.data.tasks.card import TaskCard
 from mtmoe.data.tasks.registration import register_task
 from mtmoe.data.tasks.registry import get_task
-from mtmoe.data.token_cache.writer import uncached_examples
+from mtmoe.data.token_cache.content import uncached_examples
 from mtmoe.errors import CorpusError
 
 _SCALARS = (

@@ -33,7 +33,7 @@ from mtmoe.data.rows.recipes import ExampleRecipe, RawRows, TextRecipe
 from mtmoe.data.tasks.form import task_form
 from mtmoe.data.tasks.reading import examples_in_order
 from mtmoe.data.token_cache.bad_records import BadRecords
-from mtmoe.data.token_cache.writer import uncached_examples
+from mtmoe.data.token_cache.content import uncached_examples
 from mtmoe.errors import CorpusError, EmptySplitError
 
 Int32Array = npt.NDArray[np.int32]

@@ -25,8 +25,8 @@ from mtmoe.data.rows.cached import Lengths, pipeline_lengths
 from mtmoe.data.rows.recipes import ExampleRecipe, RawRows, TextRecipe
 from mtmoe.data.tasks.form import TEXT, task_form
 from mtmoe.data.tasks.reading import examples_in_order
+from mtmoe.data.token_cache.content import target_texts, uncached_rows
 from mtmoe.data.token_cache.encoding import without_padding
-from mtmoe.data.token_cache.writer import target_texts, uncached_rows
 from mtmoe.data.vocabulary.configured import token_bytes
 from mtmoe.errors import ConfigError, CorpusError
 

@@ -37,9 +37,9 @@ from mtmoe.data.rows.recipes import Recipe
 from mtmoe.data.tasks.form import STREAM, task_form
 from mtmoe.data.tasks.reading import examples_in_order
 from mtmoe.data.token_cache.bad_records import BadRecords
+from mtmoe.data.token_cache.content import uncached_examples
 from mtmoe.data.token_cache.files.pages import PAGE_TOKENS
 from mtmoe.data.token_cache.fingerprints.split import split_fingerprint
-from mtmoe.data.token_cache.writer import uncached_examples
 from mtmoe.errors import ConfigError, MtmoeError
 
 Int32Array = npt.NDArray[np.int32]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import seqio
 
 from mtmoe.data.tasks.form import STREAM, task_form
+from mtmoe.data.token_cache.content import ShardJob
 from mtmoe.data.token_cache.files.integrity import verify_files
 from mtmoe.data.token_cache.files.manifest import (
     SplitManifest,
@@ -26,13 +27,7 @@ from mtmoe.data.token_cache.files.manifest import (
 )
 from mtmoe.data.token_cache.files.storage import Location
 from mtmoe.data.token_cache.fingerprints.split import split_fingerprint
-from mtmoe.data.token_cache.writer import (
-    OnProgress,
-    ShardJob,
-    finish_split,
-    run_job,
-    shard_jobs,
-)
+from mtmoe.data.token_cache.writer import OnProgress, finish_split, run_job, shard_jobs
 from mtmoe.errors import ManifestError, MtmoeError, UnknownNameError
 
 WRITTEN, THERE, SOUND = "written", "already there", "sound"

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import errno
 import os
-import shutil
 import sys
-import threading
-import time
-import uuid
 from collections.abc import Sequence
-from pathlib import Path
 
 import gin
 import seqio
 import tensorflow as tf
 
-from mtmoe.data.ground.cache import cache_directory
 from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.sources.pairs import PairSource
 from mtmoe.data.sources.text import TextSource
@@ -27,6 +19,8 @@ from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.tasks.form import STREAM, check_split, task_form
 from mtmoe.data.tasks.reading import reading
 from mtmoe.data.token_cache.bad_records import BadRecords
+from mtmoe.data.token_cache.building import TooLargeError, build_split, default_root
+from mtmoe.data.token_cache.content import is_prepared
 from mtmoe.data.token_cache.encoding import plain_text_key
 from mtmoe.data.token_cache.files.manifest import (
     MANIFEST_NAME,
@@ -41,27 +35,16 @@ from mtmoe.data.token_cache.fingerprints.split import (
     split_fingerprint,
 )
 from mtmoe.data.token_cache.reader import CachedSplit
-from mtmoe.data.token_cache.writer import (
-    is_prepared,
-    shard_jobs,
-    write_shard,
-    write_split_manifest,
-)
 from mtmoe.data.vocabulary.configured import num_sentinels, vocabulary_behind
 from mtmoe.data.vocabulary.sentence_pieces import SentencePieceVocabulary
 from mtmoe.errors import (
     CorpusError,
     ManifestError,
-    MtmoeError,
     UnnamedContentError,
 )
 from mtmoe.ranges import Amount, check_fields
 
-_BUILDING = "building-"  # no split is called so: its name ends in 16 digits
-_ABANDONED_AFTER = 24 * 3600.0  # seconds without a change
 _BYTES_OF_A_PAGE = 1000  # a page of web text, compressed or not, is hardly less
-_PROGRESS_EVERY = 10.0  # seconds
-_MOST_MOVES = 20
 
 
 @gin.configurable("token_cache")
@@ -81,11 +64,6 @@ class TokenCacheSettings:
     def __post_init__(self) -> None:
         """Checks the range."""
         check_fields(self, "token_cache")
-
-
-def default_root() -> Path:
-    """Returns the folder that is looked through last, and written at first use."""
-    return cache_directory() / "tasks"
 
 
 def open_split(
@@ -243,8 +221,8 @@ def _build(
     if limit == 0:
         return None
     try:
-        manifest = _build_split(task, split, directory, limit)
-    except _TooLargeError:
+        manifest = build_split(task, split, directory, limit)
+    except TooLargeError:
         _TOO_LARGE.add(directory)
         return None
     if isinstance(task.source, PairSource):
@@ -263,7 +241,7 @@ def _build_beside(task: seqio.Task, split: str) -> None:
             default_root(), task.name, split, fingerprint.digest
         )
         if _usable(directory, fingerprint) is None:
-            _build_split(task, split, directory, None)
+            build_split(task, split, directory, None)
     except CorpusError:
         return
 
@@ -292,113 +270,6 @@ def _num_examples(source: seqio.DataSource, split: str) -> float | None:
     return count
 
 
-def _build_split(
-    task: seqio.Task, split: str, directory: str, limit: int | None
-) -> SplitManifest:
-    """Writes a split beside its place, then moves it there in one step.
-
-    Processes that build the same split at once do not meet; the first one's stays.
-    """
-    started = time.monotonic()
-    place = Path(directory)
-    parent = place.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(parent)
-    building = parent / f"{_BUILDING}{place.name}-{uuid.uuid4().hex}"
-    try:
-        jobs = [
-            dataclasses.replace(job, directory=str(building))
-            for job in shard_jobs(task, split, default_root())
-        ]
-        count = _Count(limit)
-        for job in jobs:
-            facts = write_shard(task, job, count.add)
-            count.before += facts.examples
-        manifest = write_split_manifest(task, jobs)
-        _move_into_place(building, place, manifest)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    _PROGRESS.add(manifest, time.monotonic() - started)
-    return manifest
-
-
-def _move_into_place(building: Path, place: Path, manifest: SplitManifest) -> None:
-    for _ in range(_MOST_MOVES):
-        try:
-            building.rename(place)
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise MtmoeError(f"cannot write {place}: {error.strerror}") from error
-        try:
-            if load_manifest(str(place)).fingerprint == manifest.fingerprint:
-                return  # another process was here first
-        except (FileNotFoundError, ManifestError):
-            pass
-        useless = building.with_name(f"{_BUILDING}useless-{uuid.uuid4().hex}")
-        with contextlib.suppress(FileNotFoundError):  # another process moved it
-            place.rename(useless)
-        shutil.rmtree(useless, ignore_errors=True)
-    raise MtmoeError(f"cannot write {place}: others keep writing there")
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Removes what killed processes left, once nothing changed in it for a day."""
-    for left in parent.glob(f"{_BUILDING}*"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
-                shutil.rmtree(left, ignore_errors=True)
-
-
-class _TooLargeError(Exception):
-    """There are more examples than may be cached in passing."""
-
-
-class _Count:
-    """Counts the examples of a split over its shards, and stops where it is too many.
-
-    Attributes:
-      before: examples of the shards that are written.
-    """
-
-    def __init__(self, limit: int | None):
-        self.before = 0
-        self._limit = limit
-
-    def add(self, examples: int, tokens: int) -> None:
-        """Takes the progress of a shard."""
-        del tokens
-        if self._limit is not None and self.before + examples > self._limit:
-            raise _TooLargeError
-
-
-class _Progress:
-    """Tells, now and then, what was cached in passing, if it takes long."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._splits = 0
-        self._tokens = 0
-        self._seconds = 0.0
-        self._next = _PROGRESS_EVERY
-
-    def add(self, manifest: SplitManifest, seconds: float) -> None:
-        """Takes what was written in some seconds."""
-        with self._lock:
-            self._splits += 1
-            self._tokens += manifest.num_tokens
-            self._seconds += seconds
-            if self._seconds < self._next:
-                return
-            self._next = self._seconds + _PROGRESS_EVERY
-            print(
-                f"token cache: {self._splits} splits of tasks, {self._tokens:,} "
-                f"tokens, {self._seconds:.0f} s (kept in {default_root()})",
-                file=sys.stderr,
-            )
-
-
-_PROGRESS = _Progress()
 _TOO_LARGE: set[str] = set()  # directories of splits found to be too large
 _SAID: set[str] = set()
 

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mtmoe.data.token_cache.files.manifest import (
-    ShardFacts,
     SplitManifest,
     load_manifest,
     split_directory,
     write_manifest,
 )
+from mtmoe.data.token_cache.files.shard_facts import ShardFacts
 from mtmoe.data.token_cache.files.shard_file import (
     ShardContent,
     read_index,

@@ -32,7 +32,7 @@ from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.tasks.card import TaskCard
 from mtmoe.data.tasks.registration import register_task
 from mtmoe.data.tasks.registry import get_task
-from mtmoe.data.token_cache import encoding, store
+from mtmoe.data.token_cache import building, encoding, store
 from mtmoe.data.token_cache.files.manifest import MANIFEST_NAME
 from mtmoe.data.token_cache.store import open_split
 from mtmoe.data.token_cache.writer import finish_split, run_job, shard_jobs
@@ -292,12 +292,12 @@ def test_what_killed_builders_left_is_removed_after_a_day(byte_vocabulary, own_c
 
 
 def test_long_building_is_told_now_and_then(byte_vocabulary, monkeypatch, capsys):
-    monkeypatch.setattr(store, "_PROGRESS", store._Progress())
+    monkeypatch.setattr(building, "_PROGRESS", building._Progress())
     manifest = open_split(
         add_text_task("told", ["12345"], byte_vocabulary), "train"
     ).manifest
     for _ in range(4):
-        store._PROGRESS.add(manifest, 6.0)
+        building._PROGRESS.add(manifest, 6.0)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
     assert said[0].startswith("token cache: 3 splits of tasks, 15 tokens, 12 s (kept")

@@ -16,12 +16,12 @@ from cached_splits import (
 
 from mtmoe.data.token_cache.files.manifest import (
     MANIFEST_NAME,
-    ShardFacts,
     SplitManifest,
     load_manifest,
     split_directory,
     write_manifest,
 )
+from mtmoe.data.token_cache.files.shard_facts import ShardFacts
 from mtmoe.data.token_cache.files.shard_file import (
     write_example_shard,
     write_text_shard,

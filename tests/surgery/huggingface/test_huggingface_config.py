@@ -15,10 +15,10 @@ from mtmoe.surgery.huggingface.config import (
     FAMILIES,
     config_of,
     family_of,
-    gin_text,
     logits_are_scaled,
     model_of,
 )
+from mtmoe.surgery.huggingface.model_gin import gin_text
 from mtmoe.surgery.huggingface.names import table
 
 T5, MT5, SWITCH = FAMILIES.values()

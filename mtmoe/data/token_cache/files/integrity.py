@@ -11,12 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtmoe.data.token_cache.files.manifest import (
-    ShardFacts,
-    SplitManifest,
-    load_manifest,
-)
+from mtmoe.data.token_cache.files.manifest import SplitManifest, load_manifest
 from mtmoe.data.token_cache.files.record_file import find_records
+from mtmoe.data.token_cache.files.shard_facts import ShardFacts
 from mtmoe.data.token_cache.files.shard_file import file_crc32
 from mtmoe.data.token_cache.files.shard_reader import ShardReader
 from mtmoe.data.token_cache.files.storage import Location, fetch_file, is_remote, join

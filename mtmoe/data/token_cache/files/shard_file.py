@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mtmoe.data.token_cache.files.manifest import ShardFacts
 from mtmoe.data.token_cache.files.pages import (
     encode_example_page,
     encode_text_page,
@@ -27,6 +26,7 @@ from mtmoe.data.token_cache.files.pages import (
     token_width,
 )
 from mtmoe.data.token_cache.files.record_file import RecordPlaces, write_records
+from mtmoe.data.token_cache.files.shard_facts import ShardFacts
 from mtmoe.data.token_cache.files.storage import (
     Location,
     is_remote,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from mtmoe.data.token_cache.files.manifest import ShardFacts, SplitManifest
+from mtmoe.data.token_cache.files.manifest import SplitManifest
 from mtmoe.data.token_cache.files.pages import (
     PAGE_EXAMPLES,
     PAGE_TOKENS,
@@ -18,6 +18,7 @@ from mtmoe.data.token_cache.files.pages import (
     decode_text_page,
 )
 from mtmoe.data.token_cache.files.record_file import RecordFile
+from mtmoe.data.token_cache.files.shard_facts import ShardFacts
 from mtmoe.data.token_cache.files.shard_file import ShardIndex, read_index
 from mtmoe.data.token_cache.files.storage import Location, join
 from mtmoe.errors import DamagedRecordError

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from mtmoe.data.token_cache.caching import JobOutcome, run_job_safely
+from mtmoe.data.token_cache.content import ShardJob
 from mtmoe.data.token_cache.files.storage import Location, is_remote, join
 from mtmoe.data.token_cache.runners.worker_setup import WorkerSetup
-from mtmoe.data.token_cache.writer import ShardJob
 from mtmoe.errors import MtmoeError, UnknownNameError
 
 if TYPE_CHECKING:

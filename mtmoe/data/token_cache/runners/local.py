@@ -26,7 +26,8 @@ from mtmoe.errors import MtmoeError
 
 if TYPE_CHECKING:  # a worker imports TensorFlow once its stderr goes elsewhere
     from mtmoe.data.token_cache.caching import JobOutcome
-    from mtmoe.data.token_cache.writer import OnProgress, ShardJob
+    from mtmoe.data.token_cache.content import ShardJob
+    from mtmoe.data.token_cache.writer import OnProgress
 
 OnJobProgress = Callable[["ShardJob", int, int], None]
 """Is called now and then with a job and the examples and tokens it has written."""
