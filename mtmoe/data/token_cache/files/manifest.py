@@ -15,7 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtmoe.data.token_cache.files.pages import PAGE_EXAMPLES, PAGE_TOKENS, token_width
-from mtmoe.data.token_cache.files.shard_facts import ShardFacts, checked_fields
+from mtmoe.data.token_cache.files.shard_facts import (
+    UNSAFE_IN_NAMES,
+    ShardFacts,
+    checked_fields,
+)
 from mtmoe.data.token_cache.files.storage import (
     Location,
     file_size,
@@ -30,7 +34,6 @@ MANIFEST_NAME = "MANIFEST.json"
 KINDS = ("text", "examples")
 
 # Written where there is something to say, which is seldom.
-_OPTIONAL_OF_SHARD: dict[str, Any] = {"left_out": 0, "empty": {}}
 _SPLIT_FIELDS = {
     "format": int,
     "task": str,
@@ -49,7 +52,6 @@ _SPLIT_FIELDS = {
     "shards": list,
 }
 _FINGERPRINT = re.compile(r"[0-9a-f]{16,}")
-_UNSAFE_IN_NAMES = re.compile(r"[/\\\0]")
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ def split_directory(root: Location, task: str, split: str, fingerprint: str) -> 
       ManifestError: a name cannot be a directory of its own.
     """
     for kind, name in (("task", task), ("split", split)):
-        if not name or name in (".", "..") or _UNSAFE_IN_NAMES.search(name):
+        if not name or name in (".", "..") or UNSAFE_IN_NAMES.search(name):
             raise ManifestError(
                 f"{kind} {name!r} cannot be kept under its name: it must be neither "
                 "empty nor '.' nor '..', and have no '/', '\\' or NUL"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mtmoe.errors import ManifestError
+
+UNSAFE_IN_NAMES = re.compile(r"[/\\\0]")
 
 _SHARD_FIELDS = {
     "name": str,
@@ -23,6 +26,7 @@ _SHARD_FIELDS = {
     "left_out": int,
     "empty": dict,
 }
+_OPTIONAL_OF_SHARD: dict[str, Any] = {"left_out": 0, "empty": {}}
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class ShardFacts:
     def check(self) -> None:
         """Raises ManifestError if these cannot be the facts of any shard."""
         for name in (self.name, self.index_name):
-            if not name or name in (".", "..") or _UNSAFE_IN_NAMES.search(name):
+            if not name or name in (".", "..") or UNSAFE_IN_NAMES.search(name):
                 raise ManifestError(f"{name!r} is not the name of a file")
         counts = (
             *(self.bytes, self.index_bytes, self.pages, self.examples, self.tokens),
