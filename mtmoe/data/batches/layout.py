@@ -27,7 +27,6 @@ class Canvas:
     """
 
     def __init__(self, num_rows: int, length: int):
-        """Starts with padding alone."""
         self.tokens_RL = np.zeros((num_rows, length), np.int32)
         self.segments_RL = np.zeros((num_rows, length), np.int32)
 
@@ -38,7 +37,7 @@ class Canvas:
         offset_M: Int64Array,
         segment_M: Int64Array,
     ) -> Int64Array:
-        """Puts M stretches of tokens at their places.
+        """Puts M stretches of tokens at their places, each of one segment.
 
         Args:
           rows: the tokens.

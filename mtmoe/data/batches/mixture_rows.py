@@ -64,9 +64,7 @@ class Streams:
     def read(self, tasks_N: Int64Array, counters_N: Int64Array) -> list[Group]:
         """Reads those of N examples that are of a streamed task.
 
-        Args:
-          tasks_N: number of each example's task.
-          counters_N: its counter; those of a task increase.
+        Counters of a task increase from call to call.
         """
         groups = []
         for number, task in self._tasks.items():
@@ -162,12 +160,9 @@ class MixtureRows:
         counters_N: Int64Array,
         streamed: Sequence[Group] = (),
     ) -> list[Group]:
-        """Makes examples; those of equal recipes together.
+        """Makes examples by task and counter; those of equal recipes together.
 
-        Args:
-          tasks_N: number of each example's task.
-          counters_N: its counter.
-          streamed: what `Streams.read` gave for the same examples.
+        `streamed` is what `Streams.read` gave for the same examples.
 
         Returns:
           Groups in which each of the N examples is once.

@@ -58,7 +58,6 @@ class Packing:
     open_bins: Count = 32
 
     def __post_init__(self) -> None:
-        """Checks the range."""
         check_fields(self)
 
 

@@ -140,12 +140,7 @@ class PromptEncoder:
 
 
 def prompt_form(task: seqio.Task, lengths: Lengths) -> PromptForm | None:
-    """Returns how a task's inputs stand in training; None if they are always empty.
-
-    Args:
-      task: a task that a model was trained on.
-      lengths: of the run.
-    """
+    """Returns how a task's inputs stand in training; None if they are always empty."""
     form, recipe = task_form(task), task_recipe(task, lengths)
     alone = "inputs" not in lengths
     if form.kind == TEXT:

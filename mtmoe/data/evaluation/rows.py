@@ -101,13 +101,7 @@ class HeldOutRows(NamedTuple):
 def held_out_rows(
     task: seqio.Task, split: str, lengths: Lengths, budget: RowBudget
 ) -> HeldOutRows:
-    """Reads the rows of a task's split that are scored.
-
-    Args:
-      task: any task with tokens as targets.
-      split: one of its splits.
-      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
-      budget: how many of them.
+    """Reads the rows of a task's split that are scored, within a budget.
 
     Raises:
       UnknownNameError: the task has no such split.
@@ -142,13 +136,9 @@ def held_out_rows(
 def rows_of_tokens(
     tokens: Int32Array, recipe: TextRecipe, budget: RowBudget, name: str
 ) -> HeldOutRows:
-    """Chooses rows of a text that is at hand.
+    """Chooses rows of a text's tokens, of which there is at least one.
 
-    Args:
-      tokens: the text's, at least one.
-      recipe: makes examples of them.
-      budget: how many.
-      name: of the text; with the seed the key of the choice.
+    The text's name and the budget's seed are the key of the choice.
     """
     whole = cut_rows(tokens, recipe.raw_length, min_tail=1)
     numbers = _spread(len(whole), budget.max_rows(recipe.raw_length), budget.seed, name)
@@ -168,10 +158,7 @@ def chosen_rows(rows: TokenRows, numbers_N: Int64Array) -> TokenRows:
 def stretches(count: int, chosen: int, key: npt.ArrayLike) -> Int64Array:
     """Draws one number out of each of equal stretches of 0 to `count` - 1.
 
-    Args:
-      count: how many numbers there are.
-      chosen: how many are drawn, at most `count`.
-      key: what the choice is a function of.
+    The choice is a function of `key`; at most `count` are chosen.
 
     Returns:
       int64 [chosen], ascending.

@@ -216,10 +216,7 @@ def _of_row(
 ) -> tuple[Int32Array, Int32Array]:
     """Counts by the text that SeqIO keeps beside tokens, if it is that of the tokens.
 
-    Args:
-      task: whose example it is.
-      row: its fields.
-      given: its target tokens; an end mark may stand behind them.
+    An end mark may stand behind the target tokens that are given.
     """
     vocabulary = task.output_features["targets"].vocabulary
     text = row.get("targets_pretokenized")

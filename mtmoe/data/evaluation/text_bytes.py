@@ -95,10 +95,6 @@ def encode_with_bytes(
 
     The bytes of a text with any tokens sum to the size of its UTF-8. A token may have
     none: of two that one character is written with, or a space that is not there.
-
-    Args:
-      texts: what to encode.
-      vocabulary: what to encode with.
     """
     vocabulary = vocabulary_behind(vocabulary)
     if isinstance(vocabulary, seqio.ByteVocabulary):

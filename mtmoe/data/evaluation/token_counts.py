@@ -71,14 +71,8 @@ def training_counts(
 ) -> TokenCounts:
     """Counts the tokens that a task gives to training, in bounded memory.
 
-    Of a split of more tokens than `max_tokens` that many are counted: pages or examples
-    spread over it if it is cached, else its first ones.
-
-    Args:
-      task: any task with tokens as targets and a split `train`.
-      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
-      vocab_size: V.
-      max_tokens: most tokens to count; None: all.
+    Of a split of more than `max_tokens` tokens (None: all) that many are counted: pages
+    or examples spread over it if it is cached, else its first ones.
 
     Raises:
       UnknownNameError: the task has no such split.
