@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtmoe.data.batches.mixture_rows import Group
-from mtmoe.data.ground.token_rows import TokenRows
+from mtmoe.data.ground.token_rows import Int64Array, TokenRows
 from mtmoe.data.rows.cached import Lengths
-
-Int64Array = npt.NDArray[np.int64]
 
 
 class Canvas:

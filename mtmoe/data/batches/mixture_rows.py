@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import seqio
 
-from mtmoe.data.ground.keys import fold, name_key
+from mtmoe.data.ground.keys import UInt64Array, fold, name_key
+from mtmoe.data.ground.token_rows import Int32Array, Int64Array
 from mtmoe.data.rows.cached import (
     Lengths,
     TaskRows,
@@ -30,10 +30,6 @@ from mtmoe.data.rows.streams import StreamedTask, say_what_streams_cost
 from mtmoe.data.schedule.fixed_rates import permuted_index
 from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.errors import ConfigError
-
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
-UInt64Array = npt.NDArray[np.uint64]
 
 _NOISE_KEY = name_key("batches.noise")
 _STREAMED = -1

@@ -19,7 +19,13 @@ import numpy.typing as npt
 import seqio
 
 from mtmoe.data.ground.keys import fold, name_key
-from mtmoe.data.ground.token_rows import TokenRows, cut_rows, join_rows
+from mtmoe.data.ground.token_rows import (
+    Int32Array,
+    Int64Array,
+    TokenRows,
+    cut_rows,
+    join_rows,
+)
 from mtmoe.data.rows.cached import (
     FEATURES,
     ExampleRows,
@@ -35,9 +41,6 @@ from mtmoe.data.tasks.reading import examples_in_order
 from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.data.token_cache.writer import uncached_examples
 from mtmoe.errors import CorpusError, EmptySplitError
-
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
 
 _CHOICE_KEY = name_key("evaluation.rows")
 _NO_TOKENS = np.zeros(0, np.int32)

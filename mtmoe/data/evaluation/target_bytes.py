@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import seqio
 
 from mtmoe.data.evaluation.rows import HeldOutRows
 from mtmoe.data.evaluation.text_bytes import encode_with_bytes, is_lossless
-from mtmoe.data.ground.token_rows import TokenRows
+from mtmoe.data.ground.keys import UInt64Array
+from mtmoe.data.ground.token_rows import Int32Array, Int64Array, TokenRows
 from mtmoe.data.rows.cached import Lengths, pipeline_lengths
 from mtmoe.data.rows.recipes import ExampleRecipe, RawRows, TextRecipe
 from mtmoe.data.tasks.form import TEXT, task_form
@@ -30,9 +30,6 @@ from mtmoe.data.token_cache.writer import target_texts, uncached_rows
 from mtmoe.data.vocabulary.configured import token_bytes
 from mtmoe.errors import ConfigError, CorpusError
 
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
-UInt64Array = npt.NDArray[np.uint64]
 Counted = Iterator[tuple[Int32Array, Int32Array]]
 """Tokens of texts, and the bytes that each stands for."""
 

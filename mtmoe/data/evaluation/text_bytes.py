@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import seqio
 
+from mtmoe.data.ground.token_rows import Int32Array
 from mtmoe.data.token_cache.encoding import encode_texts
 from mtmoe.data.vocabulary.configured import (
     token_bytes,
@@ -25,7 +26,6 @@ from mtmoe.data.vocabulary.configured import (
 from mtmoe.data.vocabulary.sentence_pieces import model_of
 
 BoolArray = npt.NDArray[np.bool_]
-Int32Array = npt.NDArray[np.int32]
 
 
 class TokenKinds(NamedTuple):

@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtmoe.data.ground.keys import fold, fold_onto, name_key
+from mtmoe.data.ground.token_rows import Int64Array
 from mtmoe.errors import ConfigError
-
-Int64Array = npt.NDArray[np.int64]
 
 BLOCK_SIZE = 1024
 BLOCKS_PER_PERIOD = 256

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtmoe.data.ground.keys import UInt64Array, fold
-from mtmoe.data.schedule.packing import Int32Array, Int64Array, first_fit
+from mtmoe.data.ground.token_rows import Int32Array, Int64Array
+from mtmoe.data.schedule.packing import first_fit
 
 PACKING_BLOCK = 4096
 """Examples packed together. Longer blocks have fewer bins left half empty at their

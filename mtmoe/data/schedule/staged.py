@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mtmoe.data.ground.keys import fold, name_key
-from mtmoe.data.schedule.fixed_rates import Int64Array, Schedule
+from mtmoe.data.ground.token_rows import Int64Array
+from mtmoe.data.schedule.fixed_rates import Schedule
 
 _STAGE_KEY = name_key("schedule.stage")
 
