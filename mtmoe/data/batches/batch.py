@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Int32Array = npt.NDArray[np.int32]
+from mtmoe.data.ground.token_rows import Int32Array
 
 
 @dataclass(frozen=True)

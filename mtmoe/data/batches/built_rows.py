@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mtmoe.data.ground.token_rows import Int64Array
 from mtmoe.errors import ConfigError
-
-Int64Array = npt.NDArray[np.int64]
 
 
 class BuiltRows(NamedTuple):

@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtmoe.data.batches.mixture_rows import Group
-from mtmoe.data.ground.token_rows import TokenRows
+from mtmoe.data.ground.token_rows import Int64Array, TokenRows
 from mtmoe.data.rows.cached import Lengths
-
-Int64Array = npt.NDArray[np.int64]
 
 
 class Canvas:
@@ -27,7 +25,6 @@ class Canvas:
     """
 
     def __init__(self, num_rows: int, length: int):
-        """Starts with padding alone."""
         self.tokens_RL = np.zeros((num_rows, length), np.int32)
         self.segments_RL = np.zeros((num_rows, length), np.int32)
 
@@ -38,7 +35,7 @@ class Canvas:
         offset_M: Int64Array,
         segment_M: Int64Array,
     ) -> Int64Array:
-        """Puts M stretches of tokens at their places.
+        """Puts M stretches of tokens at their places, each of one segment.
 
         Args:
           rows: the tokens.

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import seqio
 
-from mtmoe.data.ground.keys import fold, name_key
+from mtmoe.data.ground.keys import UInt64Array, fold, name_key
+from mtmoe.data.ground.token_rows import Int32Array, Int64Array
 from mtmoe.data.rows.cached import (
     Lengths,
     TaskRows,
@@ -30,10 +30,6 @@ from mtmoe.data.rows.streams import StreamedTask, say_what_streams_cost
 from mtmoe.data.schedule.fixed_rates import permuted_index
 from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.errors import ConfigError
-
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
-UInt64Array = npt.NDArray[np.uint64]
 
 _NOISE_KEY = name_key("batches.noise")
 _STREAMED = -1
@@ -64,9 +60,7 @@ class Streams:
     def read(self, tasks_N: Int64Array, counters_N: Int64Array) -> list[Group]:
         """Reads those of N examples that are of a streamed task.
 
-        Args:
-          tasks_N: number of each example's task.
-          counters_N: its counter; those of a task increase.
+        Counters of a task increase from call to call.
         """
         groups = []
         for number, task in self._tasks.items():
@@ -162,12 +156,9 @@ class MixtureRows:
         counters_N: Int64Array,
         streamed: Sequence[Group] = (),
     ) -> list[Group]:
-        """Makes examples; those of equal recipes together.
+        """Makes examples by task and counter; those of equal recipes together.
 
-        Args:
-          tasks_N: number of each example's task.
-          counters_N: its counter.
-          streamed: what `Streams.read` gave for the same examples.
+        `streamed` is what `Streams.read` gave for the same examples.
 
         Returns:
           Groups in which each of the N examples is once.

@@ -67,12 +67,6 @@ def preview_examples(
 ) -> tuple[PreviewExample, ...]:
     """Returns the first examples of a split, through the task's own SeqIO pipeline.
 
-    Args:
-      task_name: a registered task.
-      split: which split.
-      num_examples: how many.
-      lengths: `inputs` and `targets` lengths of a batch.
-
     Raises:
       UnknownNameError: no such task or split.
       CorpusError: no examples, or data that cannot be read.
@@ -96,17 +90,15 @@ def preview_examples(
 
 
 def preview_packed(
-    name: str, split: str, num_rows: int, lengths: Lengths, seed: int = 0
+    name: str, split: str, num_rows: int, lengths: Lengths
 ) -> tuple[PackedRow, ...]:
-    """Returns the rows of the first packed training batch of a mixture.
+    """Returns the rows of the first packed training batch of a mixture or task.
 
     Args:
-      name: a mixture or task.
+      name: the mixture's.
       split: which split.
       num_rows: rows in the batch.
-      lengths: `inputs` and `targets` lengths of a row; `targets` only for a decoder
-        alone.
-      seed: the run's seed.
+      lengths: of a row's `inputs` and `targets`; of `targets` only for a decoder alone.
 
     Raises:
       UnknownNameError: no such mixture or split.
@@ -114,7 +106,7 @@ def preview_packed(
       CorpusError: a task has no examples.
     """
     batches = TrainingBatches(
-        name, num_rows, lengths, seed, split=split, packing=Packing()
+        name, num_rows, lengths, seed=0, split=split, packing=Packing()
     )
     vocabulary = next(iter(tasks_of(name))).output_features["targets"].vocabulary
     batch = batches.batch(0)

@@ -24,6 +24,7 @@ from mtmoe.data.batches.batch import Batch
 from mtmoe.data.batches.built_rows import BuiltRows
 from mtmoe.data.batches.layout import lay_out
 from mtmoe.data.batches.mixture_rows import Group, MixtureRows
+from mtmoe.data.ground.token_rows import Int32Array, Int64Array
 from mtmoe.data.mixing.rates import task_rates
 from mtmoe.data.mixing.stages import stages_of
 from mtmoe.data.rows.cached import FEATURES, Lengths, check_lengths
@@ -35,9 +36,6 @@ from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.errors import ConfigError
 from mtmoe.languages import SEVERAL_LANGUAGES
 from mtmoe.ranges import Count, Positive, Seed, check_fields, check_number
-
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
 
 _ROWS_TOGETHER = 1024  # what is done once a task is then done for many rows
 _WORST_TASKS = 5
@@ -58,7 +56,6 @@ class Packing:
     open_bins: Count = 32
 
     def __post_init__(self) -> None:
-        """Checks the range."""
         check_fields(self)
 
 

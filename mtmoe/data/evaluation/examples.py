@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,7 @@ from mtmoe.data.evaluation.rows import (
 from mtmoe.data.evaluation.target_bytes import finished_bytes, masked_bytes, raw_bytes
 from mtmoe.data.evaluation.text_bytes import encode_with_bytes
 from mtmoe.data.ground.keys import fold, name_key
-from mtmoe.data.ground.token_rows import TokenRows, cut_rows, join_rows
+from mtmoe.data.ground.token_rows import Int32Array, TokenRows, cut_rows, join_rows
 from mtmoe.data.objectives.objective import TokenObjective
 from mtmoe.data.objectives.span_corruption import SpanCorruption
 from mtmoe.data.rows.cached import Lengths, check_lengths, text_recipe
@@ -38,8 +37,6 @@ from mtmoe.data.rows.recipes import Examples, TextRecipe
 from mtmoe.data.tasks.registry import get_task
 from mtmoe.data.vocabulary.configured import configured_vocabulary
 from mtmoe.errors import EmptySplitError
-
-Int32Array = npt.NDArray[np.int32]
 
 _NOISE_KEY = name_key("evaluation.noise")
 
@@ -115,12 +112,9 @@ def evaluation_examples(
     task = get_task(task_name)
     lengths = check_lengths(lengths)
     held_out = held_out_rows(task, split, lengths, budget)
-    text = _Text(
-        held_out,
-        raw_bytes(task, split, lengths, held_out),
-        task.output_features["targets"].vocabulary,
-    )
-    return _examples_of(text, lengths, num_noise_samples, seed)
+    bytes_ = raw_bytes(task, split, lengths, held_out)
+    vocabulary = task.output_features["targets"].vocabulary
+    return _examples_of(held_out, bytes_, vocabulary, lengths, num_noise_samples, seed)
 
 
 def text_examples(
@@ -155,63 +149,52 @@ def text_examples(
     if tokens.size == 0:
         raise EmptySplitError("there is no text to evaluate: every document is empty")
     held_out = rows_of_tokens(tokens, recipe, budget, name="text")
-    bytes_ = join_rows(bytes_ for _, bytes_ in encoded).tokens
-    all_bytes = cut_rows(bytes_, recipe.raw_length, min_tail=1)
-    text = _Text(held_out, chosen_rows(all_bytes, held_out.numbers), vocabulary)
-    return _examples_of(text, lengths, num_noise_samples, seed)
-
-
-class _Text(NamedTuple):
-    """Rows to make examples of, the bytes of their targets, and the vocabulary."""
-
-    rows: HeldOutRows
-    bytes: TokenRows
-    vocabulary: seqio.Vocabulary
+    all_bytes = join_rows(bytes_ for _, bytes_ in encoded).tokens
+    rows = cut_rows(all_bytes, recipe.raw_length, min_tail=1)
+    bytes_ = chosen_rows(rows, held_out.numbers)
+    return _examples_of(held_out, bytes_, vocabulary, lengths, num_noise_samples, seed)
 
 
 def _examples_of(
-    text: _Text, lengths: Lengths, num_noise_samples: int, seed: int
+    rows: HeldOutRows,
+    bytes_: TokenRows,
+    vocabulary: seqio.Vocabulary,
+    lengths: Lengths,
+    num_noise_samples: int,
+    seed: int,
 ) -> EvaluationExamples:
-    recipe, raw, numbers, coverage = text.rows
+    """Makes examples of rows, given the bytes behind their targets."""
+    recipe, raw, numbers, coverage = rows
     if isinstance(recipe, TextRecipe):
-        examples = _masked(text, recipe, lengths, num_noise_samples, seed)
+        samples = []
+        for sample in range(num_noise_samples):
+            # A row's noise depends on its number, not on the other rows.
+            keys = fold(_NOISE_KEY, seed, numbers, sample)
+            made = recipe.make(raw, keys)
+            moved = masked_bytes(vocabulary, recipe, raw, bytes_, keys, made.targets)
+            samples.append(_padded(made, moved, lengths, numbers))
+        examples = _row_by_row(samples)
     else:
         keys = np.zeros(len(numbers), np.uint64)  # nothing of examples is random
         inputs, targets = raw.features
-        made, bytes_ = Examples(inputs, targets, raw.bad), text.bytes
+        made = Examples(inputs, targets, raw.bad)
         if recipe is not None:
             made, bytes_ = recipe.make(raw, keys), finished_bytes(recipe, bytes_, raw)
         examples = _padded(made, bytes_, lengths, numbers)
     return dataclasses.replace(examples, coverage=coverage)
 
 
-def _masked(
-    text: _Text,
-    recipe: TextRecipe,
-    lengths: Lengths,
-    num_noise_samples: int,
-    seed: int,
-) -> EvaluationExamples:
-    """Masks rows; a row's noise depends on its number, not on the other rows."""
-    raw, numbers = text.rows.raw, text.rows.numbers
-    samples = []
-    for sample in range(num_noise_samples):
-        keys = fold(_NOISE_KEY, seed, numbers, sample)
-        made = recipe.make(raw, keys)
-        bytes_ = masked_bytes(
-            text.vocabulary, recipe, raw, text.bytes, keys, made.targets
-        )
-        samples.append(_padded(made, bytes_, lengths, numbers))
+def _row_by_row(samples: Sequence[EvaluationExamples]) -> EvaluationExamples:
+    """Puts the samples of a row together; one of them if nothing in them is random."""
     first = samples[0]
-    if all(  # nothing is random
+    if all(
         np.array_equal(sample.inputs, first.inputs)
         and np.array_equal(sample.targets, first.targets)
         for sample in samples
     ):
         return first
-    places = np.arange(len(numbers) * num_noise_samples)
-    by_row = places.reshape(num_noise_samples, -1).T.ravel()  # the samples of a row
-    return concatenated(samples).rows(by_row)
+    places = np.arange(len(samples) * len(first.group))
+    return concatenated(samples).rows(places.reshape(len(samples), -1).T.ravel())
 
 
 def _padded(

@@ -22,11 +22,7 @@ _ANCHOR = "a"  # a token before a span, so that the span's first space is decode
 
 
 def blank_tokens(sentence: str, vocabulary: seqio.Vocabulary) -> list[int]:
-    """Encodes a sentence with blanks, without an end mark.
-
-    Args:
-      sentence: a text with one blank or more.
-      vocabulary: the model's.
+    """Encodes a sentence with one blank or more, without an end mark.
 
     Raises:
       MtmoeError: no blank, a blank number repeated or out of range, or a private
@@ -41,14 +37,11 @@ def predicted_spans(
 ) -> dict[int, str]:
     """Reads predicted targets: the text behind each sentinel, up to the next.
 
-    Args:
-      tokens: predicted ids, in span corruption's target format; reading stops at EOS
-        or padding. Text before the first sentinel belongs to no blank. If a sentinel
-        comes twice the first span counts.
-      vocabulary: the model's.
+    Reading stops at EOS or padding. Text before the first sentinel belongs to no blank.
+    Of a sentinel that comes twice the first span counts.
 
     Returns:
-      text by blank number, with the space it begins with, if any.
+      Text by blank number, with the space it begins with, if any.
     """
     first_sentinel = vocabulary.vocab_size - num_sentinels(vocabulary)
     spans: dict[int, list[int]] = {}

@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import seqio
 
 from mtmoe.data.evaluation.infill import BLANK, blank_tokens
 from mtmoe.data.evaluation.text_bytes import token_kinds
+from mtmoe.data.ground.token_rows import Int32Array
 from mtmoe.data.rows.cached import Lengths, task_recipe, task_vocabulary
 from mtmoe.data.rows.recipes import TextRecipe
 from mtmoe.data.tasks.form import TEXT, task_form
 from mtmoe.errors import ConfigError, MtmoeError
-
-Int32Array = npt.NDArray[np.int32]
 
 BLANKS, ANSWER, CONTINUATION = "blanks", "answer", "continuation"
 _ENDS = (
@@ -140,12 +138,7 @@ class PromptEncoder:
 
 
 def prompt_form(task: seqio.Task, lengths: Lengths) -> PromptForm | None:
-    """Returns how a task's inputs stand in training; None if they are always empty.
-
-    Args:
-      task: a task that a model was trained on.
-      lengths: of the run.
-    """
+    """Returns how a task's inputs stand in training; None if they are always empty."""
     form, recipe = task_form(task), task_recipe(task, lengths)
     alone = "inputs" not in lengths
     if form.kind == TEXT:

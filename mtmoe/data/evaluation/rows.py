@@ -19,7 +19,13 @@ import numpy.typing as npt
 import seqio
 
 from mtmoe.data.ground.keys import fold, name_key
-from mtmoe.data.ground.token_rows import TokenRows, cut_rows, join_rows
+from mtmoe.data.ground.token_rows import (
+    Int32Array,
+    Int64Array,
+    TokenRows,
+    cut_rows,
+    join_rows,
+)
 from mtmoe.data.rows.cached import (
     FEATURES,
     ExampleRows,
@@ -35,9 +41,6 @@ from mtmoe.data.tasks.reading import examples_in_order
 from mtmoe.data.token_cache.bad_records import BadRecords
 from mtmoe.data.token_cache.content import uncached_examples
 from mtmoe.errors import CorpusError, EmptySplitError
-
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
 
 _CHOICE_KEY = name_key("evaluation.rows")
 _NO_TOKENS = np.zeros(0, np.int32)
@@ -101,13 +104,7 @@ class HeldOutRows(NamedTuple):
 def held_out_rows(
     task: seqio.Task, split: str, lengths: Lengths, budget: RowBudget
 ) -> HeldOutRows:
-    """Reads the rows of a task's split that are scored.
-
-    Args:
-      task: any task with tokens as targets.
-      split: one of its splits.
-      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
-      budget: how many of them.
+    """Reads the rows of a task's split that are scored, within a budget.
 
     Raises:
       UnknownNameError: the task has no such split.
@@ -142,13 +139,9 @@ def held_out_rows(
 def rows_of_tokens(
     tokens: Int32Array, recipe: TextRecipe, budget: RowBudget, name: str
 ) -> HeldOutRows:
-    """Chooses rows of a text that is at hand.
+    """Chooses rows of a text's tokens, of which there is at least one.
 
-    Args:
-      tokens: the text's, at least one.
-      recipe: makes examples of them.
-      budget: how many.
-      name: of the text; with the seed the key of the choice.
+    The text's name and the budget's seed are the key of the choice.
     """
     whole = cut_rows(tokens, recipe.raw_length, min_tail=1)
     numbers = _spread(len(whole), budget.max_rows(recipe.raw_length), budget.seed, name)
@@ -168,10 +161,7 @@ def chosen_rows(rows: TokenRows, numbers_N: Int64Array) -> TokenRows:
 def stretches(count: int, chosen: int, key: npt.ArrayLike) -> Int64Array:
     """Draws one number out of each of equal stretches of 0 to `count` - 1.
 
-    Args:
-      count: how many numbers there are.
-      chosen: how many are drawn, at most `count`.
-      key: what the choice is a function of.
+    The choice is a function of `key`; at most `count` are chosen.
 
     Returns:
       int64 [chosen], ascending.

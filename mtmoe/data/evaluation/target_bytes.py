@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import seqio
 
 from mtmoe.data.evaluation.rows import HeldOutRows
 from mtmoe.data.evaluation.text_bytes import encode_with_bytes, is_lossless
-from mtmoe.data.ground.token_rows import TokenRows
+from mtmoe.data.ground.keys import UInt64Array
+from mtmoe.data.ground.token_rows import Int32Array, Int64Array, TokenRows
 from mtmoe.data.rows.cached import Lengths, pipeline_lengths
 from mtmoe.data.rows.recipes import ExampleRecipe, RawRows, TextRecipe
 from mtmoe.data.tasks.form import TEXT, task_form
@@ -30,9 +30,6 @@ from mtmoe.data.token_cache.encoding import without_padding
 from mtmoe.data.vocabulary.configured import token_bytes
 from mtmoe.errors import ConfigError, CorpusError
 
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
-UInt64Array = npt.NDArray[np.uint64]
 Counted = Iterator[tuple[Int32Array, Int32Array]]
 """Tokens of texts, and the bytes that each stands for."""
 
@@ -216,10 +213,7 @@ def _of_row(
 ) -> tuple[Int32Array, Int32Array]:
     """Counts by the text that SeqIO keeps beside tokens, if it is that of the tokens.
 
-    Args:
-      task: whose example it is.
-      row: its fields.
-      given: its target tokens; an end mark may stand behind them.
+    An end mark may stand behind the target tokens that are given.
     """
     vocabulary = task.output_features["targets"].vocabulary
     text = row.get("targets_pretokenized")

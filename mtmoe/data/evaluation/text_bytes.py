@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import seqio
 
+from mtmoe.data.ground.token_rows import Int32Array
 from mtmoe.data.token_cache.encoding import encode_texts
 from mtmoe.data.vocabulary.configured import (
     token_bytes,
@@ -25,7 +26,6 @@ from mtmoe.data.vocabulary.configured import (
 from mtmoe.data.vocabulary.sentence_pieces import model_of
 
 BoolArray = npt.NDArray[np.bool_]
-Int32Array = npt.NDArray[np.int32]
 
 
 class TokenKinds(NamedTuple):
@@ -95,10 +95,6 @@ def encode_with_bytes(
 
     The bytes of a text with any tokens sum to the size of its UTF-8. A token may have
     none: of two that one character is written with, or a space that is not there.
-
-    Args:
-      texts: what to encode.
-      vocabulary: what to encode with.
     """
     vocabulary = vocabulary_behind(vocabulary)
     if isinstance(vocabulary, seqio.ByteVocabulary):

@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import seqio
 
 from mtmoe.data.evaluation.rows import stretches
 from mtmoe.data.ground.cache import cache_directory, write_atomically
 from mtmoe.data.ground.keys import name_key
+from mtmoe.data.ground.token_rows import Int32Array, Int64Array
 from mtmoe.data.rows.cached import (
     ExampleRows,
     Lengths,
@@ -42,8 +42,8 @@ from mtmoe.data.token_cache.files.pages import PAGE_TOKENS
 from mtmoe.data.token_cache.fingerprints.split import split_fingerprint
 from mtmoe.errors import ConfigError, MtmoeError
 
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
+Part = tuple[int, Int32Array]
+"""Tokens of some examples, of inputs too, and the targets themselves."""
 
 _FORMAT = 1
 _PAGES_TOGETHER = 512
@@ -71,14 +71,8 @@ def training_counts(
 ) -> TokenCounts:
     """Counts the tokens that a task gives to training, in bounded memory.
 
-    Of a split of more tokens than `max_tokens` that many are counted: pages or examples
-    spread over it if it is cached, else its first ones.
-
-    Args:
-      task: any task with tokens as targets and a split `train`.
-      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
-      vocab_size: V.
-      max_tokens: most tokens to count; None: all.
+    Of a split of more than `max_tokens` tokens (None: all) that many are counted: pages
+    or examples spread over it if it is cached, else its first ones.
 
     Raises:
       UnknownNameError: the task has no such split.
@@ -95,18 +89,20 @@ def training_counts(
     if recipe is not None:
         rows = open_task_rows(task, "train", lengths, bad_records)
     if isinstance(rows, TextRows):
-        counts = _of_text(rows, vocab_size, max_tokens)
+        counts = _counted(_of_text(rows, max_tokens), vocab_size, None)
     elif isinstance(rows, ExampleRows):
-        counts = _of_examples(rows, vocab_size, max_tokens)
+        counts = _counted(_of_examples(rows, max_tokens), vocab_size, None)
     else:
-        counts = _of_stream(_stream(task, lengths), vocab_size, max_tokens)
+        counts = _counted(_streamed(task, lengths), vocab_size, max_tokens)
+    if rows is not None:
+        counts = dataclasses.replace(counts, of_tokens=rows.num_tokens)
     if path is not None and not bad_records.counts:
         _keep(path, counts)
     return counts
 
 
-def _of_text(rows: TextRows, vocab_size: int, max_tokens: int | None) -> TokenCounts:
-    """Counts pages; those in which training leaves out a short last row, by ranges."""
+def _of_text(rows: TextRows, max_tokens: int | None) -> Iterator[Part]:
+    """Reads pages; those in which training leaves out a short last row, by ranges."""
     num_tokens = rows.num_tokens
     num_pages = -(-num_tokens // PAGE_TOKENS)
     most = num_pages if max_tokens is None else max(1, max_tokens // PAGE_TOKENS)
@@ -115,56 +111,27 @@ def _of_text(rows: TextRows, vocab_size: int, max_tokens: int | None) -> TokenCo
         pages = stretches(num_pages, most, name_key(rows.cache.manifest.task))
     starts = pages * PAGE_TOKENS
     sizes = np.minimum(num_tokens - starts, PAGE_TOKENS)
-    counts = np.zeros(vocab_size, np.int64)
     for first in range(0, len(pages), _PAGES_TOGETHER):
         part = slice(first, first + _PAGES_TOGETHER)
         read, _ = rows.cache.token_ranges(starts[part], sizes[part])
-        counts += np.bincount(read.tokens, minlength=vocab_size)
-    return TokenCounts(counts, int(sizes.sum()), num_tokens)
+        yield int(sizes[part].sum()), read.tokens
 
 
-def _of_examples(
-    rows: ExampleRows, vocab_size: int, max_tokens: int | None
-) -> TokenCounts:
+def _of_examples(rows: ExampleRows, max_tokens: int | None) -> Iterator[Part]:
     num_rows, num_tokens = rows.num_rows, rows.num_tokens
     numbers = np.arange(num_rows)
     if max_tokens is not None and num_tokens > max_tokens:
         most = max(1, num_rows * max_tokens // num_tokens)
         numbers = stretches(num_rows, most, name_key(rows.cache.manifest.task))
-    counts, counted = np.zeros(vocab_size, np.int64), 0
     for first in range(0, len(numbers), _EXAMPLES_TOGETHER):
         raw = rows.read(numbers[first : first + _EXAMPLES_TOGETHER])
         keys = np.zeros(len(raw.bad), np.uint64)  # nothing of examples is random
         targets = rows.recipe.make(raw, keys).targets.tokens
-        counts += np.bincount(targets, minlength=vocab_size)
-        counted += sum(len(feature.tokens) for feature in raw.features)
-    return TokenCounts(counts, counted, num_tokens)
+        yield sum(len(feature.tokens) for feature in raw.features), targets
 
 
-def _of_stream(
-    examples: Iterator[tuple[int, Int32Array]], vocab_size: int, max_tokens: int | None
-) -> TokenCounts:
-    """Counts targets that come one after the other, beside the size of each example."""
-    counts, counted, is_all = np.zeros(vocab_size, np.int64), 0, True
-    waiting: list[Int32Array] = []
-    size = 0
-    for tokens, targets in examples:
-        if max_tokens is not None and counted >= max_tokens:
-            is_all = False
-            break
-        counted += tokens
-        waiting.append(targets)
-        size += len(targets)
-        if size >= _TOKENS_TOGETHER:
-            counts += np.bincount(np.concatenate(waiting), minlength=vocab_size)
-            waiting, size = [], 0
-    if waiting:
-        counts += np.bincount(np.concatenate(waiting), minlength=vocab_size)
-    return TokenCounts(counts, counted, counted if is_all else None)
-
-
-def _stream(task: seqio.Task, lengths: Lengths) -> Iterator[tuple[int, Int32Array]]:
-    """Yields each example of `train`: the size of all its features, and its targets."""
+def _streamed(task: seqio.Task, lengths: Lengths) -> Iterator[Part]:
+    """Reads each example of `train`."""
     if task_form(task).kind == STREAM:
         for row in examples_in_order(task, "train", pipeline_lengths(task, lengths)):
             targets = np.asarray(row["targets"], np.int32)
@@ -172,6 +139,28 @@ def _stream(task: seqio.Task, lengths: Lengths) -> Iterator[tuple[int, Int32Arra
         return
     for features in uncached_examples(task, "train"):
         yield sum(map(len, features)), features[-1]
+
+
+def _counted(
+    parts: Iterator[Part], vocab_size: int, max_tokens: int | None
+) -> TokenCounts:
+    """Counts parts until so many tokens are read."""
+    counts, num_tokens, is_all = np.zeros(vocab_size, np.int64), 0, True
+    waiting: list[Int32Array] = []  # counted together: a count costs as much as V
+    size = 0
+    for part_tokens, targets in parts:
+        if max_tokens is not None and num_tokens >= max_tokens:
+            is_all = False
+            break
+        num_tokens += part_tokens
+        waiting.append(targets)
+        size += len(targets)
+        if size >= _TOKENS_TOGETHER:
+            counts += np.bincount(np.concatenate(waiting), minlength=vocab_size)
+            waiting, size = [], 0
+    if waiting:
+        counts += np.bincount(np.concatenate(waiting), minlength=vocab_size)
+    return TokenCounts(counts, num_tokens, num_tokens if is_all else None)
 
 
 def _path(

@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtmoe.data.ground.keys import fold, fold_onto, name_key
+from mtmoe.data.ground.token_rows import Int64Array
 from mtmoe.errors import ConfigError
-
-Int64Array = npt.NDArray[np.int64]
 
 BLOCK_SIZE = 1024
 BLOCKS_PER_PERIOD = 256
@@ -45,8 +44,8 @@ class Schedule:
           seed: keys the order inside blocks.
 
         Raises:
-          ConfigError: a rate that is not positive and finite, or so small that the
-            task would get no row in a period.
+          ConfigError: no task, or a rate so small that its task would get no row in a
+            period.
         """
         self.task_names = tuple(rates)
         self._seed = seed
@@ -116,9 +115,6 @@ def permuted_index(
       position: place in the pass, 0 <= position < size.
       size: rows of the task.
 
-    Returns:
-      int64 array of the broadcast shape.
-
     Raises:
       ValueError: a position outside [0, size).
     """
@@ -159,12 +155,6 @@ def _largest_remainder(rates: Mapping[str, float], total: int) -> Int64Array:
     """Divides `total` rows among tasks in proportion to their rates (Hamilton)."""
     if not rates:
         raise ConfigError("a mixture needs at least one task with a positive rate")
-    for name, rate in rates.items():
-        if not (np.isfinite(rate) and rate > 0):
-            raise ConfigError(
-                f"mixing rate of task {name!r} is {rate}; "
-                "it must be positive and finite"
-            )
     rates_T = np.array(list(rates.values()), np.float64)
     quotas_T = rates_T / rates_T.sum() * total
     rows_T = np.floor(quotas_T).astype(np.int64)

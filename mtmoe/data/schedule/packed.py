@@ -19,6 +19,7 @@ import numpy as np
 
 from mtmoe.data.ground.keys import fold, name_key
 from mtmoe.data.ground.once import Once
+from mtmoe.data.ground.token_rows import Int32Array, Int64Array
 from mtmoe.data.schedule.fixed_rates import BLOCK_SIZE, BLOCKS_PER_PERIOD
 from mtmoe.data.schedule.packed_period import (
     DEVIATIONS,
@@ -29,7 +30,6 @@ from mtmoe.data.schedule.packed_period import (
     lay_out_rows,
     pack_period,
 )
-from mtmoe.data.schedule.packing import Int32Array, Int64Array
 from mtmoe.data.schedule.staged import StagedSchedule
 from mtmoe.errors import ConfigError
 

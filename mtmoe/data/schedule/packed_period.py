@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mtmoe.data.ground.keys import UInt64Array, fold
-from mtmoe.data.schedule.packing import Int32Array, Int64Array, first_fit
+from mtmoe.data.ground.token_rows import Int32Array, Int64Array
+from mtmoe.data.schedule.packing import first_fit
 
 PACKING_BLOCK = 4096
 """Examples packed together. Longer blocks have fewer bins left half empty at their
@@ -136,15 +137,11 @@ class PeriodRows:
 
 
 def lay_out_rows(packed: PackedPeriod, rows: int, key: npt.ArrayLike) -> PeriodRows:
-    """Spreads the bins of a period evenly over its rows.
+    """Spreads the bins of a period evenly over its `rows` rows, at least as many.
 
-    The bins of a block come in an order shuffled by `key`, since those opened last are
-    the ones that stay half empty, and a batch should have its share of them.
-
-    Args:
-      packed: a period of at most `rows` bins.
-      rows: C.
-      key: uint64 that stands for the period.
+    The bins of a block come in an order shuffled by `key`, a uint64 that stands for the
+    period: those opened last are the ones that stay half empty, and a batch should have
+    its share of them.
     """
     bins_per_block, num_bins = packed.bins_per_block, max(packed.num_bins, 1)
     block_U = np.repeat(np.arange(len(bins_per_block)), bins_per_block)

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Int32Array = npt.NDArray[np.int32]
-Int64Array = npt.NDArray[np.int64]
+from mtmoe.data.ground.token_rows import Int32Array, Int64Array
 
 UNEVENNESS_STEPS = 8
 """Classes of how unevenly full the two features of a bin are. One class would be plain

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mtmoe.data.ground.keys import fold, name_key
-from mtmoe.data.schedule.fixed_rates import Int64Array, Schedule
-from mtmoe.errors import ConfigError
+from mtmoe.data.ground.token_rows import Int64Array
+from mtmoe.data.schedule.fixed_rates import Schedule
 
 _STAGE_KEY = name_key("schedule.stage")
 
@@ -33,19 +33,13 @@ class StagedSchedule:
         """Fixes the counts of every block.
 
         Args:
-          stages: (first row, positive rate of each task), the first from row 0.
+          stages: (first row, positive rate of each task), by increasing rows from 0.
           seed: keys the order inside blocks; each stage's differs.
 
         Raises:
-          ConfigError: a rate that a `Schedule` refuses, or first rows that do not begin
-            at 0 and increase.
+          ConfigError: a rate that a `Schedule` refuses.
         """
-        first_rows = [first_row for first_row, _ in stages]
-        if first_rows[:1] != [0] or sorted(set(first_rows)) != first_rows:
-            raise ConfigError(
-                f"stages begin at rows {first_rows}; needed: 0, then increasing"
-            )
-        self.first_rows = tuple(first_rows)
+        self.first_rows = tuple(first_row for first_row, _ in stages)
         self._schedules = [
             Schedule(rates, seed if stage == 0 else int(fold(_STAGE_KEY, seed, stage)))
             for stage, (_, rates) in enumerate(stages)

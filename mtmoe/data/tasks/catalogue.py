@@ -58,7 +58,7 @@ def select_tasks(
 ) -> tuple[seqio.Task, ...]:
     """Returns the registered tasks that are as wanted, in order of name.
 
-    Those of web text are there if a folder of it is given (`found_tasks`). A task with
+    Those of web text are there if a folder of it is given (`found.py`). A task with
     two names is there once, under its own.
 
     Raises:

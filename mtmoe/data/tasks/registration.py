@@ -120,7 +120,7 @@ def register_alias(alias: str, name: str) -> str:
 def registration_place() -> seqio.dataset_providers.SourceInfo:
     """Returns file and line of the statement that is registering.
 
-    It is at the level of a module, or in a function that `found_tasks` calls.
+    It is at the level of a module, or in a function that `found.py` calls.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_name != "<module>":

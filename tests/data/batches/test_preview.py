@@ -62,9 +62,9 @@ def test_a_packed_row_holds_whole_examples_of_several_tasks():
 
 def test_a_packed_row_is_a_row_of_the_first_training_batch():
     add("shown.c", 50, "c")
-    batches = TrainingBatches("shown.c", 3, LENGTHS, seed=7, packing=Packing())
+    batches = TrainingBatches("shown.c", 3, LENGTHS, seed=0, packing=Packing())
     batch = batches.batch(0)
-    rows = preview_packed("shown.c", "train", 3, LENGTHS, seed=7)
+    rows = preview_packed("shown.c", "train", 3, LENGTHS)
     for number, row in enumerate(rows):
         of_row = [len(segment.pieces["inputs"]) for segment in row.segments]
         segments = batch.features["inputs_segments"][number]

@@ -190,6 +190,13 @@ def test_a_rate_of_zero_is_left_out(texts):
         flatten("around")
 
 
+@pytest.mark.parametrize("rate", [-1.0, float("nan"), float("inf")])
+def test_a_rate_that_is_not_positive_names_its_task(texts, rate):
+    register_weighted_mixture("m", {texts[0]: 1.0, texts[1]: lambda task: rate})
+    with pytest.raises(ConfigError, match=f"rate of task {texts[1]!r}"):
+        _rates("m")
+
+
 def test_a_task_has_one_place_in_a_mixture(texts):
     register_weighted_mixture("pair", {"t.one": 1.0, "t.two": 3.0})
     register_weighted_mixture("inner", {"pair": 2.0})

@@ -101,12 +101,6 @@ def test_a_stage_that_repeats_a_mixture_shuffles_it_anew():
     assert np.mean(first == second) < 0.75
 
 
-@pytest.mark.parametrize("stages", [[(3, FIRST)], [(0, FIRST), (0, SECOND)], []])
-def test_first_rows_that_do_not_increase_from_0_are_errors(stages):
-    with pytest.raises(ConfigError, match="stages begin at rows"):
-        StagedSchedule(stages, seed=0)
-
-
 def test_100_000_examples_of_a_staged_mixture_fit_the_rates_of_each_stage(
     byte_vocabulary,
 ):

@@ -93,12 +93,6 @@ def test_a_late_step_costs_as_little_as_the_first():
     assert np.all(np.abs(counters - expected) < 2 * BLOCKS_PER_PERIOD)
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_rate_that_is_not_positive_names_its_task(rate):
-    with pytest.raises(ConfigError, match="'bad'"):
-        Schedule({"good": 1.0, "bad": rate}, seed=0)
-
-
 def test_a_task_too_rare_for_a_period_and_an_empty_mixture_are_errors():
     with pytest.raises(ConfigError, match="'rare'.*less than one row"):
         Schedule({"good": 1e9, "rare": 1.0}, seed=0)

@@ -50,9 +50,6 @@ def conversations(code: str) -> tuple[Conversation, ...]:
 
     Those that open with a line of the English files were never translated, and are
     left out.
-
-    Raises:
-      CorpusError: the package is missing.
     """
     import yaml
 

@@ -33,9 +33,6 @@ def names(code: str, part: str) -> Mapping[str, str]:
       code: an mC4 code.
       part: `territories` (countries and territories alone, by ISO 3166 code),
         `languages`, `scripts`, `currency_names`, or `cities` by time zone.
-
-    Raises:
-      CorpusError: the package is missing.
     """
     own = _names(code, part)
     if code == "en":

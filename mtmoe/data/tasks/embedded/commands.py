@@ -48,9 +48,6 @@ def commands(code: str) -> tuple[Command, ...]:
     From each template as many as make about `MOST_COMMANDS` in all, at most
     `MOST_SAMPLES`; the draw depends on language, key and template alone. What only a
     user's home can fill (names of rooms, devices, lists) is a made-up label, `K7`.
-
-    Raises:
-      CorpusError: the package is missing.
     """
     return tuple(_commands(code))
 
@@ -69,9 +66,6 @@ def drawn_sentences(
     Yields:
       The set's key, as the embedded corpus calls it, its intent, what the package says
       of it, and its sentences, each with the value of each slot in it.
-
-    Raises:
-      CorpusError: the package is missing.
     """
     package = home_assistant.PACKAGE
     files = package.files(corpus_package_root(package), code)

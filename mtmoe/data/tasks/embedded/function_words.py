@@ -17,11 +17,7 @@ _NAMES = {"fil": "tl", "iw": "he"}
 
 @cache
 def words_by_split(code: str) -> Mapping[str, tuple[tuple[str, str], ...]]:
-    """Returns the (key, word) pairs of a language by the split of their keys.
-
-    Raises:
-      CorpusError: the package is missing.
-    """
+    """Returns the (key, word) pairs of a language by the split of their keys."""
     found: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}
     for word in sorted(_words().get(_NAMES.get(code, code), ())):
         if any(map(str.isalpha, word)):

@@ -39,11 +39,7 @@ class Holiday(NamedTuple):
 
 @cache
 def holiday_names(code: str) -> tuple[Holiday, ...]:
-    """Returns the holidays that have a name in a language, by country.
-
-    Raises:
-      CorpusError: the package is missing.
-    """
+    """Returns the holidays that have a name in a language, by country."""
     found: dict[tuple[str, str], Holiday] = {}
     for folder in _folders(code):
         for path in sorted(folder.glob("LC_MESSAGES/*.mo")):

@@ -40,9 +40,6 @@ def django_messages(code: str) -> tuple[Message, ...]:
     Placeholders stay, since a translation has to keep them. Of plurals only the
     singular is taken, or the one form of a language that has no other. Messages
     without letters, longer than 400 characters or the same as in English are left out.
-
-    Raises:
-      CorpusError: the package is missing.
     """
     from babel.messages.mofile import read_mo
 
@@ -67,9 +64,6 @@ def responses(code: str) -> Mapping[str, str]:
     """Returns Home Assistant's answers in a language by the corpus's key.
 
     Variables are written `{name}`; answers that are programs are left out.
-
-    Raises:
-      CorpusError: the package is missing.
     """
     package = home_assistant.PACKAGE
     files = package.files(corpus_package_root(package), code)

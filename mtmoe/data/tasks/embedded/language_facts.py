@@ -39,11 +39,7 @@ class LanguageFacts(NamedTuple):
 
 @cache
 def language_facts() -> tuple[LanguageFacts, ...]:
-    """Returns what is known of each language, in order of code.
-
-    Raises:
-      CorpusError: the package is missing.
-    """
+    """Returns what is known of each language, in order of code."""
     root = corpus_package_root(gflanguages.PACKAGE)
     found = []
     for path in sorted((root / "data" / "languages").glob("*.textproto")):

@@ -71,11 +71,7 @@ def case_rows(code: str) -> Iterator[Row]:
 
 
 def romanised_rows(code: str) -> Iterator[Row]:
-    """Yields short paragraphs and names of territories in Latin script.
-
-    Raises:
-      CorpusError: a package is missing or damaged.
-    """
+    """Yields short paragraphs and names of territories in Latin script."""
     name = language(code).name
     three_letters = next((a for a in language(code).aliases if len(a) == 3), None)
     texts = [

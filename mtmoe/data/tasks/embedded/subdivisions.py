@@ -37,9 +37,6 @@ def subdivision_names(code: str) -> tuple[Subdivision, ...]:
     """Returns the subdivisions whose name in a language is not that of the standard.
 
     A name that is in two countries is left out.
-
-    Raises:
-      CorpusError: the package is missing.
     """
     folder = _root() / "locales" / _FOLDERS.get(code, code) / "LC_MESSAGES"
     path = folder / "iso3166-2.mo"

@@ -37,9 +37,6 @@ def corpus_words(code: str) -> tuple[str, ...]:
 
     Words of letters, marks and inner apostrophes. Of words that differ in case alone
     one is kept, in lower case if it ever occurs so.
-
-    Raises:
-      CorpusError: a package of the corpus is missing or damaged.
     """
     tokens = (
         token
