@@ -5,11 +5,28 @@ from __future__ import annotations
 import dataclasses
 from typing import TypeVar
 
-_Counts = TypeVar("_Counts")
+_Self = TypeVar("_Self", bound="_Added")
+
+
+class _Added:
+    """A dataclass that is added up field by field."""
+
+    def __add__(self: _Self, other: _Self) -> _Self:
+        names = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        return type(self)(*(getattr(self, n) + getattr(other, n) for n in names))
+
+
+class _Counts(_Added):
+    """Numbers by kind."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(dataclasses.astuple(self))  # type: ignore[call-overload]
 
 
 @dataclasses.dataclass(frozen=True)
-class ParameterCount:
+class ParameterCount(_Counts):
     """Trainable parameters by what they are for, biases with their matrices.
 
     Attributes:
@@ -30,18 +47,9 @@ class ParameterCount:
     normalization: int = 0
     positions: int = 0
 
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return sum(dataclasses.astuple(self))
-
-    def __add__(self, other: ParameterCount) -> ParameterCount:
-        """Adds up by kind."""
-        return _sum(self, other)
-
 
 @dataclasses.dataclass(frozen=True)
-class ForwardFlops:
+class ForwardFlops(_Counts):
     """Floating-point operations of a forward pass over one example; 2 per product.
 
     Every position counts, padding too, and the experts a token asks for: the published
@@ -65,11 +73,6 @@ class ForwardFlops:
     embedding: int = 0
 
     @property
-    def total(self) -> int:
-        """All of them."""
-        return sum(dataclasses.astuple(self))
-
-    @property
     def published(self) -> int:
         """Projections and feed-forward alone.
 
@@ -88,13 +91,9 @@ class ForwardFlops:
         layers = self.projections + self.feed_forward + self.attention
         return 4 * layers + 3 * self.logits
 
-    def __add__(self, other: ForwardFlops) -> ForwardFlops:
-        """Adds up by kind."""
-        return _sum(self, other)
-
 
 @dataclasses.dataclass(frozen=True)
-class Sizes:
+class Sizes(_Added):
     """What a part of a model holds and computes, by formula.
 
     Attributes:
@@ -106,10 +105,6 @@ class Sizes:
     parameters: ParameterCount = ParameterCount()
     idle: int = 0
     flops: ForwardFlops = ForwardFlops()
-
-    def __add__(self, other: Sizes) -> Sizes:
-        """Adds up by kind."""
-        return _sum(self, other)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +120,3 @@ class Lengths:
     d_model: int
     length: int = 0
     memory_length: int = 0
-
-
-def _sum(one: _Counts, other: _Counts) -> _Counts:
-    """Adds two dataclasses field by field."""
-    names = [field.name for field in dataclasses.fields(one)]  # type: ignore[arg-type]
-    return type(one)(*(getattr(one, n) + getattr(other, n) for n in names))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import ClassVar
 
 import tensorflow as tf
 
@@ -20,13 +20,25 @@ from mtmoe.mesh.sums import sum_to
 from mtmoe.ranges import Positive, check_fields
 
 
-class Normalization(Protocol):
-    """Normalizes over the last dimension."""
+@dataclasses.dataclass(frozen=True)
+class Normalization:
+    """Normalizes over the last dimension.
+
+    Attributes:
+      epsilon: added to the mean square.
+    """
+
+    epsilon: Positive
+    centered: ClassVar[bool] = False  # whether the mean is taken away, and a bias added
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_fields(self)
 
     @property
     def num_parameters(self) -> int:
-        """Parameters for each element of the dimension."""
-        ...
+        """Parameters for each element of the dimension: a scale, and perhaps a bias."""
+        return 1 + self.centered
 
     def __call__(
         self,
@@ -46,78 +58,33 @@ class Normalization(Protocol):
         Returns:
           A tensor of the shape and dtype of `x`.
         """
-        ...
+        shape, bias = [*expert_dims, x.shape.dims[-1]], None
+        with context.scope(name):
+            scale = context.variable("scale", shape, ones)
+            if self.centered:
+                bias = context.variable("bias", shape, zeros)
+        return _normalize(x, scale, bias, self.epsilon)
 
 
 @dataclasses.dataclass(frozen=True)
-class RMSNorm:
+class RMSNorm(Normalization):
     """y = scale * x / sqrt(mean(x^2) + epsilon), without mean or bias.
 
     Zhang and Sennrich 2019, equation 4; T5's layer norm.
-
-    Attributes:
-      epsilon: added to the mean square.
     """
 
     epsilon: Positive = 1e-6
 
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        check_fields(self)
-
-    @property
-    def num_parameters(self) -> int:
-        """The scale."""
-        return 1
-
-    def __call__(
-        self,
-        context: GraphContext,
-        x: mtf.Tensor,
-        name: str,
-        expert_dims: Sequence[mtf.Dimension] = (),
-    ) -> mtf.Tensor:
-        """Normalizes; see `Normalization`."""
-        shape = [*expert_dims, x.shape.dims[-1]]
-        with context.scope(name):
-            scale = context.variable("scale", shape, ones)
-        return _normalize(x, scale, None, self.epsilon)
-
 
 @dataclasses.dataclass(frozen=True)
-class LayerNorm:
+class LayerNorm(Normalization):
     """y = scale * (x - mean(x)) / sqrt(variance(x) + epsilon) + bias.
 
     Ba et al. 2016, equation 4.
-
-    Attributes:
-      epsilon: added to the variance.
     """
 
     epsilon: Positive = 1e-5
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        check_fields(self)
-
-    @property
-    def num_parameters(self) -> int:
-        """Scale and bias."""
-        return 2
-
-    def __call__(
-        self,
-        context: GraphContext,
-        x: mtf.Tensor,
-        name: str,
-        expert_dims: Sequence[mtf.Dimension] = (),
-    ) -> mtf.Tensor:
-        """Normalizes; see `Normalization`."""
-        shape = [*expert_dims, x.shape.dims[-1]]
-        with context.scope(name):
-            scale = context.variable("scale", shape, ones)
-            bias = context.variable("bias", shape, zeros)
-        return _normalize(x, scale, bias, self.epsilon)
+    centered: ClassVar[bool] = True
 
 
 NORMALIZATIONS: dict[str, Callable[[], Normalization]] = {

@@ -19,6 +19,7 @@ from mtmoe.data.objectives.objective import (
     Int32Array,
     UInt64Array,
     check_raw_length,
+    cut_rows,
     set_by_seqio,
 )
 from mtmoe.errors import ConfigError
@@ -88,21 +89,10 @@ class LanguageModel:
 
     def __call__(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Joins documents and cuts rows as t5's span corruption does; empty inputs."""
-        from t5.data import preprocessors
-
         assert self.sequence_length is not None and self.output_features is not None
         room_for_eos = int(self.output_features["targets"].add_eos)
-        dataset = preprocessors.select_random_chunk(
-            dataset,
-            output_features=self.output_features,
-            feature_key="targets",
-            max_length=65536,
-        )
-        dataset = preprocessors.reduce_concat_tokens(dataset, feature_key="targets")
-        dataset = preprocessors.split_tokens(
-            dataset,
-            max_tokens_per_segment=self.sequence_length["targets"] - room_for_eos,
-        )
+        raw_length = self.sequence_length["targets"] - room_for_eos
+        dataset = cut_rows(dataset, self, raw_length)
         return dataset.map(
             lambda row: {"inputs": row["targets"][:0], "targets": row["targets"]},
             num_parallel_calls=tf.data.AUTOTUNE,

@@ -114,12 +114,21 @@ def check_raw_length(
         )
 
 
-def cut_rows(dataset: tf.data.Dataset, objective: Any) -> tf.data.Dataset:
-    """Joins documents and cuts rows of as many raw tokens as the objective asks for."""
+def cut_rows(
+    dataset: tf.data.Dataset, objective: Any, raw_length: int | None = None
+) -> tf.data.Dataset:
+    """Joins documents and cuts rows of raw tokens, as t5's span corruption does.
+
+    Args:
+      dataset: documents of tokens, under `targets`.
+      objective: has `sequence_length` and `output_features`, set by SeqIO.
+      raw_length: tokens of a row; what `objective.lengths` says if None.
+    """
     from t5.data import preprocessors
 
-    lengths = objective.sequence_length
-    raw_length, _ = objective.lengths(lengths.get("inputs"), lengths["targets"])
+    if raw_length is None:
+        lengths = objective.sequence_length
+        raw_length, _ = objective.lengths(lengths.get("inputs"), lengths["targets"])
     dataset = preprocessors.select_random_chunk(
         dataset,
         output_features=objective.output_features,
