@@ -89,7 +89,7 @@ def train(devices: int, width: int, steps: int) -> None:
     from mtmoe.startup.memory import keep_freed_memory, restart_with_tunables
 
     restart_with_tunables()  # as the commands do
-    from mtmoe.engine.processes import start_processes
+    from mtmoe.engine.processes.current import start_processes
     from mtmoe.startup.importing import import_tensorflow
 
     keep_freed_memory()
