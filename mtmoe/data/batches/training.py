@@ -23,7 +23,7 @@ import numpy.typing as npt
 from mtmoe.data.batches.batch import Batch
 from mtmoe.data.batches.built_rows import BuiltRows
 from mtmoe.data.batches.layout import lay_out
-from mtmoe.data.batches.mixture_rows import Group, MixtureRows
+from mtmoe.data.batches.mixture_rows import Group, MixtureRows, read_streamed
 from mtmoe.data.ground.token_rows import Int32Array, Int64Array
 from mtmoe.data.mixing.rates import task_rates
 from mtmoe.data.mixing.stages import stages_of
@@ -175,7 +175,7 @@ class TrainingBatches:
         """
         plan = self._plan(step, 1)
         with self._streams_lock:
-            streamed = self._streams.read(plan.task, plan.counter)
+            streamed = read_streamed(self._streams, plan.task, plan.counter)
         return self._build(plan, streamed)[0]
 
     def iterate(self, start_step: int = 0) -> Iterator[Batch]:
@@ -201,7 +201,7 @@ class TrainingBatches:
 
         def feed(first: int) -> tuple[_Plan, list[Group]]:
             plan = self._plan(first, steps)
-            return plan, streams.read(plan.task, plan.counter)
+            return plan, read_streamed(streams, plan.task, plan.counter)
 
         ahead: collections.deque[Future[list[Batch]]] = collections.deque()
         first = start_step
