@@ -26,7 +26,7 @@ from absl import app, flags
 
 from mtmoe.data.batches.mixture_rows import MixtureRows
 from mtmoe.data.mixing.rates import task_rates
-from mtmoe.data.schedule import packing
+from mtmoe.data.schedule.fixed_rates import packing
 from mtmoe.data.schedule.packed import PERIOD, PackedSchedule
 from mtmoe.data.schedule.packed_period import PACKING_BLOCK
 from mtmoe.data.schedule.staged import StagedSchedule

@@ -15,7 +15,7 @@ from mtmoe.data.tasks.embedded.registration import (
     FEWEST_TRAINING_ROWS,
     EmbeddedKind,
 )
-from mtmoe.data.tasks.embedded.rows import MOST_ROWS, EmbeddedRows
+from mtmoe.data.tasks.embedded.rows import MOST_ROWS, embedded_source
 from mtmoe.data.tasks.embedded.splits import SPLITS, held_out_guard, task_split
 from mtmoe.errors import CorpusError
 from mtmoe.languages import MC4_LANGUAGES
@@ -54,7 +54,7 @@ def missing_languages(kind: EmbeddedKind) -> list[str]:
 
 
 def _has_rows(kind: EmbeddedKind, language: str) -> bool:
-    rows = EmbeddedRows(kind.name, kind.rows, language, kind.is_prose)
+    rows = embedded_source(kind.name, kind.rows, language, kind.is_prose)
     try:
         sizes = [len(rows.examples(split)) for split in SPLITS]
     except CorpusError:

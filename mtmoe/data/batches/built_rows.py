@@ -16,12 +16,12 @@ class BuiltRows(NamedTuple):
     """Which rows of the global batch are built here.
 
     Attributes:
-      rows: int64, their numbers.
+      num_rows: how many.
       places: int64 [batch_size], the place of each row of the batch; -1: not here.
-      counted: bool, which of them are counted here; None: all.
+      counted: bool [num_rows], which of them are counted here; None: all.
     """
 
-    rows: Int64Array
+    num_rows: int
     places: Int64Array
     counted: npt.NDArray[np.bool_] | None
 
@@ -56,11 +56,10 @@ class BuiltRows(NamedTuple):
         places = np.full(batch_size, -1, np.int64)
         places[numbers] = np.arange(len(numbers))
         if counted is None:
-            return cls(numbers, places, None)
-        mask = np.isin(numbers, np.asarray(counted, np.int64))
-        if np.count_nonzero(mask) < len(set(counted)):
-            missing = sorted(set(counted) - set(numbers.tolist()))
+            return cls(len(numbers), places, None)
+        if missing := sorted(set(counted) - set(numbers.tolist())):
             raise ConfigError(
                 f"rows {missing} are to be counted, but are not among those asked for"
             )
-        return cls(numbers, places, None if mask.all() else mask)
+        mask = np.isin(numbers, np.asarray(counted, np.int64))
+        return cls(len(numbers), places, None if mask.all() else mask)

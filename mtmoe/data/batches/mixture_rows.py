@@ -47,29 +47,26 @@ class Group(NamedTuple):
     examples: Examples
 
 
-class Streams:
-    """The tasks of a mixture that are not cached, each at its place.
+Streams = Mapping[int, StreamedTask]
+"""The tasks of a mixture that are not cached, by number, each at its place. Not safe to
+use from several threads."""
 
-    Not safe to use from several threads.
+
+def read_streamed(
+    streams: Streams, tasks_N: Int64Array, counters_N: Int64Array
+) -> list[Group]:
+    """Reads those of N examples that are of a streamed task.
+
+    Counters of a task increase from call to call.
     """
-
-    def __init__(self, tasks: Mapping[int, StreamedTask]):
-        """Takes the streamed tasks by their numbers."""
-        self._tasks = tasks
-
-    def read(self, tasks_N: Int64Array, counters_N: Int64Array) -> list[Group]:
-        """Reads those of N examples that are of a streamed task.
-
-        Counters of a task increase from call to call.
-        """
-        groups = []
-        for number, task in self._tasks.items():
-            places = np.flatnonzero(tasks_N == number)
-            if len(places):
-                inputs, targets = task.examples(counters_N[places].tolist())
-                good = np.zeros(len(places), np.bool_)
-                groups.append(Group(places, Examples(inputs, targets, good)))
-        return groups
+    groups = []
+    for number, task in streams.items():
+        places = np.flatnonzero(tasks_N == number)
+        if len(places):
+            inputs, targets = task.examples(counters_N[places].tolist())
+            good = np.zeros(len(places), np.bool_)
+            groups.append(Group(places, Examples(inputs, targets, good)))
+    return groups
 
 
 class MixtureRows:
@@ -131,11 +128,21 @@ class MixtureRows:
             if rows is None
         )
         if self.streamed:
-            say_what_streams_cost(list(self._streamed_tasks().values()))
+            say_what_streams_cost(list(self.streams().values()))
 
     def streams(self) -> Streams:
         """Returns the streamed tasks at their beginnings."""
-        return Streams(self._streamed_tasks())
+        return {
+            number: StreamedTask(
+                task,
+                self._split,
+                pipeline_lengths(task, self._lengths),
+                self._seed,
+                self._max_epochs,
+            )
+            for number, task in enumerate(self._tasks)
+            if self._rows[number] is None
+        }
 
     def sizes(self, tasks_N: Int64Array, counters_N: Int64Array) -> Int32Array:
         """Returns tokens of inputs and targets of examples, EOS included, int32 [N, 2].
@@ -158,7 +165,7 @@ class MixtureRows:
     ) -> list[Group]:
         """Makes examples by task and counter; those of equal recipes together.
 
-        `streamed` is what `Streams.read` gave for the same examples.
+        `streamed` is what `read_streamed` gave for the same examples.
 
         Returns:
           Groups in which each of the N examples is once.
@@ -191,19 +198,6 @@ class MixtureRows:
         epochs_N, positions_N = np.divmod(counters_N, sizes_N)
         rows_N = permuted_index(self._seed, keys_N, epochs_N, positions_N, sizes_N)
         return rows_N, fold(_NOISE_KEY, self._seed, keys_N, epochs_N, rows_N)
-
-    def _streamed_tasks(self) -> dict[int, StreamedTask]:
-        return {
-            number: StreamedTask(
-                task,
-                self._split,
-                pipeline_lengths(task, self._lengths),
-                self._seed,
-                self._max_epochs,
-            )
-            for number, task in enumerate(self._tasks)
-            if self._rows[number] is None
-        }
 
 
 def _by_task(tasks_N: Int64Array) -> Iterator[tuple[int, Int64Array]]:

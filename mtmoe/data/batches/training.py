@@ -23,7 +23,7 @@ import numpy.typing as npt
 from mtmoe.data.batches.batch import Batch
 from mtmoe.data.batches.built_rows import BuiltRows
 from mtmoe.data.batches.layout import lay_out
-from mtmoe.data.batches.mixture_rows import Group, MixtureRows
+from mtmoe.data.batches.mixture_rows import Group, MixtureRows, read_streamed
 from mtmoe.data.ground.token_rows import Int32Array, Int64Array
 from mtmoe.data.mixing.rates import task_rates
 from mtmoe.data.mixing.stages import stages_of
@@ -175,7 +175,7 @@ class TrainingBatches:
         """
         plan = self._plan(step, 1)
         with self._streams_lock:
-            streamed = self._streams.read(plan.task, plan.counter)
+            streamed = read_streamed(self._streams, plan.task, plan.counter)
         return self._build(plan, streamed)[0]
 
     def iterate(self, start_step: int = 0) -> Iterator[Batch]:
@@ -189,7 +189,7 @@ class TrainingBatches:
         """
         # What is not cached may be slow: a batch is not to wait for the next ones.
         rows_together = 1 if self._rows.streamed else _ROWS_TOGETHER
-        steps = max(rows_together // len(self._own.rows), 1)
+        steps = max(rows_together // self._own.num_rows, 1)
         workers = os.cpu_count() or 1
         streams = self._rows.streams()
         pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
@@ -201,7 +201,7 @@ class TrainingBatches:
 
         def feed(first: int) -> tuple[_Plan, list[Group]]:
             plan = self._plan(first, steps)
-            return plan, streams.read(plan.task, plan.counter)
+            return plan, read_streamed(streams, plan.task, plan.counter)
 
         ahead: collections.deque[Future[list[Batch]]] = collections.deque()
         first = start_step
@@ -233,17 +233,12 @@ class TrainingBatches:
 
         None for a task that is not cached: its size is not known.
         """
-        if self._packed is None:
-            examples_T = self._schedule.rows_before(step * self._batch_size)
-        else:
-            examples_T = self._packed.rows_before(step * self._batch_size)
+        order = self._packed or self._schedule
+        examples_T = order.rows_before(step * self._batch_size).tolist()
+        sizes_T = self._rows.num_rows
         return self._by_task(
-            [
-                None if size is None else examples / size
-                for examples, size in zip(
-                    examples_T.tolist(), self._rows.num_rows, strict=True
-                )
-            ]
+            None if size is None else examples / size
+            for examples, size in zip(examples_T, sizes_T, strict=True)
         )
 
     def _packed_schedule(self, packing: Packing) -> PackedSchedule:
@@ -277,13 +272,13 @@ class TrainingBatches:
         np.maximum.at(segments_K, step_N, segment_N)
         place_N = self._own.places[place_N]
         mine = np.flatnonzero(place_N >= 0)
-        row_N = (step_N * len(self._own.rows) + place_N)[mine]
+        row_N = (step_N * self._own.num_rows + place_N)[mine]
         return _Plan(segments_K, row_N, segment_N[mine], task_N[mine], counter_N[mine])
 
     def _build(self, plan: _Plan, streamed: list[Group]) -> list[Batch]:
         """Builds the batches of a plan's steps."""
         groups = self._rows.examples(plan.task, plan.counter, streamed)
-        rows_a_step = len(self._own.rows)
+        rows_a_step = self._own.num_rows
         num_rows = len(plan.most_segments) * rows_a_step
         segment_task = np.full((num_rows, plan.most_segments.max()), -1, np.int32)
         segment_task[plan.row, plan.segment - 1] = plan.task
@@ -308,7 +303,7 @@ class TrainingBatches:
         ]
         for places, examples in groups:
             for place in places[examples.bad]:
-                step, row = divmod(int(plan.row[place]), len(self._own.rows))
+                step, row = divmod(int(plan.row[place]), self._own.num_rows)
                 if self._own.counted is not None and not self._own.counted[row]:
                     continue
                 counts_K[step][self.task_names[plan.task[place]]] += 1

@@ -33,8 +33,7 @@ def task_size(task: seqio.Task, unit: str) -> float:
       ConfigError: neither the card nor the source tells.
       CorpusError: web text that is not there or cannot be read.
     """
-    size = {"examples": _examples, "characters": _characters, "tokens": _tokens}[unit]
-    value = size(task)
+    value = _tokens(task) if unit == "tokens" else _stated_or_counted(task, unit)
     if not value:
         raise ConfigError(
             f"task {task.name!r} has no count of training {unit}: its card has none "
@@ -65,31 +64,25 @@ def tokens_at_hand(task: seqio.Task) -> CachedSplit | None:
     return open_split(task, "train") if is_at_hand else None
 
 
-def _examples(task: seqio.Task) -> float | None:
-    card = task_card(task)
-    if card.train_examples or "train" not in task.splits:
-        return card.train_examples
-    if isinstance(task.source, WebTextSource):
-        return web_text_size(task.source, _vocabulary(task)).pages
-    if isinstance(task.source, PairSource):
-        tokens = tokens_at_hand(task)
+def _stated_or_counted(task: seqio.Task, unit: str) -> float | None:
+    card, source = task_card(task), task.source
+    stated = card.train_examples if unit == "examples" else card.train_characters
+    if stated or "train" not in task.splits:
+        return stated
+    if isinstance(source, WebTextSource):
+        size = web_text_size(source, _vocabulary(task))
+        return size.pages if unit == "examples" else size.characters
+    if unit == "examples":
+        tokens = tokens_at_hand(task) if isinstance(source, PairSource) else None
         if tokens is not None:
             return tokens.num_examples
-    return task.source.num_input_examples("train")
-
-
-def _characters(task: seqio.Task) -> float | None:
-    card = task_card(task)
-    if card.train_characters or "train" not in task.splits:
-        return card.train_characters
-    if isinstance(task.source, WebTextSource):
-        return web_text_size(task.source, _vocabulary(task)).characters
-    if isinstance(task.source, TextSource):
-        return task.source.num_characters("train")
-    if isinstance(task.source, PairSource):
+        return source.num_input_examples("train")
+    if isinstance(source, TextSource):
+        return source.num_characters("train")
+    if isinstance(source, PairSource):
         return sum(
             len(example["inputs"]) + len(example["targets"])
-            for example in task.source.examples("train")
+            for example in source.examples("train")
         )
     return None
 
@@ -101,7 +94,7 @@ def _tokens(task: seqio.Task) -> float | None:
     card = task_card(task)
     if isinstance(task.source, WebTextSource) and not card.train_characters:
         return web_text_size(task.source, _vocabulary(task)).tokens
-    characters, code = _characters(task), card.language
+    characters, code = _stated_or_counted(task, "characters"), card.language
     if not characters or not code:
         return None
     encoding = language_encoding(code)

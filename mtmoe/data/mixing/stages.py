@@ -44,18 +44,12 @@ class StagedMixture(seqio.Mixture):  # type: ignore[misc]
         )
         self.stages = tuple(stages)
 
-    def get_rate(self, task: seqio.Task) -> NoReturn:
-        """Raises ConfigError: a rate depends on the step."""
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise staged_error(self)
 
-    @property
-    def total_rate(self) -> NoReturn:
-        """Raises ConfigError: rates depend on the step."""
-        raise staged_error(self)
-
-    def get_dataset(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raises ConfigError: SeqIO cannot change a mixture while it runs."""
-        raise staged_error(self)
+    # Rates depend on the step, and SeqIO cannot change a mixture while it runs.
+    get_rate = get_dataset = _refuse
+    total_rate = property(_refuse)
 
 
 def register_staged_mixture(name: str, stages: Sequence[tuple[int, str]]) -> str:

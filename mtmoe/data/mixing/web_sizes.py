@@ -18,7 +18,6 @@ import seqio
 from mtmoe.data.ground.cache import cache_directory, write_atomically
 from mtmoe.data.sources.files import file_sizes
 from mtmoe.data.sources.so_far import ReadSoFar
-from mtmoe.data.sources.web.folder import WebTextFolder
 from mtmoe.data.sources.web.source import WebTextSource, split_files
 from mtmoe.data.token_cache.encoding import document_tokens
 from mtmoe.data.vocabulary.configured import vocabulary_fingerprint
@@ -99,12 +98,9 @@ def _kept_or_measured(
 def _is_small(source: WebTextSource) -> bool:
     if source.num_bytes("train") <= COUNTED_LANGUAGE:
         return True
-    paths = _training_files(source.folder())
+    files = source.folder().files.values()
+    paths = [path for by_split in files for path in by_split.get("train", ())]
     return len(paths) <= _MOST_STATED_FILES and sum(file_sizes(paths)) <= COUNTED_FOLDER
-
-
-def _training_files(folder: WebTextFolder) -> list[str]:
-    return [path for files in folder.files.values() for path in files.get("train", ())]
 
 
 def _counted(source: WebTextSource, vocabulary: seqio.Vocabulary) -> WebTextSize:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mtmoe.data.sources.embedded.cleaning import comparable
 from mtmoe.data.sources.pairs import PairSource, TextExample
@@ -27,8 +26,10 @@ MOST_ROWS = {"train": 2000, "validation": 100, "test": 100}
 """Most rows a task keeps of each split."""
 
 
-class EmbeddedRows:
-    """The examples of one task, by split.
+def embedded_source(
+    kind: str, rows: Rows, language: str, is_prose: bool = False
+) -> PairSource:
+    """Returns the source of one task; its examples are made at first use and kept.
 
     * Of examples with the same inputs in a split, the first is kept.
     * Inputs that are in a held-out split (case and spacing ignored) are not in train,
@@ -38,67 +39,57 @@ class EmbeddedRows:
     * At most `MOST_ROWS` are kept, chosen by a hash of the key and of the row's number
       among those of its key: the same rows in every language that has them.
 
-    """
-
-    def __init__(self, kind: str, rows: Rows, language: str, is_prose: bool):
-        """Reads nothing; see `embedded_source`."""
-        self._kind = kind
-        self._language = language
-        self._rows = rows
-        self._is_prose = is_prose
-
-    def examples(self, split: str) -> Sequence[TextExample]:
-        """Returns the examples of a split, in the order of the source.
-
-        Raises:
-          CorpusError: a package is missing or damaged, or has no such rows.
-        """
-        return self._by_split[split]
-
-    @cached_property
-    def _by_split(self) -> dict[str, Sequence[TextExample]]:
-        found: dict[str, dict[str, Row]] = {s: {} for s in SPLITS}
-        numbers: Counter[str] = Counter()
-        for key, example in self._rows(self._language):
-            place = f"{key}#{numbers[key]}"
-            numbers[key] += 1
-            found[task_split(key)].setdefault(str(example["inputs"]), (place, example))
-        if not numbers:
-            raise CorpusError(
-                f"the installed packages have no {self._kind} rows in "
-                f"{self._language!r}"
-            )
-        held_out: set[str] = set()
-        kept = {}
-        for split in ("validation", "test", "train"):
-            rows = {
-                inputs: row
-                for inputs, row in found[split].items()
-                if comparable(inputs) not in held_out
-            }
-            held_out.update(map(comparable, rows))
-            kept[split] = list(rows.values())
-        if self._is_prose:
-            kept["train"] = [row for row in kept["train"] if not _leaks(row[1])]
-        return {split: _capped(kept[split], MOST_ROWS[split]) for split in SPLITS}
-
-
-def embedded_source(
-    kind: str, rows: Rows, language: str, is_prose: bool = False
-) -> PairSource:
-    """Returns the source of one task; the rows are made at first use and kept.
-
     Args:
       kind: kind of the task, e.g. `territory_name`.
       rows: gives the examples of a language, each with its key.
       language: an mC4 code.
       is_prose: whether the rows hold whole sentences.
     """
+
+    @functools.cache
+    def by_split() -> Mapping[str, Sequence[TextExample]]:
+        found = _first_of_each(rows(language))
+        if not any(found.values()):
+            raise CorpusError(
+                f"the installed packages have no {kind} rows in {language!r}"
+            )
+        return _guarded(found, is_prose)
+
     return PairSource(
-        EmbeddedRows(kind, rows, language, is_prose).examples,
+        lambda split: by_split()[split],
         SPLITS,
         fingerprint=functools.partial(rows_fingerprint, rows),
     )
+
+
+def _first_of_each(rows: Iterable[Row]) -> dict[str, dict[str, Row]]:
+    """Returns by split and inputs the place of an example, key and number, and it."""
+    found: dict[str, dict[str, Row]] = {split: {} for split in SPLITS}
+    numbers: Counter[str] = Counter()
+    for key, example in rows:
+        place = f"{key}#{numbers[key]}"
+        numbers[key] += 1
+        found[task_split(key)].setdefault(str(example["inputs"]), (place, example))
+    return found
+
+
+def _guarded(
+    found: Mapping[str, Mapping[str, Row]], is_prose: bool
+) -> dict[str, Sequence[TextExample]]:
+    """Leaves out what is held out in another split, and what is too many."""
+    held_out: set[str] = set()
+    kept = {}
+    for split in ("validation", "test", "train"):
+        rows = {
+            inputs: row
+            for inputs, row in found[split].items()
+            if comparable(inputs) not in held_out
+        }
+        held_out.update(map(comparable, rows))
+        kept[split] = list(rows.values())
+    if is_prose:
+        kept["train"] = [row for row in kept["train"] if not _leaks(row[1])]
+    return {split: _capped(kept[split], MOST_ROWS[split]) for split in SPLITS}
 
 
 def _leaks(example: TextExample) -> bool:
