@@ -9,7 +9,10 @@ from mtmoe.errors import ConfigError
 from mtmoe.mesh.compat import mtf
 from mtmoe.model.features import import_features, import_segmented_features
 from mtmoe.model.forward import score
-from mtmoe.model.parts import expert_layer_names
+from mtmoe.model.moe.mixture import MixtureOfExperts
+from mtmoe.model.moe.routers.expert_choice import ExpertChoiceRouter
+from mtmoe.model.moe.routers.switch import SwitchRouter
+from mtmoe.model.parts import expert_layer_names, expert_layers
 
 # Both layers sparse: as small as a model with everything in it gets.
 SMALL = {"num_encoder_layers": 1, "num_decoder_layers": 1, "expert_layer_every": 1}
@@ -218,6 +221,22 @@ def test_initial_scale_is_sqrt_of_s_over_fan_in():
         assert abs(value.std() / (cut * sigma) - 1) < 0.06, name
         assert np.abs(value).max() <= 2 * sigma * 1.0001, name
     assert abs(variables["embedding"].std() / cut - 1) < 0.06
+
+
+def test_each_stack_has_its_own_experts():
+    """Experts that look at later tokens fit the encoder, and no decoder."""
+    choosing = MixtureOfExperts(4, ExpertChoiceRouter())
+    model = tiny_model(**SMALL, encoder_moe=choosing)
+    assert np.isfinite(run(logits_of(model), random_batch()).outputs["logits"]).all()
+    routers = [layer.config.router for _, layer in expert_layers(model)]
+    assert [type(router) for router in routers] == [ExpertChoiceRouter, SwitchRouter]
+    alone = tiny_model(**SMALL, moe=None, encoder_moe=choosing)
+    assert expert_layer_names(alone) == ("encoder.0.moe",)
+    for field in ("moe", "decoder_moe"):
+        with pytest.raises(ConfigError, match="must be causal"):
+            tiny_model(**SMALL | {"moe": None, field: choosing})
+    with pytest.raises(ConfigError, match="EncoderDecoder.encoder_moe must have the"):
+        tiny_model(**SMALL, encoder_moe=tiny_moe(8))
 
 
 def test_negative_spacing_is_refused():

@@ -54,6 +54,18 @@ class NumpyModel:
         )
         return self._vocabulary(decoded)
 
+    def encoder_alone(self, inputs_BL: np.ndarray) -> list[Array]:
+        """Logits of an encoder alone at each input token, [number of tokens, vocab]."""
+        inputs = [row[row != 0] for row in inputs_BL]
+        encoded = self._stack(
+            "encoder",
+            [self.v["embedding"][ids] for ids in inputs],
+            [_all(len(ids)) for ids in inputs],
+            inputs_BL.shape[1],
+            None,
+        )
+        return self._vocabulary(encoded)
+
     def language_model(
         self, examples: Sequence[np.ndarray], prefixes: Sequence[int], padded: int
     ) -> list[Array]:
