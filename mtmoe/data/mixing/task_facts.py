@@ -31,10 +31,10 @@ from mtmoe.data.sources.joined import JoinedSource
 from mtmoe.data.sources.web.folder import web_text_directory
 from mtmoe.data.sources.web.source import WebTextSource
 from mtmoe.data.tasks.card import task_card
-from mtmoe.data.tasks.form import task_form
+from mtmoe.data.tasks.form import check_split, task_form
 from mtmoe.data.tasks.reading import examples_in_order
 from mtmoe.data.token_cache.reader import CachedSplit
-from mtmoe.errors import ConfigError, CorpusError, UnknownNameError
+from mtmoe.errors import ConfigError, CorpusError
 
 TYPICAL_TOKENS: Mapping[str, tuple[int, int]] = {
     "pretraining": (512, 114),
@@ -94,8 +94,7 @@ def task_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts:
       ConfigError: the targets' length is too small for the inputs'.
       UnknownNameError: the task has no training split.
     """
-    if "train" not in task.splits:
-        raise UnknownNameError(f"split of task {task.name!r}", "train", task.splits)
+    check_split(task, "train")
     objective = task_form(task).objective
     if objective is not None:
         return _text_facts(task, objective, lengths)
