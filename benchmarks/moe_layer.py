@@ -43,7 +43,7 @@ from mtmoe.mesh.initializers import zeros
 from mtmoe.model.features import Tokens
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExperts, MixtureOfExpertsLayer
-from mtmoe.model.moe.statistics import RoutingSummary, summarize_routing
+from mtmoe.model.routing import RoutingSummary, summarize_routing
 from mtmoe.startup.memory import keep_freed_memory, restart_with_tunables
 
 _EXPERTS = flags.DEFINE_list("experts", ["8", "16", "32", "64", "128"], "How many.")

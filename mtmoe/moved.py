@@ -96,6 +96,7 @@ MOVED = {
     "mesh.garbage": "startup.garbage",
     "mesh.importing": "startup.importing",
     "mesh.memory": "startup.memory",
+    "model.moe.statistics": "model.routing",
     "model.transformer": "model.t5",
 }
 """Old name -> new name, below `mtmoe`: of modules, of packages with all that they hold,

@@ -7,8 +7,8 @@ import dataclasses
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.features import Tokens, shift_right
-from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.parts import Model
+from mtmoe.model.routing import LayerRouting
 from mtmoe.model.sublayer import Memory
 
 

@@ -23,11 +23,11 @@ from mtmoe.model.attention.masks import (
 from mtmoe.model.counts import Lengths, ParameterCount, Sizes
 from mtmoe.model.features import Tokens
 from mtmoe.model.moe.layer import MixtureOfExpertsLayer
-from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.normalization import Normalization, RMSNorm
 from mtmoe.model.positions.absolute import AbsolutePositions
 from mtmoe.model.positions.relative import RelativePositionBias
 from mtmoe.model.residual import Block, Entry, Residual
+from mtmoe.model.routing import LayerRouting
 from mtmoe.model.stack_state import StackState
 from mtmoe.model.sublayer import (
     Memory,

@@ -14,8 +14,8 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.counts import Lengths, Sizes
 from mtmoe.model.features import Tokens
-from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.positions.places import place_after, token_places
+from mtmoe.model.routing import LayerRouting
 
 Tensors = tuple[mtf.Tensor, ...]
 

@@ -23,12 +23,12 @@ from mtmoe.model.features import (
     take_microbatch,
 )
 from mtmoe.model.forward import ModelOutput, score
-from mtmoe.model.moe.statistics import (
+from mtmoe.model.parts import Model
+from mtmoe.model.routing import (
     LayerRouting,
     summarize_routing,
     sums_of_batch,
 )
-from mtmoe.model.parts import Model
 from mtmoe.train.optimizers.interface import Gradients, Optimizer
 from mtmoe.train.optimizers.norm import global_norm
 from mtmoe.train.optimizers.split_state import split_gradients

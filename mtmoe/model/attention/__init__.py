@@ -1,1 +1,4 @@
-"""Attention: which positions look at which, and the projections around it."""
+"""Attention: heads, masks and softmax, and the sublayers that attend.
+
+In: the residual stream and what a sublayer may look at. Out: the same shape.
+"""

@@ -9,8 +9,8 @@ from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.update import write_at
 from mtmoe.model.attention.multi_head import KeyValues, MultiHeadAttention
 from mtmoe.model.counts import ForwardFlops, Lengths, ParameterCount, Sizes
-from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.positions.relative import RelativePositionBias
+from mtmoe.model.routing import LayerRouting
 from mtmoe.model.sublayer import (
     Memory,
     Output,

@@ -12,8 +12,8 @@ from mtmoe.model.counts import ForwardFlops, Lengths, ParameterCount, Sizes
 from mtmoe.model.feedforward import FeedForward
 from mtmoe.model.moe.layer import MixtureOfExpertsLayer
 from mtmoe.model.moe.mixture import MixtureOfExperts
-from mtmoe.model.moe.statistics import LayerRouting
 from mtmoe.model.positions.relative import RelativePositionBias
+from mtmoe.model.routing import LayerRouting
 from mtmoe.model.sublayer import Surroundings
 
 

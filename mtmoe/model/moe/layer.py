@@ -44,7 +44,7 @@ from mtmoe.model.moe.capacity import check_groups_within
 from mtmoe.model.moe.groups import ExpertSlots, RowGroups
 from mtmoe.model.moe.mixture import PACKED_PRIORITY, ROW_PRIORITY, MixtureOfExperts
 from mtmoe.model.moe.routers.interface import RouterInput, RouterOutput
-from mtmoe.model.moe.statistics import LayerRouting, TokenRouting, layer_routing
+from mtmoe.model.routing import LayerRouting, TokenRouting, layer_routing
 
 
 @dataclasses.dataclass(frozen=True)

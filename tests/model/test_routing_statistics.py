@@ -2,7 +2,7 @@ import numpy as np
 from oracles.mesh_runner import run_mesh
 
 from mtmoe.mesh.compat import mtf
-from mtmoe.model.moe.statistics import TokenRouting, layer_routing, summarize_routing
+from mtmoe.model.routing import TokenRouting, layer_routing, summarize_routing
 
 B, L, E, LAYERS = 4, 6, 3, 2
 
