@@ -2,8 +2,4 @@
 
 In: tokens on a mesh (`features`). Out: logits and routing (`forward`), generated tokens
 (`decoding`), sizes by formula (`sizes`). It must not know optimizers, files or data.
-
-counts, features, normalization, activations · embeddings, positions · sublayer, logits ·
-feedforward, residual · moe · attention · stack · parts, t5 · models, architectures ·
-forward, sizes, shapes, decoding
 """
