@@ -139,7 +139,7 @@ def held_out_rows(
 def rows_of_tokens(
     tokens: Int32Array, recipe: TextRecipe, budget: RowBudget, name: str
 ) -> HeldOutRows:
-    """Chooses rows of a text's tokens, of which there is at least one.
+    """Chooses rows of a text that has at least one token.
 
     The text's name and the budget's seed are the key of the choice.
     """

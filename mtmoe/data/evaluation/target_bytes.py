@@ -1,7 +1,7 @@
 """The bytes of text behind the targets of evaluation examples.
 
 With a lossless vocabulary the tokens say it. With any other the text itself is encoded
-again, the places of its pieces counted, and the tokens held against those that are
+again, the places of its pieces counted, and the tokens compared with those that are
 evaluated.
 
 Legend: R rows.

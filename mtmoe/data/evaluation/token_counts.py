@@ -2,7 +2,7 @@
 
 Counts are kept in `counts/` of the cache directory, under the fingerprint of the split
 they were counted from: other text, steps or vocabulary have another file. A damaged or
-absent file is counted anew.
+absent file is made again.
 
 Legend: V vocab.
 """
@@ -203,5 +203,5 @@ def _keep(path: Path, counts: TokenCounts) -> None:
     )
     try:
         write_atomically(path, content.getvalue())
-    except MtmoeError as error:  # a full or read-only disk: counted anew next time
+    except MtmoeError as error:  # a full or read-only disk: counted again next time
         print(f"token counts are not kept: {error}", file=sys.stderr)

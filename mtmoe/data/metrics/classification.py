@@ -67,7 +67,7 @@ def stance_f1(
     """Returns `stance_f1`: the mean F1 of the labels `favor` and `against`.
 
     The measure of SemEval-2016 task 6 (Mohammad et al. 2016) and of TweetEval; `none`
-    counts only where it is taken for one of them.
+    counts only where it is mistaken for one of them.
     """
     check_aligned(targets, predictions)
     scores = [_class_f1(label, targets, predictions) for label in ("favor", "against")]

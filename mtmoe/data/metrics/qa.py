@@ -121,7 +121,7 @@ def mlqa(language: str) -> Metric:
     articles of the language; words between white space, Chinese characters one by one.
 
     Raises:
-      UnknownNameError: the language is none of MLQA's: ar, de, en, es, hi, vi, zh.
+      UnknownNameError: MLQA has ar, de, en, es, hi, vi and zh only.
     """
     if language not in _ARTICLES:
         raise UnknownNameError("language of MLQA", language, _ARTICLES)

@@ -154,7 +154,7 @@ class PolicyRate:
 
 
 def check_tasks_once(mixture: seqio.Mixture) -> None:
-    """Checks that no task is reached in two ways, which SeqIO would add up silently.
+    """Checks that no task is in a mixture twice; SeqIO would add the rates silently.
 
     Raises:
       ConfigError: one is; the message names both ways.

@@ -176,10 +176,10 @@ class PackedSchedule:
 
     def _pack(self, stage: int, period: int) -> PackedPeriod:
         start = self._start(stage)
-        make = partial(self._pack_anew, stage, period, start)
+        make = partial(self._pack_period, stage, period, start)
         return self._packed.get((stage, period), make)
 
-    def _pack_anew(self, stage: int, period: int, start: _StageStart) -> PackedPeriod:
+    def _pack_period(self, stage: int, period: int, start: _StageStart) -> PackedPeriod:
         tasks_P, counters_P = self._schedule.stage_range(
             stage, period * PERIOD, (period + 1) * PERIOD
         )

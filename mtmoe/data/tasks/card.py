@@ -77,8 +77,8 @@ class TaskCard:
         """Checks the sizes, and the words that others select by.
 
         Raises:
-          ConfigError: a size is out of range, or a word is none of those allowed.
-          UnknownNameError: the language is none.
+          ConfigError: a size is out of range, or a word is not allowed.
+          UnknownNameError: there is no such language.
         """
         check_fields(self)
         _check_word("family", self.family, FAMILIES)

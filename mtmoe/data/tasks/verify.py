@@ -83,7 +83,7 @@ def verify_task(
       num_examples: how many examples to look at, from the first; if None all, but 50
         where the source is not on this machine, or is web text.
       lengths: `inputs` and `targets` lengths of a batch. Needed by self-supervised
-        tasks; targets of others are held against it if it is given.
+        tasks; if given, the targets of others are compared with it.
       on_progress: is called now and then with the examples looked at so far.
 
     Raises:

@@ -11,7 +11,7 @@ from mtmoe.languages import language
 ORIGIN = "chatterbot-corpus"
 LICENCE = "BSD-3-Clause"
 
-# Files of the same topic that are called otherwise in some language.
+# Files of a topic that have another name in some language.
 _TOPICS = {
     "IA": "ai",
     "botprofile": "bot profile",
