@@ -90,13 +90,9 @@ class MixtureRows:
     ):
         """Opens every task, and caches what is small and not cached yet.
 
-        Args:
-          tasks: the tasks, in the order of their numbers.
-          split: split of every task.
-          lengths: lengths of a batch, as `check_lengths` returns them.
-          seed: keys the order of each task's rows and the noise.
-          bad_records: notes damaged records.
-          max_epochs: most passes over a streamed task.
+        Tasks are in the order of their numbers. `seed` keys the order of each task's
+        rows and the noise, `max_epochs` bounds the passes over a streamed task, and
+        damaged records are noted in `bad_records`.
 
         Raises:
           UnknownNameError: a task without that split.

@@ -94,11 +94,7 @@ def preview_packed(
 ) -> tuple[PackedRow, ...]:
     """Returns the rows of the first packed training batch of a mixture or task.
 
-    Args:
-      name: the mixture's.
-      split: which split.
-      num_rows: rows in the batch.
-      lengths: of a row's `inputs` and `targets`; of `targets` only for a decoder alone.
+    Lengths are of a row's `inputs` and `targets`; of `targets` for a decoder alone.
 
     Raises:
       UnknownNameError: no such mixture or split.

@@ -128,14 +128,8 @@ def text_examples(
 ) -> EvaluationExamples:
     """Makes examples of any texts, as `evaluation_examples` does of a task's.
 
-    Args:
-      texts: documents in order.
-      lengths: `inputs` and `targets` lengths, or `targets` alone, as in training.
-      num_noise_samples: maskings of each row of text.
-      seed: keys the noise.
-      objective: `SpanCorruption()` as configured if None.
-      vocabulary: the configured one if None.
-      budget: how much of the text is used.
+    Without an objective it is `SpanCorruption()` as configured, without a vocabulary
+    the configured one.
 
     Raises:
       ConfigError: lengths that do not fit the objective.

@@ -39,11 +39,7 @@ def raw_bytes(
 ) -> TokenRows:
     """Counts the bytes of text behind rows before they are masked, trimmed and ended.
 
-    Args:
-      task: any task.
-      split: the split that the rows are of.
-      lengths: `inputs` and `targets` lengths, or `targets` alone.
-      held_out: rows of text, or examples, whose targets are counted.
+    `held_out` are rows of text, or examples, of the split; their targets are counted.
 
     Returns:
       A row for each: bytes in the place of its tokens.

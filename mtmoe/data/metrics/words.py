@@ -91,11 +91,7 @@ def check_spaced(targets: Sequence[Iterable[str]], metric: str, instead: str) ->
     """Checks that a metric of words between spaces is given texts that have spaces.
 
     One example alone is not checked: it is scored for an interval after all of them.
-
-    Args:
-      targets: the references of each example.
-      metric: its name, for the message.
-      instead: what counts in scripts without spaces.
+    `instead` is what counts in scripts without spaces, for the message.
 
     Raises:
       CorpusError: most of the text is in scripts without spaces between words.

@@ -18,16 +18,12 @@ from mtmoe.languages import language
 
 
 def task_size(task: seqio.Task, unit: str) -> float:
-    """Returns the size of a task's training split.
+    """Returns the size of a task's training split in examples, characters or tokens.
 
     What the card says is taken before the data is read. Web text is counted or
     estimated (`web_text_size`). Tokens are counted where the text is at hand; otherwise
     they are characters divided by the characters a token stands for in the task's
     language (`language_encoding`).
-
-    Args:
-      task: a registered task.
-      unit: `examples`, `characters` or `tokens`.
 
     Raises:
       ConfigError: neither the card nor the source tells.

@@ -84,11 +84,7 @@ class TaskFacts:
 
 
 def task_facts(task: seqio.Task, lengths: Lengths) -> TaskFacts:
-    """Returns the facts of a task's training split.
-
-    Args:
-      task: any SeqIO task with the features `inputs` and `targets`.
-      lengths: `inputs` and `targets` lengths of a batch.
+    """Returns the facts of the training split of any task with `inputs` and `targets`.
 
     Raises:
       ConfigError: the targets' length is too small for the inputs'.

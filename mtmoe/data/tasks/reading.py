@@ -144,11 +144,7 @@ def check_text(
 ) -> None:
     """Checks the texts that were tokenised: TensorFlow replaces what is no UTF-8.
 
-    Args:
-      task: the task.
-      split: the split that is read.
-      number: number of the example, from 1.
-      example: what its steps made, with `inputs_pretokenized` and so on if it has them.
+    They are `inputs_pretokenized` and so on of an example, whose number is from 1.
 
     Raises:
       CorpusError: one is not UTF-8.

@@ -42,11 +42,8 @@ def register_text_task(
 ) -> str:
     """Registers a self-supervised task over plain text, and returns its name.
 
-    Args:
-      name: the task's name.
-      source: gives examples with the feature `text`.
-      objective: what makes inputs and targets of raw tokens.
-      card: what is known about the task.
+    The source gives examples with the feature `text`; the objective makes inputs and
+    targets of their tokens.
     """
     return _register(
         name,

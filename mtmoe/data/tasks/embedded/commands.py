@@ -57,15 +57,12 @@ def drawn_sentences(
 ) -> Iterator[tuple[str, str, Mapping[str, Any], Iterator[Drawn]]]:
     """Yields each set of a language's templates with sentences drawn from them.
 
-    Args:
-      code: the language.
-      purpose: what they are drawn for; other purposes draw other sentences.
-      most: about how many sentences are drawn in all.
-      most_samples: most of them from one template.
+    About `most` are drawn in all, `most_samples` of one template at the most; each
+    purpose draws others.
 
     Yields:
-      The set's key, as the embedded corpus calls it, its intent, what the package says
-      of it, and its sentences, each with the value of each slot in it.
+      The set's key, as the embedded corpus calls it; its intent; what the package says
+      of it; and its sentences, each with the value of each slot in it.
     """
     package = home_assistant.PACKAGE
     files = package.files(corpus_package_root(package), code)

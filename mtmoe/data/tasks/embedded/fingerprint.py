@@ -41,11 +41,8 @@ def rows_fingerprint(rows: Callable[..., Any]) -> str:
     """Returns a hash that changes whenever a row made by a function may.
 
     It is over the code that makes rows (the function's own module included), the
-    versions of the packages they are read from, and Python's.
-
-    Args:
-      rows: a function written in a module, or a partial of one; what it closes over
-        must follow from the task's name.
+    versions of the packages they are read from, and Python's. What the function, or a
+    partial of it, closes over must follow from the task's name.
     """
     while isinstance(rows, functools.partial):
         rows = rows.func

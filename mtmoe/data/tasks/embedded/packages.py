@@ -25,9 +25,7 @@ def corpus_package_root(package: SourcePackage) -> Path:
 def python_package_root(distribution: str, module: str) -> Path:
     """Returns the folder of an installed Python package, without importing it.
 
-    Args:
-      distribution: its name on the package index.
-      module: the name of its import package.
+    A distribution is known to the package index, a module is what is imported.
 
     Raises:
       CorpusError: it is not installed.
