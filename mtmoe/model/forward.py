@@ -62,8 +62,7 @@ def score(
     encoder_routing: tuple[LayerRouting, ...] = ()
     if model.encoder is not None and inputs is not None:
         x = model.embedding(context, inputs)
-        values, encoder_routing = model.encoder.call(context, x, inputs)
-        memory = Memory(values, inputs)
+        memory, encoder_routing = model.encoder.call(context, x, inputs)
     if model.decoder is None:
         assert memory is not None
         return ModelOutput(model.logits(context, memory.values), encoder_routing)
@@ -72,8 +71,9 @@ def score(
         targets, ids=shift_right(targets), prefix=_prefix_read(model, targets)
     )
     x = model.embedding(context, decoder)
-    x, decoder_routing = model.decoder.call(context, x, decoder, memory)
-    return ModelOutput(model.logits(context, x), encoder_routing, decoder_routing)
+    made, decoder_routing = model.decoder.call(context, x, decoder, memory)
+    logits = model.logits(context, made.values)
+    return ModelOutput(logits, encoder_routing, decoder_routing)
 
 
 def _prefix_read(model: Model, targets: Tokens) -> mtf.Tensor | None:

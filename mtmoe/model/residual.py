@@ -10,6 +10,7 @@ from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.mesh.initializers import ones
 from mtmoe.model.counts import Lengths, ParameterCount, Sizes
+from mtmoe.model.lengths import ChangeOfLength
 from mtmoe.model.normalization import Normalization, RMSNorm
 from mtmoe.model.sublayer import (
     Memory,
@@ -133,11 +134,13 @@ class Entry:
       scope: of its variables; entries of the same scope share them.
       call: what tells the noise of entries that share variables apart; empty where
         none do.
+      resize: what changes the length before the block; None for nothing.
     """
 
     block: Block
     scope: str
     call: str = ""
+    resize: ChangeOfLength | None = None
 
     def context(self, context: GraphContext) -> GraphContext:
         """Returns the context in which its noise is its own."""

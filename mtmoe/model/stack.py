@@ -17,11 +17,13 @@ from mtmoe.model.attention.masks import (
     causal_mask,
     causal_mask_with_prefix,
     hidden_keys_mask,
-    sees_any_key,
+    memory_mask,
+    sum_without_batch,
     visible_keys,
 )
 from mtmoe.model.counts import Lengths, ParameterCount, Sizes
 from mtmoe.model.features import Tokens
+from mtmoe.model.lengths import Places
 from mtmoe.model.moe.layer import MixtureOfExpertsLayer
 from mtmoe.model.normalization import Normalization, RMSNorm
 from mtmoe.model.positions.absolute import AbsolutePositions
@@ -31,7 +33,6 @@ from mtmoe.model.routing import LayerRouting
 from mtmoe.model.stack_state import StackState
 from mtmoe.model.sublayer import (
     Memory,
-    MemoryMask,
     Room,
     State,
     Step,
@@ -79,6 +80,7 @@ class Stack:
                     "but not what they compute; layers that share parameters must all "
                     "have experts (expert_layer_every = 1) or none (0)"
                 )
+        self._check_changes_of_length()
 
     def expert_layers(self) -> Iterator[tuple[str, MixtureOfExpertsLayer]]:
         """Yields the layers of experts in the order they run, by name."""
@@ -90,7 +92,12 @@ class Stack:
     def sizes(self, lengths: Lengths) -> Sizes:
         """Counts parameters once a scope, and operations once an entry."""
         total, counted = Sizes(), set()
+        before: list[int] = []
         for entry in self.entries:
+            if entry.resize is not None and lengths.length:
+                length = entry.resize.length(lengths.length, before)
+                before.append(lengths.length)
+                lengths = dataclasses.replace(lengths, length=length)
             for residual in entry.block:
                 sizes = residual.sizes(lengths)
                 if entry.scope in counted:
@@ -110,7 +117,7 @@ class Stack:
         x: mtf.Tensor,
         tokens: Tokens,
         memory: Memory | None = None,
-    ) -> tuple[mtf.Tensor, Routing]:
+    ) -> tuple[Memory, Routing]:
         """Runs over whole sequences.
 
         Args:
@@ -124,12 +131,13 @@ class Stack:
             has none gets nothing from it.
 
         Returns:
-          [batch, length, d_model], normalized, and the routing of the experts.
+          [batch, length, d_model], normalized, with the tokens of its places, and the
+          routing of the experts.
         """
         # What is causal cannot look at padding, which comes last.
         padding_is_seen = self.bidirectional or tokens.segments is not None
-        y, routing, _ = self._run(context, x, tokens, memory, padding_is_seen)
-        return y, routing
+        made, routing, _ = self._run(context, x, tokens, memory, padding_is_seen)
+        return made, routing
 
     def start(
         self, context: GraphContext, memory: Memory, max_length: int
@@ -150,7 +158,7 @@ class Stack:
         nothing = mtf.zeros(context.mesh, mtf.Shape([batch, room.places]), tf.float32)
         states = self._states(context, memory, room, None)
         seen = mtf.rename_dimension(memory.tokens.nonpadding, "length", "memory_length")
-        return StackState(states, nothing, _memory_mask(context, seen))
+        return StackState(states, nothing, memory_mask(context, seen))
 
     def start_after(
         self,
@@ -245,30 +253,30 @@ class Stack:
         tokens: Tokens,
         memory: Memory | None,
         padding_is_seen: bool,
-    ) -> tuple[mtf.Tensor, Routing, list[tuple[Tensors, ...]]]:
+    ) -> tuple[Memory, Routing, list[tuple[Tensors, ...]]]:
         """Whole sequences; also returns what each sublayer keeps, by entry."""
         self._check_length(x.shape.dims[1].size)
         routing: list[LayerRouting] = []
         kept: list[tuple[Tensors, ...]] = []
+        before: list[Places] = []
         with context.scope(self.name):
-            around = Surroundings(
-                tokens=tokens,
-                bidirectional=self.bidirectional,
-                biases=self._biases(context, tokens, padding_is_seen),
-                memory=memory,
-                memory_mask=None
-                if memory is None
-                else _memory_mask(context, visible_keys(tokens, memory.tokens)),
-            )
+            around = self._whole(context, tokens, memory, padding_is_seen)
             x = self._add_positions(context, x, around)
             x = self._dropout(context, x, "input")
             for number, entry in enumerate(self.entries):
+                if entry.resize is not None:
+                    here = Places(x, around.tokens)
+                    new = entry.resize(context, here, before)
+                    before.append(here)
+                    x = new.values
+                    around = self._whole(context, new.tokens, memory, padding_is_seen)
                 own, start = entry.context(context), x
 
                 def run(
                     number: int = number,
                     entry: Entry = entry,
                     context: GraphContext = own,
+                    around: Surroundings = around,
                     x: mtf.Tensor = start,
                 ) -> tuple[mtf.Tensor, list[LayerRouting]]:
                     routed: list[LayerRouting] = []
@@ -289,7 +297,42 @@ class Stack:
             if self.norm is not None:
                 x = self.norm(context, x, "final_norm")
             x = self._dropout(context, x, "output")
-        return x, tuple(routing), kept
+        return Memory(x, around.tokens), tuple(routing), kept
+
+    def _whole(
+        self,
+        context: GraphContext,
+        tokens: Tokens,
+        memory: Memory | None,
+        padding_is_seen: bool,
+    ) -> Surroundings:
+        """What all blocks over these tokens may look at, made once."""
+        mask = None
+        biases = self._biases(context, tokens, padding_is_seen)
+        if memory is not None:
+            mask = memory_mask(context, visible_keys(tokens, memory.tokens))
+        return Surroundings(
+            tokens=tokens,
+            bidirectional=self.bidirectional,
+            biases=biases,
+            memory=memory,
+            memory_mask=mask,
+        )
+
+    def _check_changes_of_length(self) -> None:
+        """Refuses them where later places would be seen, or tokens counted wrongly."""
+        changed = False
+        for number, entry in enumerate(self.entries):
+            changed |= entry.resize is not None
+            if changed and not self.bidirectional:
+                raise ConfigError(
+                    f"the {self.name} is causal: what is pooled would see later tokens"
+                )
+            if changed and any(find_all(entry.block, MixtureOfExpertsLayer)):
+                raise ConfigError(
+                    f"block {number} of the {self.name} has experts, which must stand "
+                    "before all changes of length: their losses count the input tokens"
+                )
 
     def _states(
         self,
@@ -327,7 +370,7 @@ class Stack:
         if self.relative is None:
             return tuple(biases)
         length = tokens.ids.shape.dims[1]
-        return _sum_without_batch([self.relative(context, length), *biases])
+        return sum_without_batch([self.relative(context, length), *biases])
 
     def _around(
         self, around: Surroundings, number: int, residual: Residual
@@ -352,18 +395,3 @@ class Stack:
         """Dropout whose noise is shared over the length, as in T5."""
         length = x.shape.dims[1]
         return context.dropout(x, self.dropout_rate, name, x.shape - length)
-
-
-def _memory_mask(context: GraphContext, visible: mtf.Tensor) -> MemoryMask:
-    """Masks of what may be seen, as from `visible_keys`."""
-    seen = mtf.cast(sees_any_key(visible), context.activation_dtype)
-    return MemoryMask(hidden_keys_mask(context, visible), seen)
-
-
-def _sum_without_batch(biases: list[mtf.Tensor]) -> Tensors:
-    """Adds up what is the same for all examples, once rather than in every layer."""
-    batch = [bias for bias in biases if "batch" in bias.shape.dimension_names]
-    first, *others = [bias for bias in biases if bias not in batch]
-    for bias in others:
-        first += bias
-    return (first, *batch)

@@ -108,7 +108,8 @@ def test_steps_are_whole_sequences(name, residual):
         x = context.import_tensor(features["x"], tokens.ids.shape + d_model)
         values = context.import_tensor(features["values"], seen.ids.shape + d_model)
         memory = Memory(values, seen)
-        whole, _ = stack.call(context, x, tokens, memory)
+        made, _ = stack.call(context, x, tokens, memory)
+        whole = made.values
         state = stack.start(context, memory, L)
         steps = []
         for place in range(L):

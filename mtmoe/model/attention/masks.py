@@ -11,6 +11,7 @@ import tensorflow as tf
 from mtmoe.mesh.compat import mtf
 from mtmoe.mesh.context import GraphContext
 from mtmoe.model.features import Tokens
+from mtmoe.model.sublayer import MemoryMask
 
 MASKED = -1e9  # exp(MASKED) is 0 in float32; finite, so that no sum becomes NaN
 
@@ -86,3 +87,18 @@ def causal_mask_with_prefix(context: GraphContext, prefix: mtf.Tensor) -> mtf.Te
         1.0 - open_to_all,
         output_shape=mtf.Shape([batch, length, memory_length]),
     )
+
+
+def memory_mask(context: GraphContext, visible: mtf.Tensor) -> MemoryMask:
+    """Returns the masks of cross-attention, of what `visible_keys` says."""
+    seen = mtf.cast(sees_any_key(visible), context.activation_dtype)
+    return MemoryMask(hidden_keys_mask(context, visible), seen)
+
+
+def sum_without_batch(biases: list[mtf.Tensor]) -> tuple[mtf.Tensor, ...]:
+    """Adds up what is the same for all examples, once rather than in every layer."""
+    batch = [bias for bias in biases if "batch" in bias.shape.dimension_names]
+    first, *others = [bias for bias in biases if bias not in batch]
+    for bias in others:
+        first += bias
+    return (first, *batch)

@@ -14,7 +14,6 @@ from mtmoe.model.features import Tokens
 from mtmoe.model.parts import Model
 from mtmoe.model.stack import Stack
 from mtmoe.model.stack_state import StackState
-from mtmoe.model.sublayer import Memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +61,8 @@ def start_decoding(
     if model.encoder is None:
         return _read_prompt(context, model, inputs, max_length)
     x = model.embedding(context, inputs)
-    values, _ = model.encoder.call(context, x, inputs)
-    return DecodingState(decoder.start(context, Memory(values, inputs), max_length))
+    memory, _ = model.encoder.call(context, x, inputs)
+    return DecodingState(decoder.start(context, memory, max_length))
 
 
 def decode_step(

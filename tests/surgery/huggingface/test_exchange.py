@@ -30,7 +30,7 @@ def our_step(model):
         x = model.embedding(context, inputs)
         encoded, _ = model.encoder.call(context, x, inputs)
         logits = score(context, model, inputs, targets).logits
-        return {"encoded": encoded, "logits": logits}, []
+        return {"encoded": encoded.values, "logits": logits}, []
 
     program = MeshProgram()
     signature = {
